@@ -1,0 +1,144 @@
+//! A block device, as little of one as the rest needs, and one in memory.
+
+use std::io;
+use std::sync::Mutex;
+
+use crate::units::Bytes;
+
+/// A block device or a file that stands for one.
+///
+/// Reads and writes are whole: a short one is an error. A write is durable
+/// only after a [`sync`](Dev::sync) that was called after it and returned
+/// without an error. After a failed sync nothing may be assumed of any write
+/// since the last good one: do not retry the sync, fail the operation.
+///
+/// Offsets and lengths of any alignment are taken; an implementation over
+/// O_DIRECT does its own widening.
+pub trait Dev: Send + Sync {
+    /// The name to call it by in messages: a path, or a device-mapper name.
+    fn name(&self) -> &str;
+
+    /// Its size.
+    fn size(&self) -> Bytes;
+
+    /// Fills `buf` from byte `at` on.
+    ///
+    /// # Errors
+    /// As the device gives them; `UnexpectedEof` past the end.
+    fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()>;
+
+    /// Writes all of `data` from byte `at` on.
+    ///
+    /// # Errors
+    /// As the device gives them; nothing is known of the range then.
+    fn write_at(&self, data: &[u8], at: Bytes) -> io::Result<()>;
+
+    /// Makes all writes so far durable (`fdatasync` on Linux).
+    ///
+    /// # Errors
+    /// As the device gives them; see the trait for what that means.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Tells the device that a range is no longer needed; what it reads as then is undefined
+    /// on a disk and zeros on a thin volume. Ranges that the device cannot discard stay as they are.
+    ///
+    /// # Errors
+    /// `Unsupported` where the device has no discard.
+    fn discard(&self, at: Bytes, len: Bytes) -> io::Result<()>;
+}
+
+/// A device in memory, for tests and dry runs.
+#[derive(Debug)]
+pub struct MemDev {
+    name: String,
+    data: Mutex<Vec<u8>>,
+}
+
+impl MemDev {
+    /// A device with these bytes.
+    pub fn new(name: impl Into<String>, data: Vec<u8>) -> Self {
+        Self { name: name.into(), data: Mutex::new(data) }
+    }
+
+    /// A device of zeros. `size` must fit the address space.
+    pub fn zeroed(name: impl Into<String>, size: Bytes) -> Self {
+        Self::new(name, vec![0; usize::try_from(size.get()).expect("a test device fits memory")])
+    }
+
+    /// A copy of all its bytes.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<u8>> {
+        self.data.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// The range as indexes into `have` bytes, or `UnexpectedEof`.
+fn range(have: usize, at: Bytes, len: usize) -> io::Result<std::ops::Range<usize>> {
+    let start = usize::try_from(at.get()).ok();
+    let range = start.and_then(|start| Some(start..start.checked_add(len)?));
+    match range {
+        Some(range) if range.end <= have => Ok(range),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+impl Dev for MemDev {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn size(&self) -> Bytes {
+        Bytes::new(self.lock().len().try_into().unwrap_or(u64::MAX))
+    }
+
+    fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()> {
+        let data = self.lock();
+        let range = range(data.len(), at, buf.len())?;
+        buf.copy_from_slice(data.get(range).unwrap_or_default());
+        Ok(())
+    }
+
+    fn write_at(&self, bytes: &[u8], at: Bytes) -> io::Result<()> {
+        let mut data = self.lock();
+        let range = range(data.len(), at, bytes.len())?;
+        if let Some(place) = data.get_mut(range) {
+            place.copy_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn discard(&self, at: Bytes, len: Bytes) -> io::Result<()> {
+        let mut data = self.lock();
+        let len = usize::try_from(len.get()).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+        let range = range(data.len(), at, len)?;
+        if let Some(place) = data.get_mut(range) {
+            place.fill(0);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_reads_what_was_written_and_ends_where_it_ends() {
+        let dev = MemDev::zeroed("mem", Bytes::new(16));
+        dev.write_at(b"abc", Bytes::new(13)).expect("fits");
+        let mut buf = [0; 4];
+        dev.read_at(&mut buf, Bytes::new(12)).expect("fits");
+        assert_eq!(&buf, b"\0abc");
+        assert!(dev.write_at(b"abc", Bytes::new(14)).is_err());
+        assert!(dev.read_at(&mut buf, Bytes::new(u64::MAX)).is_err());
+        dev.discard(Bytes::new(13), Bytes::new(3)).expect("fits");
+        assert_eq!(dev.bytes(), vec![0; 16]);
+    }
+}

@@ -1,0 +1,8 @@
+//! Device-mapper, without touching it: names and tables as lvm2 makes them,
+//! status lines, the order of activation and the thin pool's transaction
+//! protocol. The kernel itself stands behind [`Kernel`].
+
+mod kernel;
+pub mod table;
+
+pub use kernel::{Create, DevNo, DmInfo, Kernel, Suspend, TargetStatus, Visibility};

@@ -1,0 +1,20 @@
+//! Base images and writable layers in an LVM thin pool, without lvm2.
+//!
+//! The layers of this library, each using only what stands above it in this
+//! list:
+//!
+//! 1. [`units`], [`name`], [`error`], [`dev`]: values, and a block device.
+//! 2. [`lvm2`] reads and writes LVM2's metadata, [`dm`] knows device-mapper's
+//!    tables and the thin pool's protocol.
+//! 3. [`machine`]: the seams to the real machine.
+#![forbid(unsafe_code)]
+
+pub mod dev;
+pub mod dm;
+pub mod error;
+pub mod lvm2;
+pub mod machine;
+pub mod name;
+pub mod units;
+
+pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,245 @@
+//! The seams to the real machine. Whatever changes anything passes one of
+//! these traits or [`Dev`](crate::dev::Dev) or [`Kernel`](crate::dm::Kernel);
+//! each has a real implementation in [`crate::host`] and a simulated one.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::dev::Dev;
+use crate::dm::{DevNo, Kernel};
+use crate::error::Result;
+use crate::name::{LvmId, VgName};
+
+/// The machine that an operation works on. No global state: two may live in one process.
+#[derive(Clone, Copy)]
+pub struct Machine<'m> {
+    /// Its disks.
+    pub disks: &'m dyn Disks,
+    /// Its device-mapper.
+    pub kernel: &'m dyn Kernel,
+    /// Its mounts.
+    pub mounts: &'m dyn Mounts,
+    /// The few programs that may be run.
+    pub tools: &'m dyn Tools,
+    /// What lvm2 on the same host must find done: locks, hints, archives.
+    pub lvm2: &'m dyn Lvm2Host,
+}
+
+/// Why a device is in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InUse {
+    /// Mounted at this place.
+    Mounted(PathBuf),
+    /// A swap device.
+    Swap,
+    /// It carries partitions, or is held by other block devices; the first one's name.
+    Held(String),
+    /// Something has it open exclusively.
+    Open,
+}
+
+/// The machine's disks.
+pub trait Disks: Send + Sync {
+    /// Block devices that may carry a physical volume: not empty, not a volume of an LVM group,
+    /// not a component of multipath or md, accepted by lvm2's filter where it has one. Sorted by name.
+    ///
+    /// # Errors
+    /// [`Io`](crate::ErrorKind::Io) where they cannot be listed. A device that cannot be
+    /// looked at is left out with a warning.
+    fn candidates(&self) -> Result<Vec<PathBuf>>;
+
+    /// Opens a device or a file (links followed). Writing to it fails if the caller may not.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`Denied`](crate::ErrorKind::Denied),
+    /// [`Busy`](crate::ErrorKind::Busy), [`Io`](crate::ErrorKind::Io).
+    fn open(&self, path: &Path) -> Result<Arc<dyn Dev>>;
+
+    /// The device's number, or `None` for a plain file.
+    ///
+    /// # Errors
+    /// As [`open`](Disks::open).
+    fn number(&self, path: &Path) -> Result<Option<DevNo>>;
+
+    /// Why it is in use, or `None`.
+    ///
+    /// # Errors
+    /// As [`open`](Disks::open).
+    fn in_use(&self, path: &Path) -> Result<Option<InUse>>;
+
+    /// Makes a loop device of a file and returns the device's path. It stays until it is
+    /// detached by other means (`losetup -d`); a file that is attached already is not attached twice.
+    ///
+    /// # Errors
+    /// As [`open`](Disks::open).
+    fn attach(&self, file: &Path) -> Result<PathBuf>;
+}
+
+/// A mounted file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountEntry {
+    /// The device behind it.
+    pub number: DevNo,
+    /// Where.
+    pub dir: PathBuf,
+    /// `ext4`.
+    pub fs_type: String,
+    /// Options as the kernel gives them, those of the mount and of the file system.
+    pub options: Vec<String>,
+}
+
+/// How to mount.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MountHow {
+    /// The file system's type.
+    pub fs_type: String,
+    /// True for a read-only mount.
+    pub read_only: bool,
+    /// Options for the file system, comma-separated: `discard`.
+    pub data: String,
+    /// True for a mount that no other process sees and that ends with this one.
+    pub private: bool,
+}
+
+/// The machine's mounts.
+pub trait Mounts: Send + Sync {
+    /// All there are, in this process's view, in order.
+    ///
+    /// # Errors
+    /// [`Io`](crate::ErrorKind::Io).
+    fn list(&self) -> Result<Vec<MountEntry>>;
+
+    /// Mounts a device at a folder that exists.
+    ///
+    /// # Errors
+    /// [`Denied`](crate::ErrorKind::Denied), [`NotFound`](crate::ErrorKind::NotFound),
+    /// [`Busy`](crate::ErrorKind::Busy), [`Unsupported`](crate::ErrorKind::Unsupported) for a
+    /// file system that the kernel does not know, [`Io`](crate::ErrorKind::Io).
+    fn mount(&self, device: &Path, dir: &Path, how: &MountHow) -> Result<()>;
+
+    /// Unmounts, waiting for it to be done (never lazily).
+    ///
+    /// # Errors
+    /// [`Busy`](crate::ErrorKind::Busy) where it is in use, and as [`mount`](Mounts::mount).
+    fn unmount(&self, dir: &Path) -> Result<()>;
+}
+
+/// The programs that may be run, and no others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// Makes an ext4.
+    Mke2fs,
+    /// Grows an ext4 while it is not mounted.
+    Resize2fs,
+    /// Gives an ext4 another UUID where we cannot.
+    Tune2fs,
+    /// Checks an ext4.
+    E2fsck,
+    /// Gives an XFS another UUID.
+    XfsAdmin,
+    /// Grows a mounted XFS.
+    XfsGrowfs,
+}
+
+impl Tool {
+    /// The program's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mke2fs => "mke2fs",
+            Self::Resize2fs => "resize2fs",
+            Self::Tune2fs => "tune2fs",
+            Self::E2fsck => "e2fsck",
+            Self::XfsAdmin => "xfs_admin",
+            Self::XfsGrowfs => "xfs_growfs",
+        }
+    }
+}
+
+/// What a program said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ToolOutput {
+    /// Its exit code; `None` where a signal ended it.
+    pub code: Option<i32>,
+    /// The first 64 KiB of its standard output.
+    pub stdout: String,
+    /// The first 64 KiB of its standard error.
+    pub stderr: String,
+}
+
+/// Runs programs.
+pub trait Tools: Send + Sync {
+    /// Fails where the program is not there, before anything is changed that would need it.
+    ///
+    /// # Errors
+    /// [`Tool`](crate::ErrorKind::Tool), naming the program and where it was looked for.
+    fn require(&self, tool: Tool) -> Result<()>;
+
+    /// Runs it to its end with a clean environment (`LC_ALL=C`).
+    ///
+    /// # Errors
+    /// [`Tool`](crate::ErrorKind::Tool) where it cannot be run. What its exit code means is the
+    /// caller's business.
+    fn run(&self, tool: Tool, args: &[&std::ffi::OsStr]) -> Result<ToolOutput>;
+}
+
+/// Reading beside others, or alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMode {
+    /// Beside other readers.
+    Shared,
+    /// Alone.
+    Exclusive,
+}
+
+/// A lock that is held; dropping it lets go.
+pub trait Held {}
+
+/// A physical volume that was made, for lvm2's devices file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPv {
+    /// The device.
+    pub path: PathBuf,
+    /// The volume's identifier.
+    pub id: LvmId,
+}
+
+/// What lvm2 on the same host must find done by whoever changes its volume groups.
+pub trait Lvm2Host: Send + Sync {
+    /// lvm2's lock of a volume group (`V_NAME`), waited for a bounded time.
+    ///
+    /// # Errors
+    /// [`Busy`](crate::ErrorKind::Busy), naming the lock and who holds it;
+    /// [`Denied`](crate::ErrorKind::Denied).
+    fn lock_vg(&self, vg: &VgName, mode: LockMode) -> Result<Box<dyn Held>>;
+
+    /// lvm2's lock of the set of physical volumes and groups (`P_global`). Take it before any
+    /// group's.
+    ///
+    /// # Errors
+    /// As [`lock_vg`](Lvm2Host::lock_vg).
+    fn lock_global(&self, mode: LockMode) -> Result<Box<dyn Held>>;
+
+    /// This host's system id, where lvm2's configuration gives it one, and the further ones it
+    /// may use.
+    fn system_ids(&self) -> Vec<String>;
+
+    /// Fails where lvm2's configuration forbids all writes (`global/metadata_read_only`).
+    ///
+    /// # Errors
+    /// [`Denied`](crate::ErrorKind::Denied), naming the setting.
+    fn check_writable(&self) -> Result<()>;
+
+    /// Where lvm2 is set up here and asks for it: keeps the text as it was before a change
+    /// (lvm2's archive), and prunes old ones.
+    ///
+    /// # Errors
+    /// [`Io`](crate::ErrorKind::Io): the change is not begun then, as with lvm2.
+    fn archive(&self, vg: &VgName, seqno: u64, text: &str) -> Result<()>;
+
+    /// The same for the text after a change (lvm2's backup). Failures are warnings.
+    fn backup(&self, vg: &VgName, text: &str);
+
+    /// Physical volumes or groups have come or gone: lvm2's hints are out of date and its
+    /// devices file may need a line. Failures are warnings.
+    fn devices_changed(&self, new: &[NewPv]);
+}

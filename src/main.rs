@@ -1,0 +1,4 @@
+//! The `imgbase` command.
+#![forbid(unsafe_code)]
+
+fn main() {}
