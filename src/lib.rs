@@ -7,11 +7,13 @@
 //! 2. [`lvm2`] reads and writes LVM2's metadata, [`dm`] knows device-mapper's
 //!    tables and the thin pool's protocol.
 //! 3. [`machine`]: the seams to the real machine.
+//! 4. [`layout`]: what our names and tags mean.
 #![forbid(unsafe_code)]
 
 pub mod dev;
 pub mod dm;
 pub mod error;
+pub mod layout;
 pub mod lvm2;
 pub mod machine;
 pub mod name;
