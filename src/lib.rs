@@ -8,6 +8,7 @@
 //!    tables and the thin pool's protocol.
 //! 3. [`machine`]: the seams to the real machine.
 //! 4. [`layout`]: what our names and tags mean.
+//! 5. [`ops`]: the verbs, [`report`]: their results as values.
 #![forbid(unsafe_code)]
 
 pub mod dev;
@@ -17,6 +18,8 @@ pub mod layout;
 pub mod lvm2;
 pub mod machine;
 pub mod name;
+pub mod ops;
+pub mod report;
 pub mod units;
 
 pub use error::{Error, ErrorKind, Result};
