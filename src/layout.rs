@@ -11,8 +11,6 @@ mod version;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lvm2::Vg;
 use crate::lvm2::model::{Lv, Thin, ThinPool};
-use crate::name::LvName;
-
 pub use name::{BaseName, ImageName, LayerName};
 pub use version::compare as compare_versions;
 
@@ -234,12 +232,18 @@ impl<'v> Layout<'v> {
         next.ok_or_else(|| Error::new(ErrorKind::Unsupported, "no layer index is left").at(base))
     }
 
-    /// The names of all our finished bases and layers.
-    pub fn image_volumes(&self) -> impl Iterator<Item = &'v LvName> + '_ {
-        let of_base = |base: &Base<'v>| {
-            let layers: Vec<_> = base.layers.iter().map(|layer| &layer.lv.name).collect();
-            std::iter::once(&base.base.lv.name).chain(layers)
-        };
-        self.bases.iter().flat_map(of_base)
+    /// The names of all finished layers, in order of creation on each base.
+    pub fn layer_names(&self) -> Vec<ImageName> {
+        self.layers().map(|layer| ImageName::Layer(layer.name.clone())).collect()
+    }
+
+    /// The names of all finished bases and layers, each base before its layers.
+    pub fn image_names(&self) -> Vec<ImageName> {
+        let mut names = Vec::new();
+        for base in &self.bases {
+            names.push(ImageName::Base(base.base.name.clone()));
+            names.extend(base.layers.iter().map(|layer| ImageName::Layer(layer.name.clone())));
+        }
+        names
     }
 }
