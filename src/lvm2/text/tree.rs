@@ -145,6 +145,11 @@ impl Scalar {
         i64::from_str_radix(raw, if octal { 8 } else { 10 }).ok()
     }
 
+    /// Another string in the same place.
+    pub(crate) fn renamed(&self, text: &str) -> Self {
+        Self { gap: self.gap, ..Self::string(text) }
+    }
+
     /// As written, quotes included.
     pub(super) fn raw(&self) -> &str {
         self.raw.as_str()
@@ -162,6 +167,15 @@ impl Array {
         Self { scalars, close: Gap::Tight }
     }
 
+    /// Puts each value through `map`; `None` takes it out.
+    pub(crate) fn map(&mut self, map: &mut dyn FnMut(&Scalar) -> Option<Scalar>) {
+        let first = self.scalars.first().map(|scalar| scalar.gap);
+        self.scalars = self.scalars.iter().filter_map(map).collect();
+        if let (Some(scalar), Some(gap)) = (self.scalars.first_mut(), first) {
+            scalar.gap = gap;
+        }
+    }
+
     /// The values in order.
     pub fn scalars(&self) -> &[Scalar] {
         &self.scalars
@@ -172,6 +186,26 @@ impl Item {
     /// `key = value`, with no empty line before it.
     pub(crate) fn new(key: &'static str, body: Body) -> Self {
         Self { key: Slice::Static(key), tight: false, blanks: 0, body }
+    }
+
+    /// The same with so many empty lines before it.
+    pub(crate) fn behind_blanks(self, blanks: u16) -> Self {
+        Self { blanks, ..self }
+    }
+
+    /// What the key stands for, to be changed.
+    pub(crate) fn body_mut(&mut self) -> &mut Body {
+        &mut self.body
+    }
+
+    /// The section, where it is one, to be changed.
+    pub(crate) fn section_mut(&mut self) -> Option<&mut Section> {
+        if let Body::Section(section) = &mut self.body { Some(section) } else { None }
+    }
+
+    /// Gives it another key, which must need no quotes.
+    pub(crate) fn set_key(&mut self, key: &str) {
+        self.key = Slice::from(key);
     }
 
     /// The key, without quotes.
@@ -246,8 +280,8 @@ impl Section {
 
     /// The section of that key, to be changed.
     pub(crate) fn section_mut(&mut self, key: &str) -> Option<&mut Section> {
-        let item = self.items_mut().iter_mut().find(|item| item.key() == key)?;
-        if let Body::Section(section) = &mut item.body { Some(section) } else { None }
+        let index = self.items.iter().position(|item| item.key() == key)?;
+        self.items_mut().get_mut(index)?.section_mut()
     }
 
     /// Gives `key` this value: in its place where it exists, else after the last of the keys that
@@ -273,5 +307,22 @@ impl Section {
         }
         self.items_mut().retain(|item| item.key() != key);
         true
+    }
+
+    /// For a group's section: the empty lines that lvm2 prints around its lists of volumes, be they
+    /// there or not.
+    pub(crate) fn settle_blanks(&mut self) {
+        let lvs = u16::from(self.section("logical_volumes").is_some());
+        let mut left = 2;
+        for item in self.items_mut() {
+            let blanks = match &*item.key() {
+                "logical_volumes" => 1,
+                "historical_logical_volumes" => 2u16.saturating_sub(lvs),
+                _ => continue,
+            };
+            item.blanks = blanks;
+            left = u16::saturating_sub(left, blanks);
+        }
+        self.close_blanks = left;
     }
 }
