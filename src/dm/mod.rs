@@ -3,6 +3,8 @@
 //! protocol. The kernel itself stands behind [`Kernel`].
 
 mod kernel;
+pub mod status;
 pub mod table;
 
 pub use kernel::{Create, DevNo, DmInfo, Kernel, Suspend, TargetStatus, Visibility};
+pub use table::Table;
