@@ -3,6 +3,14 @@
 //! protocol. The kernel itself stands behind [`Kernel`].
 
 mod kernel;
+pub mod names;
+pub mod status;
 pub mod table;
+#[cfg(test)]
+mod testing;
+pub mod tree;
 
 pub use kernel::{Create, DevNo, DmInfo, Kernel, Suspend, TargetStatus, Visibility};
+pub use names::{DeviceKey, Role};
+pub use table::Table;
+pub use tree::{PvNumbers, Stack};
