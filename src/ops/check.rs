@@ -35,20 +35,20 @@ fn report(name: &str, health: Health, detail: impl Into<String>) -> CheckReport 
 
 /// Are all copies of the metadata there, and the same?
 fn metadata(session: &Session<'_>) -> CheckReport {
-    let problems = session.store.problems();
-    if problems.is_empty() {
-        let copies = session.store.copies();
+    let group = session.store.group();
+    if group.problems.is_empty() {
+        let copies = group.writable_copies().count();
         let detail = format!("seqno {}, {copies} copies, all the same", session.vg().seqno);
         return report("metadata", Health::Ok, detail);
     }
+    let problems: Vec<String> = group.problems.iter().map(ToString::to_string).collect();
     report("metadata", Health::Failed, problems.join("; "))
 }
 
 /// May we change the group?
 fn writable(session: &Session<'_>) -> CheckReport {
-    let ids = session.machine().lvm2.system_ids();
     let lvm2 = session.machine().lvm2.check_writable();
-    match lvm2.and_then(|()| session.store.check_writable(&ids)) {
+    match lvm2.and_then(|()| session.check_writable()) {
         Ok(()) => report("group", Health::Ok, "it can be changed"),
         Err(error) => report("group", Health::Failed, error.to_string()),
     }

@@ -9,7 +9,7 @@ impl Session<'_> {
     /// Activates the pool, where it is not.
     pub(super) fn pool_on(&mut self) -> Result<()> {
         let pool = self.pool()?;
-        let numbers = self.store.numbers(self.machine.disks)?;
+        let numbers = self.numbers()?;
         let (_, activated) = self.stack(&numbers).open_pool(self.machine.kernel, &pool)?;
         self.made_pool |= !activated.made.is_empty();
         Ok(())
@@ -34,7 +34,7 @@ impl Session<'_> {
     /// Activates volumes; those that are active stay as they are.
     pub(super) fn activate(&mut self, names: &[&LvName]) -> Result<()> {
         let names: Vec<LvName> = names.iter().map(|name| (*name).clone()).collect();
-        let numbers = self.store.numbers(self.machine.disks)?;
+        let numbers = self.numbers()?;
         self.stack(&numbers).activate(self.machine.kernel, &names).map(drop)
     }
 

@@ -6,7 +6,6 @@ use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{is_ours, tag};
 use crate::lvm2::scan::{self, Group, Scan};
-use crate::lvm2::Store;
 use crate::machine::Disks;
 use crate::name::VgName;
 
@@ -19,36 +18,23 @@ pub(super) fn scan_all(disks: &dyn Disks) -> Result<Scan> {
             Err(error) => log::info!("{} is left out: {error}", path.display()),
         }
     }
-    Ok(scan::scan(devices))
+    Ok(scan::scan(&devices))
 }
 
 /// The group of that name, or the one with our tag.
-pub(super) fn group(disks: &dyn Disks, wanted: Option<&VgName>) -> Result<Store> {
+pub(super) fn group(disks: &dyn Disks, wanted: Option<&VgName>) -> Result<Group> {
     let scan = scan_all(disks)?;
-    let chosen = match wanted {
-        Some(name) => by_name(scan, name),
+    match wanted {
+        Some(name) => scan.into_group(name),
         None => by_tag(scan),
-    };
-    chosen.map(Store::new)
-}
-
-fn by_name(scan: Scan, name: &VgName) -> Result<Group> {
-    let mut found = scan.groups.into_iter().filter(|group| group.vg().name == *name);
-    let Some(group) = found.next() else {
-        return Err(Error::new(ErrorKind::NotFound, "there is no such volume group").at(name));
-    };
-    if found.next().is_some() {
-        let why = "two volume groups have that name; rename one (vgrename with its UUID)";
-        return Err(Error::new(ErrorKind::Unsupported, why).at(name));
     }
-    Ok(group)
 }
 
 fn by_tag(scan: Scan) -> Result<Group> {
     let mut ours: Vec<Group> =
-        scan.groups.into_iter().filter(|group| is_ours(group.vg())).collect();
+        scan.groups.into_iter().filter(|group| is_ours(&group.vg)).collect();
     if ours.len() > 1 {
-        let names: Vec<String> = ours.iter().map(|group| group.vg().name.to_string()).collect();
+        let names: Vec<String> = ours.iter().map(|group| group.vg.name.to_string()).collect();
         let why = format!("several have the tag {}: {}; choose with --vg", tag::VG, names.join(", "));
         return Err(Error::new(ErrorKind::Invalid, why).op("choose a volume group"));
     }

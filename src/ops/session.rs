@@ -8,20 +8,21 @@ use super::Imgbase;
 use super::find;
 use crate::dev::Dev;
 use crate::dm::status::PoolState;
-use crate::dm::{self, Active, DmInfo};
-use crate::error::{Error, ErrorKind, Result};
+use crate::dm::{Active, DmInfo, PvNumbers};
+use crate::error::Result;
 use crate::layout::Layout;
 use crate::lvm2::edit::VgEdit;
 use crate::lvm2::text::{Stamp, Style};
-use crate::lvm2::{Store, Vg};
+use crate::lvm2::Vg;
+use crate::lvm2::store::{MetadataStore, NativeStore};
 use crate::machine::{Held, LockMode, Machine};
-use crate::name::{LvName, VgName};
+use crate::name::LvName;
 use crate::units::Bytes;
 
 /// A group that was read, and the lock that it was read under.
 pub(super) struct Session<'m> {
     pub(super) machine: Machine<'m>,
-    pub(super) store: Store,
+    pub(super) store: NativeStore,
     pub(super) vg: Arc<Vg>,
     /// True once this session has activated the pool.
     pub(super) made_pool: bool,
@@ -45,14 +46,15 @@ impl<'m> Session<'m> {
     pub(super) fn change(imgbase: &Imgbase<'m>, what: &'static str) -> Result<Self> {
         imgbase.machine.lvm2.check_writable()?;
         let session = Self::open(imgbase, LockMode::Exclusive, what)?;
-        session.store.check_writable(&imgbase.machine.lvm2.system_ids())?;
+        session.check_writable()?;
         Ok(session)
     }
 
     fn open(imgbase: &Imgbase<'m>, mode: LockMode, what: &'static str) -> Result<Self> {
         let machine = imgbase.machine;
-        let mut store = find::group(machine.disks, imgbase.vg.as_ref())?;
-        let lock = machine.lvm2.lock_vg(&store.name().clone(), mode)?;
+        let group = find::group(machine.disks, imgbase.vg.as_ref())?;
+        let lock = machine.lvm2.lock_vg(&group.vg.name, mode)?;
+        let store = NativeStore::new(group);
         let vg = store.read()?;
         Ok(Self { machine, store, vg, made_pool: false, what, lock: Some(lock) })
     }
@@ -72,7 +74,26 @@ impl<'m> Session<'m> {
     pub(super) fn relock(&mut self) -> Result<()> {
         self.lock = Some(self.machine.lvm2.lock_vg(&self.vg.name, LockMode::Exclusive)?);
         self.vg = self.store.read()?;
-        self.store.check_writable(&self.machine.lvm2.system_ids())
+        self.check_writable()
+    }
+
+    /// Refuses a group that must not be changed, for what its text or its disks say.
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if let Some(refusal) = self.vg.why_not_writable(&self.machine.lvm2.system_ids()) {
+            return Err(refusal);
+        }
+        self.store.group().check_writable()
+    }
+
+    /// The numbers of the group's disks.
+    pub(super) fn numbers(&self) -> Result<PvNumbers> {
+        let mut numbers = PvNumbers::new();
+        for member in &self.store.group().members {
+            if let Some(number) = self.machine.disks.number(&member.path)? {
+                numbers.insert(member.pv_id(), number);
+            }
+        }
+        Ok(numbers)
     }
 
     pub(super) fn machine(&self) -> &Machine<'m> {
@@ -105,7 +126,7 @@ impl<'m> Session<'m> {
         log::debug!("commit {} seqno {} ({})", self.vg.name, new.vg().seqno, self.what);
         self.machine.lvm2.archive(&self.vg.name, self.vg.seqno, &self.vg.to_text(Style::Backup))?;
         let kept = format!("metadata still at seqno {}", self.vg.seqno);
-        self.vg = self.store.commit(new).map_err(|error| error.kept(kept))?;
+        self.vg = self.store.commit(new, &mut |_| Ok(())).map_err(|error| error.kept(kept))?;
         self.machine.lvm2.backup(&self.vg.name, &self.vg.to_text(Style::Backup));
         Ok(())
     }
@@ -193,9 +214,4 @@ pub(super) fn stamp(machine: &Machine<'_>, what: &str) -> Stamp {
         time: creator.time,
         system_id: machine.lvm2.system_ids().into_iter().next(),
     }
-}
-
-/// Names an object that is not there.
-pub(super) fn not_found(what: &str, vg: &VgName) -> Error {
-    Error::new(ErrorKind::NotFound, format!("{vg} has no {what}"))
 }

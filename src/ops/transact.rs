@@ -8,7 +8,7 @@
 use super::session::Session;
 use super::thin::{NewThin, Role};
 use crate::dev::Dev;
-use crate::dm;
+use crate::dm::pool::{self, Mode, PoolMessage, Transaction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::tag;
 use crate::lvm2::edit::{Birth, ThinSpec, VgEdit};
@@ -73,7 +73,10 @@ impl<'m> Session<'m> {
 
     /// Sends the messages that the text holds and raises the pool's transaction id.
     fn send(&self, pool: &LvName) -> Result<()> {
-        dm::run_messages(self.machine.kernel, &self.vg, pool)
+        let active = self.devices()?;
+        let transaction =
+            Transaction { kernel: self.machine.kernel, vg: &self.vg, pool, active: &active };
+        transaction.send(Mode::Fresh)
     }
 
     /// T2 and the commit point in one: drops the message and the tag, and gives the volume the
@@ -129,13 +132,23 @@ impl<'m> Session<'m> {
         }
         // The pool has not passed this transaction: take the device away, if it got so far, and
         // bring the text back to the pool's number.
-        dm::delete_if_there(self.machine.kernel, &self.vg, &pool, id)?;
+        self.delete_if_there(&pool, id)?;
         let mut edit = self.vg.edit();
         edit.remove_lv(lv)?;
         edit.clear_messages(&pool)?;
         edit.set_transaction_id(&pool, in_kernel)?;
         self.commit(edit)?;
         self.pool_as_before()
+    }
+
+    fn delete_if_there(&self, pool: &LvName, id: u32) -> Result<()> {
+        let devices = self.devices()?;
+        let gone = || Error::new(ErrorKind::Diverged, "the pool is not active").at(pool);
+        let device = devices.volume(&self.vg, pool).ok_or_else(gone)?;
+        match (PoolMessage::Delete { id }).send(self.machine.kernel, &device.name) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
     }
 
     /// Removes thin volumes in one transaction. The first commit is the commit point.
@@ -160,13 +173,12 @@ impl<'m> Session<'m> {
     /// volume.
     pub(super) fn check_room(&self, bytes: Bytes) -> Result<()> {
         let pool = self.pool()?;
-        let chunk = self.chunk()?;
-        let status = self.pool_status()?;
-        let status = status.ok_or_else(|| {
-            Error::new(ErrorKind::Diverged, "it was activated and is not there").at(&pool)
-        })?;
-        dm::check_room(&status, chunk, bytes).map_err(|error| {
-            error.at(format!("{}/{pool}", self.vg.name)).kept("nothing was changed")
+        let inactive = || Error::new(ErrorKind::Diverged, "it was activated and is not there");
+        let state = self.pool_state()?.ok_or_else(inactive)?;
+        let chunk = self.layout()?.pool_segment.chunk_size;
+        pool::check_room(&state, chunk, bytes, 100).map_err(|error| {
+            let error = error.at(format!("{}/{pool}", self.vg.name));
+            error.kept("nothing was changed; delete what is not needed, or grow the pool")
         })
     }
 
