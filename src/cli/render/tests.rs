@@ -1,0 +1,1 @@
+//! Answers made by hand, printed and compared with what users were promised.
