@@ -12,12 +12,8 @@
 #![forbid(unsafe_code)]
 
 pub mod dev;
-pub mod diff;
 pub mod dm;
-pub mod dry;
 pub mod error;
-#[cfg(feature = "host")]
-pub mod host;
 pub mod layout;
 pub mod lvm2;
 pub mod machine;

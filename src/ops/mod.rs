@@ -4,7 +4,6 @@
 //! the machine: each verb reads what it needs, under lvm2's own locks where it
 //! changes something.
 
-mod stubs;
 
 use crate::error::Result;
 use crate::layout::{BaseName, ImageName, LayerName};
