@@ -122,6 +122,7 @@ pub(super) fn golden(transaction_id: u64) -> Vg {
         lock_type: None,
         extent_size: Sectors::new(8192),
         max_lv: 0,
+        max_pv: 0,
         pvs: vec![
             pv("pv0", "ud3kzE-nzvL-geIK-ttb2-7Wf1-xbnU-p8sMlh", 2048),
             pv("pv1", "Dy3wJ8-Ow9n-Zfyy-iPH3-DSBc-CtO6-OeDNYG", 4096),

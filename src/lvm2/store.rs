@@ -1,0 +1,152 @@
+//! Where a group's text is read from and committed to.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, ErrorKind, Result};
+
+use super::commit::{self, Protocol};
+use super::model::Vg;
+use super::scan::{Group, Problem, Reread};
+use super::edit::NewVg;
+
+/// A group's metadata, whoever reads and writes it.
+///
+/// The caller holds the group's lock for both, and for all between them.
+pub trait MetadataStore: Send + Sync {
+    /// What is in force now, as the disks say.
+    ///
+    /// # Errors
+    /// As the back end gives them; [`Busy`](ErrorKind::Busy) where the group has changed so much
+    /// since it was found that it must be looked for again.
+    fn read(&self) -> Result<Arc<Vg>>;
+
+    /// Puts `new` in force, whose seqno must be one above that of what was read.
+    ///
+    /// `between` runs when the new text is announced and the old one still in force: devices are
+    /// suspended there. If it fails, the old text stays in force.
+    ///
+    /// # Errors
+    /// That of `between`; [`NoSpace`](ErrorKind::NoSpace) for a text that has outgrown the
+    /// smallest metadata area; [`Diverged`](ErrorKind::Diverged), [`Unsupported`](ErrorKind::Unsupported),
+    /// [`Corrupt`](ErrorKind::Corrupt) for a group that must not be written to;
+    /// [`Busy`](ErrorKind::Busy) where someone else has changed it;
+    /// [`NeedsRecovery`](ErrorKind::NeedsRecovery) where nobody knows which text is in force;
+    /// [`Io`](ErrorKind::Io). But for `NeedsRecovery` the old text is in force then.
+    ///
+    /// # Commit point
+    /// Inside, after `between`; it has happened if and only if this returns `Ok`.
+    fn commit(&self, new: NewVg, between: &mut dyn FnMut(&Vg) -> Result<()>) -> Result<Arc<Vg>>;
+}
+
+/// Reads and writes the disks itself.
+#[derive(Debug)]
+pub struct NativeStore {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    group: Group,
+    /// A commit ended in the unknown: what the system would read back now proves nothing.
+    lost: bool,
+}
+
+impl NativeStore {
+    /// The store of a group that was found.
+    pub fn new(group: Group) -> Self {
+        Self { state: Mutex::new(State { group, lost: false }) }
+    }
+
+    /// The group as it was last read or committed.
+    pub fn group(&self) -> Group {
+        self.state().group.clone()
+    }
+
+    /// What is odd about the group.
+    pub fn problems(&self) -> Vec<Problem> {
+        self.state().group.problems.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MetadataStore for NativeStore {
+    fn read(&self) -> Result<Arc<Vg>> {
+        let mut state = self.state();
+        state.check_not_lost()?;
+        match state.group.reread()? {
+            Reread::Same | Reread::Changed => Ok(Arc::clone(&state.group.vg)),
+            Reread::ScanAgain => Err(changed(&state.group, "its physical volumes have changed")),
+        }
+    }
+
+    fn commit(&self, new: NewVg, between: &mut dyn FnMut(&Vg) -> Result<()>) -> Result<Arc<Vg>> {
+        let mut state = self.state();
+        state.check_not_lost()?;
+        state.check(&new)?;
+        let group = &mut state.group;
+        let result = commit_to(group, &new, Protocol::SOUND, between);
+        state.lost = matches!(&result, Err(e) if e.kind() == ErrorKind::NeedsRecovery);
+        result
+    }
+}
+
+impl State {
+    fn check_not_lost(&self) -> Result<()> {
+        if !self.lost {
+            return Ok(());
+        }
+        let why = "an earlier commit failed so that nobody knows which text is in force";
+        Err(Error::new(ErrorKind::NeedsRecovery, why).at(&self.group.vg.name))
+    }
+
+    /// That `new` is the successor of what the disks hold now.
+    fn check(&mut self, new: &NewVg) -> Result<()> {
+        let seen = self.group.current;
+        if self.group.reread()? == Reread::ScanAgain || self.group.current != seen {
+            return Err(changed(&self.group, "someone else has changed it"));
+        }
+        self.group.check_writable()?;
+        let (old, new) = (&self.group.vg, new.vg());
+        let successor = old.seqno.checked_add(1) == Some(new.seqno) && old.id == new.id;
+        let listed = new.pvs.iter().all(|pv| self.group.member(&pv.id).is_some());
+        if successor && listed && new.pvs.len() == self.group.members.len() {
+            return Ok(());
+        }
+        let why =
+            format!("the new text (seqno {}) is no successor of seqno {}", new.seqno, old.seqno);
+        Err(Error::new(ErrorKind::Invalid, why).op("commit the metadata").at(&old.name))
+    }
+}
+
+fn changed(group: &Group, why: &'static str) -> Error {
+    Error::new(ErrorKind::Busy, why).op("read the metadata").at(&group.vg.name)
+}
+
+/// The three steps, with `between` before the last.
+pub(super) fn commit_to(
+    group: &mut Group,
+    new: &NewVg,
+    protocol: Protocol,
+    between: &mut dyn FnMut(&Vg) -> Result<()>,
+) -> Result<Arc<Vg>> {
+    let seqno = new.vg().seqno;
+    let precommitted = commit::write(group, new.text(), seqno, protocol)?.precommit()?;
+    if let Err(error) = between(new.vg()) {
+        // The first error counts, and a stale slot 1 binds nobody.
+        if let Err(revert) = precommitted.abort() {
+            log::warn!("{revert}");
+        }
+        let still = format!("metadata still at seqno {}", group.vg.seqno);
+        return Err(if error.unchanged().is_some() { error } else { error.kept(still) });
+    }
+    let committed = precommitted.commit()?;
+    for warning in &committed.warnings {
+        log::warn!("{warning}; the change is committed, this copy is behind until the next one");
+    }
+    let vg = Arc::new(new.vg().clone());
+    committed.apply(group, Arc::clone(&vg));
+    Ok(vg)
+}
