@@ -67,6 +67,8 @@ enum Refused {
     ExtentSize,
     #[error("a group has at least one physical volume")]
     NoPvs,
+    #[error("{0} extents reach beyond the end of {1}")]
+    Beyond(u64, String),
 }
 
 /// A volume group being changed. Each change is made whole or not at all.

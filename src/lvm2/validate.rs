@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::model::{Area, Lv, Message, SegmentKind, Thin, ThinPool, Vg};
+use super::model::{Area, Lv, Message, Pv, SegmentKind, Thin, ThinPool, Vg};
 use crate::name::{DmName, LvName, LvmId};
 use crate::{Error, ErrorKind, Result};
 
@@ -47,6 +47,7 @@ enum Broken {
 struct Check<'a> {
     vg: &'a Vg,
     lvs: HashMap<&'a str, &'a Lv>,
+    pvs: HashMap<&'a str, &'a Pv>,
 }
 
 /// What lvm2 checks when it reads a text: references, and what each type of segment demands.
@@ -76,7 +77,9 @@ pub fn validate(vg: &Vg) -> Result<()> {
 
 impl<'a> Check<'a> {
     fn new(vg: &'a Vg) -> Self {
-        Self { vg, lvs: vg.lvs.iter().map(|lv| (lv.name.as_str(), lv)).collect() }
+        let lvs = vg.lvs.iter().map(|lv| (lv.name.as_str(), lv)).collect();
+        let pvs = vg.pvs.iter().map(|pv| (&*pv.label, pv)).collect();
+        Self { vg, lvs, pvs }
     }
 
     fn error(&self, broken: Broken) -> Error {
@@ -117,7 +120,7 @@ impl<'a> Check<'a> {
 
     /// Physical volumes are looked up first, as lvm2 does.
     fn area(&self, area: &Area) -> Result<(), Broken> {
-        let has = match self.vg.pv(&area.on) {
+        let has = match self.pvs.get(&*area.on) {
             Some(pv) => pv.pe_count,
             None => match self.lvs.get(&*area.on) {
                 Some(lv) => lv.extents(),

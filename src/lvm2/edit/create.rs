@@ -129,7 +129,7 @@ impl VgEdit {
         self.check_size(&spec.name, spec.data)?;
         self.check_size(&spec.name, spec.metadata)?;
         let chunk = spec.chunk_size.get();
-        if !(128..=2_097_152).contains(&chunk) || chunk % 128 != 0 {
+        if !(128..=2_097_152).contains(&chunk) || !chunk.is_multiple_of(128) {
             return Err(self.error(ErrorKind::Invalid, &spec.name, Refused::Chunk));
         }
         let before = self.clone();

@@ -37,6 +37,13 @@ pub struct PvSpec {
     pub pe_count: Extents,
 }
 
+impl PvSpec {
+    /// Where its last extent ends.
+    fn end(&self, extent_size: Sectors) -> Sectors {
+        self.pe_start.saturating_add(self.pe_count.sectors(extent_size))
+    }
+}
+
 impl NewVg {
     /// A new group with the sequence number 1, as lvm2's vgcreate writes it.
     ///
@@ -48,11 +55,15 @@ impl NewVg {
         };
         let size = spec.extent_size.get();
         // Linux's smallest extent is 1 KiB; lvm2 takes powers of two and multiples of 128 KiB.
-        if size < 2 || !(size.is_power_of_two() || size % 256 == 0) {
+        if size < 2 || !(size.is_power_of_two() || size.is_multiple_of(256)) {
             return Err(refuse(Refused::ExtentSize));
         }
         if spec.pvs.is_empty() {
             return Err(refuse(Refused::NoPvs));
+        }
+        let beyond = spec.pvs.iter().find(|pv| pv.end(spec.extent_size) > pv.dev_size);
+        if let Some(pv) = beyond {
+            return Err(refuse(Refused::Beyond(pv.pe_count.get(), pv.device.clone())));
         }
         let mut text = Document::parse(&group_text(spec))?;
         text.set_trailer(stamp);

@@ -1,8 +1,11 @@
 //! Volumes that go.
 
+use std::collections::HashSet;
+
 use super::rename::{each_name, names};
 use super::*;
 use crate::lvm2::model::SegmentKind;
+use crate::lvm2::text::Item;
 
 impl VgEdit {
     /// Removes a volume. The `origin` keys of its snapshots go with it; of a thin volume the
@@ -36,37 +39,36 @@ impl VgEdit {
     }
 
     fn remove_all(&mut self, mut gone: Vec<LvName>) -> Result<()> {
-        gone.iter().try_for_each(|name| self.check_unused(name, &gone))?;
+        self.check_unused(&gone)?;
         gone.extend(self.idle_spare(&gone));
+        let names: HashSet<&str> = gone.iter().map(LvName::as_str).collect();
         self.change(|vg| {
             let Some(lvs) = vg.section_mut("logical_volumes") else { return };
-            for name in &gone {
-                lvs.remove(name.as_str());
-                lvs.forget(name);
-            }
+            lvs.items_mut().retain(|item| !names.contains(&*item.key()));
+            lvs.forget(&names);
             if lvs.items().is_empty() {
                 vg.remove("logical_volumes");
                 vg.settle_blanks();
             }
-            let history = vg.section_mut("historical_logical_volumes");
-            history.into_iter().for_each(|list| gone.iter().for_each(|name| list.forget(name)));
+            if let Some(history) = vg.section_mut("historical_logical_volumes") {
+                history.forget(&names);
+            }
         })
     }
 
-    /// Fails where a volume that stays names this one other than as its origin.
-    fn check_unused(&self, name: &LvName, gone: &[LvName]) -> Result<()> {
+    /// Fails where a volume that stays names one of these other than as its origin.
+    fn check_unused(&self, gone: &[LvName]) -> Result<()> {
         let Some((_, vg)) = self.now.text.vg() else { return Ok(()) };
+        let set: HashSet<&str> = gone.iter().map(LvName::as_str).collect();
         let lvs = vg.section("logical_volumes").into_iter().flat_map(Section::sections);
-        let stays = |key: &str| gone.iter().all(|name| *name != *key);
-        let mut users = lvs
-            .filter(|(key, _)| stays(key))
-            .filter(|(_, lv)| names(lv, name.as_str(), &|key| key == "origin" && thin_segment(lv)));
-        match users.next() {
-            Some((user, _)) => {
-                Err(self.error(ErrorKind::Busy, name, Refused::Used(user.into_owned())))
-            }
-            None => Ok(()),
-        }
+        let user = lvs.filter(|(key, _)| !set.contains(&**key)).find(|(_, lv)| {
+            let origin = |key: &str| key == "origin" && thin_segment(lv);
+            names(lv, &|name| set.contains(name), &origin)
+        });
+        let (Some((user, lv)), [first, ..]) = (user, gone) else { return Ok(()) };
+        let used = gone.iter().find(|name| names(lv, &|text| **name == *text, &|_| false));
+        let why = Refused::Used(user.into_owned());
+        Err(self.error(ErrorKind::Busy, used.unwrap_or(first), why))
     }
 
     /// The spare, where no pool is left that could need it.
@@ -95,22 +97,23 @@ fn thin_segment(lv: &Section) -> bool {
 impl Section {
     /// Drops the `origin` keys, of these volumes' segments or of historical ones, that name `gone`,
     /// and takes it out of lists of descendants.
-    fn forget(&mut self, gone: &LvName) {
-        if !names(self, gone.as_str(), &|_| false) {
+    fn forget(&mut self, gone: &HashSet<&str>) {
+        let is_gone = |scalar: &Scalar| scalar.as_str().is_some_and(|name| gone.contains(&*name));
+        if !names(self, &|name| gone.contains(name), &|_| false) {
             return;
         }
-        let named = |item: &super::super::text::Item| {
-            item.key() == "origin"
-                && item.scalar().and_then(Scalar::as_str).as_deref() == Some(gone.as_str())
-        };
+        let named = |item: &Item| item.key() == "origin" && item.scalar().is_some_and(is_gone);
         for item in self.items_mut() {
             let Some(lv) = item.section_mut() else { continue };
+            if !names(lv, &|name| gone.contains(name), &|_| false) {
+                continue;
+            }
             lv.items_mut().retain(|item| !named(item));
             if let Some(segment) = lv.section_mut("segment1") {
                 segment.items_mut().retain(|item| !named(item));
             }
             each_name(lv, &|key| key != "descendants", &mut |scalar| {
-                (scalar.as_str().as_deref() != Some(gone.as_str())).then(|| scalar.clone())
+                (!is_gone(scalar)).then(|| scalar.clone())
             });
         }
     }

@@ -20,12 +20,16 @@ const NO_NAMES: [&str; 12] = [
     "policy",
 ];
 
-/// True where a value in the section, or in one inside it, is `name`; keys that `except` holds for
-/// are not looked at.
-pub(super) fn names(section: &Section, name: &str, except: &dyn Fn(&str) -> bool) -> bool {
-    let is = |scalar: &Scalar| scalar.as_str().as_deref() == Some(name);
+/// True where a value in the section, or in one inside it, is one that `hit` holds for; keys that
+/// `except` holds for are not looked at.
+pub(super) fn names(
+    section: &Section,
+    hit: &dyn Fn(&str) -> bool,
+    except: &dyn Fn(&str) -> bool,
+) -> bool {
+    let is = |scalar: &Scalar| scalar.as_str().is_some_and(|text| hit(&text));
     section.items().iter().any(|item| match item.body() {
-        Body::Section(inside) => names(inside, name, except),
+        Body::Section(inside) => names(inside, hit, except),
         _ if NO_NAMES.contains(&&*item.key()) || except(&item.key()) => false,
         Body::Scalar(scalar) => is(scalar),
         Body::Array(array) => array.scalars().iter().any(is),
@@ -51,7 +55,7 @@ pub(super) fn each_name(
 
 /// Puts `new` in the place of `old` wherever the section names it.
 fn replace(section: &mut Section, old: &str, new: &str) {
-    if !names(section, old, &|_| false) {
+    if !names(section, &|name| name == old, &|_| false) {
         return;
     }
     each_name(section, &|_| false, &mut |scalar| {
@@ -93,7 +97,7 @@ impl VgEdit {
 fn rename(vg: &mut Section, old: &LvName, new: &LvName) {
     for list in ["logical_volumes", "historical_logical_volumes"] {
         let Some(lvs) = vg.section_mut(list) else { continue };
-        if names(lvs, old.as_str(), &|_| false) {
+        if names(lvs, &|name| *old == *name, &|_| false) {
             let lvs = lvs.items_mut().iter_mut().filter_map(Item::section_mut);
             lvs.for_each(|lv| replace(lv, old.as_str(), new.as_str()));
         }

@@ -185,6 +185,9 @@ fn a_new_group_is_what_vgcreate_writes() {
     assert!(new.text().ends_with(trailer), "{}", new.text());
     spec.extent_size = Sectors::new(300);
     assert!(NewVg::create(&spec, &stamp()).is_err());
+    spec.extent_size = Sectors::new(1 << 20);
+    let error = NewVg::create(&spec, &stamp()).expect_err("small");
+    assert!(error.to_string().contains("99 extents reach beyond"), "{error}");
     spec.extent_size = Sectors::new(768);
     spec.system_id = Some("me".to_owned());
     let mut edit = NewVg::create(&spec, &stamp()).expect("made").into_vg().edit();
@@ -292,13 +295,17 @@ fn a_rename_reaches_every_place() {
     }
 }
 
+/// A physical volume without extents, with a key that nobody knows and two items on a line.
+const MORE: &str = "more {\nid = \"UUUUUU-GXSw-0RqY-mNCo-J8zo-iXnL-RmdN6a\"\npe_start = 0 \
+                    pe_count = 0\nkey = 010\n}\n";
+
 #[test]
 fn what_is_not_known_survives_edits_in_its_place() {
     let text = golden(6).to_text(Style::Disk);
     let text = text
         .replacen("seqno = 10\n", "seqno = 10\nodd = [1, 'x']\n", 1)
         .replacen("\"b=c\"]\n", "\"b=c\", \"not a tag\"]\nfuture=0.5\n", 1)
-        .replacen("physical_volumes {\n", "physical_volumes {\nmore {\nid = \"UUUUUU-GXSw-0RqY-mNCo-J8zo-iXnL-RmdN6a\"\npe_start = 0 pe_count = 0\nkey = 010\n}\n", 1);
+        .replacen("physical_volumes {\n", &format!("physical_volumes {{\n{MORE}"), 1);
     let vg = Vg::parse(&text).expect("parses");
     let mut edit = vg.edit();
     make(&mut edit, &snapshot("layer3", "base", 4, 0));
@@ -313,6 +320,34 @@ fn what_is_not_known_survives_edits_in_its_place() {
     ] {
         assert!(new.text().contains(there), "{there} in {}", new.text());
     }
+}
+
+#[test]
+fn an_external_origin_stays_as_long_as_it_is_used() {
+    let mut edit = golden(2).edit();
+    ok(edit.create_linear(&LinearSpec {
+        name: name("ext"),
+        extents: Extents::new(10),
+        placement: Placement::default(),
+        tags: Vec::new(),
+        birth: birth(0),
+    }));
+    make(&mut edit, &thin("a", 1, 0));
+    let text = edit.vg().to_text(Style::Disk);
+    let text = text.replace("device_id = 1\n", "device_id = 1\nexternal_origin = \"ext\"\n");
+    let mut edit = Vg::parse(&text).expect("parses").edit();
+    make(&mut edit, &snapshot("b", "a", 2, 0));
+    let both = "external_origin = \"ext\"\norigin = \"a\"\n";
+    assert!(edit.vg().to_text(Style::Disk).contains(both));
+    assert_eq!(edit.remove_lv(&name("ext")).expect_err("used").kind(), ErrorKind::Busy);
+    let error = edit.clone().finish(&stamp()).expect_err("writable");
+    assert!(error.to_string().contains("external origin"), "{error}");
+    ok(edit.set_writable(&name("ext"), false));
+    edit.clone().finish(&stamp()).expect("whole");
+    drop_thin(&mut edit, "a");
+    drop_thin(&mut edit, "b");
+    ok(edit.remove_lv(&name("ext")));
+    edit.finish(&stamp()).expect("whole");
 }
 
 #[test]
@@ -453,7 +488,7 @@ mod random {
         /// Whatever is done, the group is whole: validate (no extent twice, all references, ids)
         /// holds after each step, extents are neither lost nor won, and the text reads back.
         #[test]
-        fn any_sequence_of_edits_leaves_the_group_whole(ops in proptest::collection::vec(op(), 1..40)) {
+        fn any_edits_leave_the_group_whole(ops in proptest::collection::vec(op(), 1..40)) {
             let mut vg = golden(1);
             let total = vg.free_extents();
             for op in &ops {
@@ -465,12 +500,14 @@ mod random {
                     Err(_) => prop_assert_eq!(edit.vg().document(), before.vg().document()),
                 }
                 let maps = vg.allocated();
-                let held: u64 = maps.iter().flat_map(|map| &map.runs).map(|run| run.count.get()).sum();
+                let runs = maps.iter().flat_map(|map| &map.runs);
+                let held: u64 = runs.map(|run| run.count.get()).sum();
                 prop_assert_eq!(held + vg.free_extents().get(), total.get());
                 let text = vg.to_text(Style::Disk);
                 prop_assert_eq!(Vg::parse(&text).expect("parses").to_text(Style::Disk), text);
             }
-            let names: Vec<_> = vg.lvs.iter().filter(|lv| lv.is_visible()).map(|lv| lv.name.clone()).collect();
+            let visible = vg.lvs.iter().filter(|lv| lv.is_visible());
+            let names: Vec<_> = visible.map(|lv| lv.name.clone()).collect();
             let mut edit = vg.edit();
             for lv in names {
                 if edit.vg().lv(&lv).is_some_and(|lv| lv.thin_pool().is_some()) {

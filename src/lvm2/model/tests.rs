@@ -5,6 +5,11 @@ use crate::lvm2::validate::validate;
 const LAST: &str = include_str!("../../../tests/data/lvm2/16-lvextend-thin.vg");
 const SNAPSHOTS: &str = include_str!("../../../tests/data/lvm2/06-snap2create.vg");
 
+/// One more spare in front of the first.
+const SECOND_SPARE: &str = "lvol1_pmspare { id = \"A4Nhq9-k81u-fh4f-mtYa-G5OK-Agj0-3ab841\" \
+                            status = [] segment_count = 1 segment1 { start_extent = 0 \
+                            extent_count = 1 type = \"error\" } } lvol0_pmspare {";
+
 fn name(text: &str) -> LvName {
     text.parse().expect("a name")
 }
@@ -75,8 +80,8 @@ fn broken_texts_are_corrupt_and_name_the_place() {
             "pe_count = 20",
             "volume Host-VG/lvol0_pmspare: it uses extents 31 to 31 of 'pv0', which has 20",
         ),
-        ("\tpv1 {", "\tpv0 {", "the name is used twice"),
-        ("\tlayer2 {", "\tpool-0 {", "volume Host-VG/pool-0: the name is used twice"),
+        ("\tpv1 {", "\tpv0 {", "volume group Host-VG: the section 'pv0' is there twice"),
+        ("\tlayer2 {", "\tpool-0 {", "the section 'pool-0' is there twice"),
         ("segment_count = 2", "segment_count = 3", "it has 2 segments where"),
         ("start_extent = 1\n", "start_extent = 2\n", "lvol0_pmspare, segment 2: it starts at"),
         ("\"pv0\", 31", "\"pv9\", 31", "it uses 'pv9', which does not exist"),
@@ -137,11 +142,7 @@ fn what_lvm2_does_not_check_is_checked_before_a_write() {
     for (from, to, text) in [
         ("\"pv0\", 31", "\"pv0\", 30", "volume pool-0_tdata both hold extent 30 of pv0"),
         ("transaction_id = 2", "transaction_id = 9", "transaction id 9 is not below"),
-        (
-            "lvol0_pmspare {",
-            "lvol0_pmspare { id = \"A4Nhq9-k81u-fh4f-mtYa-G5OK-Agj0-3ab841\" status = [] segment_count = 1 segment1 { start_extent = 0 extent_count = 1 type = \"error\" } } lvol1_pmspare {",
-            "two spare metadata volumes",
-        ),
+        ("lvol0_pmspare {", SECOND_SPARE, "two spare metadata volumes"),
         ("max_lv = 0", "max_lv = 1", "it may have 1 volumes"),
         ("max_pv = 0", "max_pv = 1", "it may have 1 physical volumes"),
         ("zero_new_blocks = 1", "message1 { delete = 3 }", "would delete device 3"),
@@ -161,4 +162,74 @@ fn what_lvm2_does_not_check_is_checked_before_a_write() {
     );
     let error = validate(&Vg::parse(&same).expect("parses")).expect_err("twice");
     assert!(error.to_string().contains("is used twice"), "{error}");
+}
+
+#[test]
+fn a_large_group_is_read_in_time() {
+    let (before, rest) = LAST.split_once("\t\tlayer2 {").expect("there");
+    let (thin, after) = rest.split_once("\t\tlvol0_pmspare {").expect("there");
+    let mut text = before.to_owned();
+    for number in 0..2000 {
+        let id = format!("id = \"{number:032}\"");
+        let thin = thin.replace("id = \"jc1ceB-iZ42-PKmd-gbQf-MN7b-yUc1-gv0c6J\"", &id);
+        let thin = thin.replace("device_id = 3", &format!("device_id = {number}"));
+        text.push_str(&format!("\t\tlayer{number} {{{thin}"));
+    }
+    text.push_str(&format!("\t\tlvol0_pmspare {{{after}"));
+    let start = std::time::Instant::now();
+    let vg = Vg::parse(&text).expect("parses");
+    validate(&vg).expect("whole");
+    assert_eq!(vg.to_text(Style::Backup), text);
+    let mut edit = vg.edit();
+    edit.remove_pool(&name("pool-0")).expect("removed");
+    assert!(edit.vg().lvs.is_empty());
+    // Seconds are for a slow debug build; what is quadratic takes minutes.
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
+
+mod random {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WORDS: [&str; 12] = [
+        "0",
+        "-1",
+        "4294967295",
+        "9223372036854775807",
+        "99999999999999999999",
+        "\"\"",
+        "[]",
+        "\"pv0\"",
+        "\"layer2\"",
+        "{ }",
+        "1.5",
+        "[\"pv0\", 4294967295]",
+    ];
+
+    proptest! {
+        /// A text with some values replaced is refused, or all that is asked of it is answered.
+        #[test]
+        fn a_damaged_group_is_read_or_refused(
+            damage in proptest::collection::vec((0usize..200, 0usize..WORDS.len()), 1..4),
+        ) {
+            let mut lines: Vec<String> = LAST.lines().map(str::to_owned).collect();
+            for (line, word) in damage {
+                let line = line % lines.len();
+                let place = &mut lines[line];
+                if let Some((key, _)) = place.split_once(" =") {
+                    *place = format!("{key} = {}", WORDS[word]);
+                }
+            }
+            if let Ok(vg) = Vg::parse(&lines.join("\n")) {
+                drop((validate(&vg), vg.why_not_writable(&[]), vg.free_extents()));
+                drop(vg.next_device_id(&name("pool-0")));
+                let mut edit = vg.edit();
+                drop(edit.extend_lv(&name("pool-0"), Extents::new(40)));
+                drop(edit.extend_pool_metadata(&name("pool-0"), Extents::new(9)));
+                drop(edit.remove_lv(&name("layer2")));
+                drop(edit.remove_pool(&name("pool-0")));
+            }
+        }
+    }
 }

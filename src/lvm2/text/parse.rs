@@ -108,12 +108,17 @@ impl Parser {
         Slice::cut(&self.buf, range)
     }
 
-    /// Goes on while `more` holds; the piece gone over.
-    fn run(&mut self, more: impl Fn(u8) -> bool) -> Range<usize> {
-        let start = self.at;
+    /// Goes on while `more` holds.
+    fn pass(&mut self, more: impl Fn(u8) -> bool) {
         while self.peek().is_some_and(&more) {
             self.bump();
         }
+    }
+
+    /// Goes on while `more` holds; the piece gone over.
+    fn run(&mut self, more: impl Fn(u8) -> bool) -> Range<usize> {
+        let start = self.at;
+        self.pass(more);
         start..self.at
     }
 
@@ -123,7 +128,7 @@ impl Parser {
         let (start, mut lines) = (self.at, 0u16);
         while let Some(byte) = self.peek() {
             match byte {
-                b'#' => drop(self.run(|b| b != b'\n')),
+                b'#' => self.pass(|b| b != b'\n'),
                 b'\n' => {
                     // A line that holds a comment alone is not an empty one.
                     let text = self.line_before();
@@ -152,7 +157,7 @@ impl Parser {
     fn document(&mut self) -> Parsed<Document> {
         let mut document = Document::default();
         loop {
-            drop(self.run(|b| is_space(b) && b != b'\n'));
+            self.pass(|b| is_space(b) && b != b'\n');
             match self.peek() {
                 None => return Ok(document),
                 Some(b'\n') => {
@@ -178,7 +183,7 @@ impl Parser {
             return Ok(());
         }
         let start = self.at;
-        drop(self.run(|b| is_space(b) && b != b'\n'));
+        self.pass(|b| is_space(b) && b != b'\n');
         let comment = (self.peek() == Some(b'#')).then(|| {
             let end = self.run(|b| b != b'\n').end;
             self.cut(start..end)
@@ -191,7 +196,7 @@ impl Parser {
     /// Takes the end of this line, if nothing else is left on it.
     fn line_end(&mut self) {
         let start = self.at;
-        drop(self.run(|b| is_space(b) && b != b'\n'));
+        self.pass(|b| is_space(b) && b != b'\n');
         if !self.eat(b'\n') {
             self.at = start;
         }
@@ -286,10 +291,10 @@ impl Parser {
         if matches!(self.peek(), Some(b'+' | b'-')) {
             self.bump();
         }
-        drop(self.run(|b| b.is_ascii_digit()));
+        self.pass(|b| b.is_ascii_digit());
         let kind = if self.eat(b'.') { Kind::Float } else { Kind::Int };
         if kind == Kind::Float {
-            drop(self.run(|b| b.is_ascii_digit()));
+            self.pass(|b| b.is_ascii_digit());
         }
         (kind, start..self.at)
     }
