@@ -1,6 +1,7 @@
 //! The guest's half: the first process, which serves the channel, and small tools beside it.
 
 mod init;
+mod labels;
 mod runner;
 mod serve;
 mod tree;
@@ -15,9 +16,11 @@ pub fn main() -> ExitCode {
         ["init", flavour] => init::first_process(flavour),
         ["run", millis, result, argv @ ..] => runner::run(millis, result, argv),
         ["tree", root] => tree::print(root),
+        ["labelled"] => labels::print(),
         ["true"] => ExitCode::SUCCESS,
         _ => {
-            eprintln!("guest: init FLAVOUR | run MILLISECONDS RESULT ARGV... | tree ROOT | true");
+            eprintln!("guest: init FLAVOUR | run MILLISECONDS RESULT ARGV...");
+            eprintln!("       tree ROOT | labelled | true");
             ExitCode::from(2)
         }
     }

@@ -4,6 +4,9 @@ use crate::error::{Fail, Result};
 use crate::vm::Vm;
 use crate::wire::Done;
 
+/// What any verb may hold at its peak.
+const MOST_MEMORY_KIB: u64 = 32 << 10;
+
 impl Vm {
     /// Runs a shell script, whatever comes of it.
     ///
@@ -46,12 +49,18 @@ impl Vm {
         Ok(done.stderr)
     }
 
-    /// Runs `imgbase` with arguments as a shell splits them; it must exit 0.
+    /// Runs `imgbase` with arguments as a shell splits them; it must exit 0 and stay small.
     ///
     /// # Errors
-    /// Another exit status.
+    /// Another exit status, or more memory than any verb may take.
     pub fn imgbase(&mut self, args: &str) -> Result<String> {
-        self.ok(&format!("imgbase {args}"))
+        let script = format!("imgbase {args}");
+        let done = self.sh(&script)?;
+        expect_status(&script, &done, 0)?;
+        if done.max_rss_kib > MOST_MEMORY_KIB {
+            return Err(Fail::new(format!("`{script}` takes {} KiB", done.max_rss_kib)));
+        }
+        Ok(done.stdout.trim_end().to_owned())
     }
 
     /// Runs a script that must print exactly `wanted`.
