@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::dev::Dev;
 use crate::dm::{DevNo, Kernel};
 use crate::error::Result;
+use crate::image::Holes;
 use crate::name::{LvmId, VgName};
 use crate::units::Bytes;
 
@@ -39,6 +40,14 @@ pub enum InUse {
     Open,
 }
 
+/// An image that can be read in any order.
+pub struct ImageFile {
+    /// Its bytes.
+    pub dev: Arc<dyn Dev>,
+    /// Where it has none.
+    pub holes: Box<dyn Holes>,
+}
+
 /// The machine's disks.
 pub trait Disks: Send + Sync {
     /// Block devices that may carry a physical volume: not empty, not a volume of an LVM group,
@@ -55,6 +64,16 @@ pub trait Disks: Send + Sync {
     /// [`NotFound`](crate::ErrorKind::NotFound), [`Denied`](crate::ErrorKind::Denied),
     /// [`Busy`](crate::ErrorKind::Busy), [`Io`](crate::ErrorKind::Io).
     fn open(&self, path: &Path) -> Result<Arc<dyn Dev>>;
+
+    /// Opens an image to read: a device or a file that is never written to.
+    ///
+    /// # Errors
+    /// As [`open`](Disks::open).
+    fn open_image(&self, path: &Path) -> Result<ImageFile>;
+
+    /// True where `/dev` has an entry of that name, which a volume group's folder would collide
+    /// with.
+    fn is_in_dev(&self, name: &str) -> bool;
 
     /// The device's number, or `None` for a plain file.
     ///

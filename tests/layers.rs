@@ -4,12 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The layers, lowest first; modules of one layer may use each other only where noted.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 6] = [
     &["units", "name", "error", "dev"],
     &["lvm2", "ext4", "xfs", "signature", "tree"],
-    &["dm"],
-    &["machine", "layout", "report", "diff"],
-    &["image"],
+    &["dm", "image", "layout"],
+    &["machine", "report", "diff"],
     &["ops"],
     &["host", "dry", "cli", "main"],
 ];

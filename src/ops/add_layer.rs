@@ -41,7 +41,7 @@ impl Imgbase<'_> {
         session.begin_thin(&plan.thin())?;
         let uuid = session.activate(&[&lv]).and_then(|()| {
             let device = session.open_volume(&lv)?;
-            filesystem::give_own_uuid(session.machine(), device.as_ref())
+            filesystem::give_own_uuid(session.machine(), &session.node(&lv)?, device.as_ref())
         });
         let finished = uuid.and_then(|uuid| session.finish_thin(&lv, Role::Layer).map(|()| uuid));
         let fs_uuid = match finished {

@@ -97,7 +97,7 @@ fn look_into(
     look: &mut dyn FnMut(&Path) -> Result<()>,
 ) -> Result<()> {
     let device = session.open_volume(lv)?;
-    let kind = filesystem::kind(device.as_ref())?;
+    let file_system = filesystem::read(device.as_ref())?;
     drop(device);
-    session.machine().mounts.look_into(&session.node(lv)?, kind.name(), look)
+    session.machine().mounts.look_into(&session.node(lv)?, file_system.fs_type(), look)
 }

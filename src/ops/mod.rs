@@ -53,7 +53,7 @@ impl Watch for Unwatched {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImageSource {
     /// A file or a block device.
-    Path(std::path::PathBuf),
+    Path(PathBuf),
     /// Standard input.
     Stdin,
 }
@@ -62,7 +62,7 @@ pub enum ImageSource {
 #[derive(Clone, Debug)]
 pub struct Init {
     /// Whole disks, partitions, or plain files (which become loop devices).
-    pub devices: Vec<std::path::PathBuf>,
+    pub devices: Vec<PathBuf>,
     /// The group's name; `HostVG` where not given.
     pub vg: VgName,
     /// The pool's data; `None` leaves 5 % of the group and one more metadata volume free.
@@ -77,6 +77,23 @@ pub struct Init {
     pub force: bool,
     /// A base to make at once, with its first layer.
     pub base: Option<(BaseName, ImageSource)>,
+}
+
+impl Init {
+    /// A layout on these devices, everything else as by default: the group `HostVG`, a Config
+    /// volume of 64 MiB.
+    pub fn on(devices: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self {
+            devices: devices.into_iter().collect(),
+            vg: "HostVG".parse().expect("it is the name of a volume group"),
+            size: None,
+            config_size: Bytes::mib(64),
+            metadata_size: None,
+            mda_size: None,
+            force: false,
+            base: None,
+        }
+    }
 }
 
 /// What [`Imgbase::add_base`] makes.

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::session::Session;
 use super::{Imgbase, filesystem};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{ImageName, Layout};
+use crate::layout::ImageName;
 use crate::machine::MountHow;
 use crate::report::MountReport;
 
@@ -38,11 +38,11 @@ impl Imgbase<'_> {
         session.pool_on()?;
         session.activate(&[&lv.name])?;
         let device = session.open_volume(&lv.name)?;
-        let fs_type = filesystem::kind(device.as_ref())?;
+        let file_system = filesystem::read(device.as_ref())?;
         drop(device);
         let data = if read_only { "" } else { "discard" };
         let how = MountHow {
-            fs_type: fs_type.name().to_owned(),
+            fs_type: file_system.fs_type().to_owned(),
             read_only,
             data: data.to_owned(),
         };

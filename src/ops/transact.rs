@@ -221,6 +221,11 @@ impl<'m> Pending<'m> {
         self.session.chunk()
     }
 
+    /// True where the pool zeroes a chunk before it is first used.
+    pub(super) fn zeroes_chunks(&self) -> Result<bool> {
+        Ok(self.session.layout()?.pool_segment.zero_new_blocks)
+    }
+
     /// Locks again, to finish.
     pub(super) fn relock(mut self) -> Result<Session<'m>> {
         self.session.relock()?;
