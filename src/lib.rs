@@ -12,6 +12,7 @@
 pub mod dev;
 pub mod dm;
 pub mod error;
+pub mod ext4;
 pub mod lvm2;
 pub mod machine;
 pub mod name;
