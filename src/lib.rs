@@ -17,5 +17,6 @@ pub mod lvm2;
 pub mod machine;
 pub mod name;
 pub mod units;
+pub mod xfs;
 
 pub use error::{Error, ErrorKind, Result};

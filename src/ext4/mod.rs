@@ -6,7 +6,7 @@
 //! kernel's documentation (`Documentation/filesystems/ext4`).
 
 mod checksum;
-mod fields;
+pub(crate) mod fields;
 mod geometry;
 mod group;
 mod superblock;

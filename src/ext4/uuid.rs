@@ -10,7 +10,6 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::checksum::{START, crc32c};
 use super::features::{compat, incompat, ro_compat};
 use super::group::{Descriptor, checksum_at};
 use super::superblock::{S_CHECKSUM_SEED, S_FEATURE_INCOMPAT, S_UUID, Superblock, put};
