@@ -14,6 +14,8 @@
 pub mod dev;
 pub mod dm;
 pub mod error;
+pub mod ext4;
+pub mod image;
 pub mod layout;
 pub mod lvm2;
 pub mod machine;
@@ -21,5 +23,6 @@ pub mod name;
 pub mod ops;
 pub mod report;
 pub mod units;
+pub mod xfs;
 
 pub use error::{Error, ErrorKind, Result};
