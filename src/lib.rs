@@ -22,6 +22,7 @@ pub mod machine;
 pub mod name;
 pub mod ops;
 pub mod report;
+pub mod signature;
 pub mod units;
 pub mod xfs;
 

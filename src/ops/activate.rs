@@ -17,7 +17,7 @@ impl Imgbase<'_> {
     /// this call is inactive again then.
     pub fn activate(&self, images: &[ImageName]) -> Result<Activation> {
         let mut session = Session::for_devices(self)?;
-        let wanted = choose(&session.layout()?, images, Layout::layer_names)?;
+        let wanted = choose(&session.layout()?, images, |layout| layout.layer_names())?;
         let active = session.active()?;
         let (unchanged, changed) = split(wanted, |lv| active.contains(lv));
         let names: Vec<LvName> = changed.iter().map(ImageName::lv_name).collect();
@@ -35,7 +35,7 @@ impl Imgbase<'_> {
     /// [`Busy`](ErrorKind::Busy) for an image in use: none is deactivated then.
     pub fn deactivate(&self, images: &[ImageName]) -> Result<Activation> {
         let mut session = Session::for_devices(self)?;
-        let wanted = choose(&session.layout()?, images, Layout::image_names)?;
+        let wanted = choose(&session.layout()?, images, |layout| layout.image_names())?;
         let active = session.active()?;
         let (changed, unchanged) = split(wanted, |lv| active.contains(lv));
         refuse_in_use(&session, &changed)?;

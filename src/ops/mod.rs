@@ -5,8 +5,26 @@
 //! changes something.
 
 
-use crate::error::Result;
-use crate::layout::{BaseName, ImageName, LayerName};
+mod activate;
+mod add_base;
+mod add_layer;
+mod check;
+mod devices;
+// mod diff;
+mod filesystem;
+mod find;
+mod init;
+mod list;
+mod mount;
+mod pin;
+mod remove;
+mod session;
+mod thin;
+mod transact;
+
+use std::path::PathBuf;
+
+use crate::layout::BaseName;
 use crate::machine::Machine;
 use crate::name::VgName;
 use crate::units::Bytes;

@@ -39,7 +39,7 @@ fn layers(vm: &mut Vm, options: &str) -> Outcome {
 
 fn same_as_the_image(vm: &mut Vm, name: &str) -> Outcome {
     vm.imgbase(&format!("mount {name} /mnt/ours --read-only"))?;
-    vm.ok("mkdir -p /mnt/image && mount -o loop,ro,noload /tmp/small.ext4 /mnt/image")?;
+    vm.ok("mount -o loop,ro,noload /tmp/small.ext4 /mnt/image")?;
     let compared = vm
         .ok("guest tree /mnt/image >/tmp/a && guest tree /mnt/ours >/tmp/b && diff /tmp/a /tmp/b");
     vm.ok("umount /mnt/image /mnt/ours")?;
@@ -51,7 +51,7 @@ fn same_as_the_image(vm: &mut Vm, name: &str) -> Outcome {
 fn unclean_ext4(vm: &mut Vm) -> Outcome {
     kit::init(vm)?;
     kit::small_image(vm, "")?;
-    vm.ok("mkdir /mnt/live && mount -o loop /tmp/small.ext4 /mnt/live")?;
+    vm.ok("mount -o loop /tmp/small.ext4 /mnt/live")?;
     vm.ok("cp /usr/bin/find /mnt/live/late && mkdir /mnt/live/d && sync -f /mnt/live/late")?;
     vm.ok("cp /tmp/small.ext4 /tmp/unclean.ext4 && umount /mnt/live")?;
     vm.ok("dumpe2fs -h /tmp/unclean.ext4 2>&1 | grep -q needs_recovery")?;
@@ -66,7 +66,7 @@ fn unclean_ext4(vm: &mut Vm) -> Outcome {
 
 fn unclean_xfs(vm: &mut Vm) -> Outcome {
     kit::init(vm)?;
-    vm.ok("mkdir /mnt/live && mkfs.xfs -q /dev/vdc && mount /dev/vdc /mnt/live")?;
+    vm.ok("mkfs.xfs -q /dev/vdc && mount /dev/vdc /mnt/live")?;
     vm.ok("cp /usr/bin/find /mnt/live/late && sync -f /mnt/live/late && touch /mnt/live/e")?;
     vm.ok("xfs_io -x -c 'shutdown -f' /mnt/live && umount /mnt/live")?;
     step_says(vm, "base --add Small-1-1 /dev/vdc", "Small-1-1")?;

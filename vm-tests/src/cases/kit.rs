@@ -32,7 +32,14 @@ pub(super) fn end(vm: &mut Vm) -> Outcome {
 
 /// A layout on the first two disks.
 pub(super) fn init(vm: &mut Vm) -> Outcome {
+    folders(vm)?;
     step(vm, "layout --init --size 2G /dev/vda /dev/vdb").map(drop)
+}
+
+/// The folders that cases mount at.
+pub(super) fn folders(vm: &mut Vm) -> Outcome {
+    vm.ok("cd /mnt && mkdir -p tree layer one two ours copy image live")?;
+    Ok(())
 }
 
 /// A small ext4 image as the base `Small-1-1`, made with the options of mke2fs given.

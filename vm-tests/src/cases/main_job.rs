@@ -115,6 +115,7 @@ fn from_xfs(vm: &mut Vm) -> Outcome {
 }
 
 fn in_one_step(vm: &mut Vm) -> Outcome {
+    kit::folders(vm)?;
     step(vm, &format!("layout --init {BASE} --from /images/debian.ext4 /dev/vda /dev/vdb"))?;
     step_says(vm, "layout --bases", BASE)?;
     step_says(vm, "layout --layers", "Debian-12-1+1")?;

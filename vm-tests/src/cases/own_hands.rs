@@ -19,6 +19,7 @@ pub(super) fn cases() -> Vec<Case> {
 const ALLOWED: &[&str] = &["mke2fs", "tune2fs", "xfs_admin"];
 
 fn no_child_process(vm: &mut Vm) -> Outcome {
+    kit::folders(vm)?;
     kit::small_image(vm, "")?;
     for args in [
         "layout --init /dev/vda /dev/vdb",

@@ -1,5 +1,6 @@
 //! The commands behind the aliases.
 
+mod demo;
 mod verify;
 mod vm;
 
@@ -35,6 +36,7 @@ fn choose(args: &[String]) -> Result<bool> {
     let (command, rest) = args.split_first().ok_or_else(|| Fail::new(USAGE))?;
     match command.as_str() {
         "set-up" => setup::assets().map(|_| true),
+        "demo" => demo::main(),
         "verify" => verify::main(),
         "vm" => vm::main(rest),
         _ => Err(Fail::new(USAGE)),

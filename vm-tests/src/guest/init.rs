@@ -13,19 +13,10 @@ use crate::error::{Doing, Fail, Result};
 use crate::guest::serve;
 use crate::wire;
 
-/// In the order in which they may be inserted; modprobe adds what each stands on.
-const MODULES: &[&str] = &[
-    "virtio_pci",
-    "virtio_blk",
-    "virtio_console",
-    "dm_mod",
-    "dm_thin_pool",
-    "dm_snapshot",
-    "dm_flakey",
-    "dm_log_writes",
-    "loop",
-    "xfs",
-];
+/// In the order in which they may be inserted; modprobe adds what each stands on. File systems
+/// and rarer targets the kernel asks for by itself.
+const MODULES: &[&str] =
+    &["virtio_pci", "virtio_blk", "virtio_console", "dm_mod", "dm_thin_pool", "loop"];
 
 const MOUNTS: &[(&str, &str, &str)] = &[
     ("proc", "/proc", "proc"),

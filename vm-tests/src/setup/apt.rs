@@ -21,7 +21,15 @@ const PACKAGES: &[&str] = &[
 /// # Errors
 /// Where apt-get fails, or is needed and this is not root.
 pub fn packages() -> Result<()> {
-    let missing: Vec<&str> = PACKAGES.iter().copied().filter(|name| !installed(name)).collect();
+    install(PACKAGES)
+}
+
+/// Installs those that are missing, and says so.
+///
+/// # Errors
+/// As [`packages`].
+pub fn install(names: &[&str]) -> Result<()> {
+    let missing: Vec<&str> = names.iter().copied().filter(|name| !installed(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -30,9 +38,9 @@ pub fn packages() -> Result<()> {
         return Err(Fail::new("installing packages takes root: run this once as root"));
     }
     update_lists()?;
-    let options = ["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y"];
+    let quietly = ["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y"];
     let install = ["--no-install-recommends", "install"];
-    output("env", &[&options[..], &install, &missing].concat()).doing("apt-get install")?;
+    output("env", &[&quietly[..], &install, &missing].concat()).doing("apt-get install")?;
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Doing, Result};
 
-pub use apt::packages;
+pub use apt::{install, packages};
 pub use binaries::{Binaries, tools_disk};
 
 /// The Debian release of guest and samples.

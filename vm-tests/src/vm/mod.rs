@@ -125,7 +125,7 @@ impl Vm {
         run.send(&mut self.channel).doing("the channel")?;
         let done = self.answer(b"done")?;
         let done = Done::parse(&done).ok_or_else(|| Fail::new("the channel: malformed"))?;
-        self.note(&format!("{}{}[{}]", done.stdout, done.stderr, done.status));
+        self.note(&format!("{}{}[{}]", done.stdout, done.stderr, done.figures()));
         if done.timed_out { Err(Fail::new("the time limit is over")) } else { Ok(done) }
     }
 

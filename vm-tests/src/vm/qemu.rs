@@ -17,7 +17,9 @@ const KERNEL_ARGS: &str = "root=/dev/nvme0n1 rw console=ttyS0 loglevel=5 panic=-
 /// Starts QEMU and connects to the channel's end on this side.
 pub(super) fn start(host: &Host, spec: &Spec, folder: &Path) -> Result<(Child, UnixStream)> {
     let socket = socket_path();
-    let mut command = Command::new("qemu-system-x86_64");
+    // A machine must not outlive the harness, however that ends.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
     machine(&mut command, spec);
     kernel(&mut command, host, spec);
     namespaces(&mut command, host);
@@ -25,7 +27,7 @@ pub(super) fn start(host: &Host, spec: &Spec, folder: &Path) -> Result<(Child, U
     serial(&mut command, folder, &socket);
     let log = File::create(folder.join("qemu.log"))?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    let mut child = command.spawn().doing("qemu-system-x86_64")?;
+    let mut child = command.spawn().doing("setpriv qemu-system-x86_64")?;
     let stream = connect(&socket, &mut child, folder);
     // The connection outlives the name, whose place is not in the cache: paths there may be long.
     let _ = fs::remove_file(&socket);
