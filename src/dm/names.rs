@@ -29,6 +29,13 @@ impl UdevFlags {
 
     /// For a volume that people see: 0x60.
     pub const VISIBLE: Self = Self(Self::NO_LIBRARY_FALLBACK.0 | Self::PRIMARY_SOURCE.0);
+    /// For a device that nobody but lvm2 cares for: 0x6e.
+    pub const INTERNAL: Self = Self(
+        Self::VISIBLE.0
+            | Self::NO_SUBSYSTEM_RULES.0
+            | Self::NO_DISK_RULES.0
+            | Self::NO_OTHER_RULES.0,
+    );
 
     /// The bits.
     pub const fn bits(self) -> u16 {
@@ -74,11 +81,12 @@ impl Role {
     }
 
     fn flags(self, lv: &Lv) -> UdevFlags {
-        let quiet = UdevFlags::NO_DISK_RULES | UdevFlags::NO_OTHER_RULES;
         match self {
             Self::Volume if lv.is_visible() => UdevFlags::VISIBLE,
-            Self::NewPool => UdevFlags::VISIBLE | quiet,
-            _ => UdevFlags::VISIBLE | quiet | UdevFlags::NO_SUBSYSTEM_RULES,
+            Self::NewPool => {
+                UdevFlags::VISIBLE | UdevFlags::NO_DISK_RULES | UdevFlags::NO_OTHER_RULES
+            }
+            _ => UdevFlags::INTERNAL,
         }
     }
 

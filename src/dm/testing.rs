@@ -1,13 +1,17 @@
 //! Volume groups for the tests of this module, built by hand.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::kernel::DevNo;
+use super::deactivate;
+use super::kernel::{DevNo, Kernel};
+use super::sim::SimKernel;
 use super::tree::{PvNumbers, Stack};
+use crate::dev::MemDev;
 use crate::lvm2::model::*;
 use crate::lvm2::text::Document;
 use crate::name::{LvName, LvmId};
-use crate::units::{Extents, Sectors};
+use crate::units::{Bytes, Extents, Sectors};
 
 /// The numbers of the golden files' disks.
 pub(super) const PV0: DevNo = DevNo { major: 7, minor: 0 };
@@ -155,4 +159,45 @@ pub(super) fn numbers() -> PvNumbers {
 /// The usual settings over a group.
 pub(super) fn stack<'a>(vg: &'a Vg, numbers: &'a PvNumbers) -> Stack<'a> {
     Stack { vg, numbers, autoextend_threshold: 100 }
+}
+
+/// A kernel with the disks of a [`golden`] group, all zeros.
+pub(super) fn kernel() -> SimKernel {
+    let kernel = SimKernel::new();
+    kernel.add_disk(PV0, Arc::new(MemDev::zeroed("pv0", Bytes::mib(200))));
+    kernel.add_disk(PV1, Arc::new(MemDev::zeroed("pv1", Bytes::mib(16))));
+    kernel
+}
+
+/// A kernel where the pool of a [`golden`] group has all volumes of transaction id 3, inactive.
+pub(super) fn filled_kernel() -> SimKernel {
+    let (kernel, numbers) = (kernel(), numbers());
+    for id in 0..=3 {
+        let vg = golden(id);
+        let stack = stack(&vg, &numbers);
+        let (pool, _) = stack.open_pool(&kernel, &lv_name("pool-0")).expect("a pool");
+        let send = |message: &str| kernel.message(&pool.name, message).expect("obeyed");
+        match id {
+            0 => continue,
+            1 => send("create_thin 1"),
+            _ => send(&format!("create_snap {id} {}", id - 1)),
+        }
+        send(&format!("set_transaction_id {} {id}", id - 1));
+    }
+    deactivate(&kernel, &golden(3), &[lv_name("pool-0")]).expect("idle");
+    kernel.forget_calls();
+    kernel
+}
+
+/// The names of all devices, sorted.
+pub(super) fn names(kernel: &SimKernel) -> Vec<String> {
+    let mut names: Vec<_> = kernel.list("").expect("a list").into_iter().map(|i| i.name).collect();
+    names.sort();
+    names.into_iter().map(|name| name.as_str().to_owned()).collect()
+}
+
+/// The calls so far that changed something, as text.
+pub(super) fn changes(kernel: &SimKernel) -> Vec<String> {
+    let calls = kernel.calls();
+    calls.iter().filter(|call| call.changes()).map(ToString::to_string).collect()
 }
