@@ -93,6 +93,11 @@ impl NewVg {
         &self.vg
     }
 
+    /// The group, once it is committed.
+    pub fn into_vg(self) -> Vg {
+        self.vg
+    }
+
     /// The text, without the final NUL.
     pub fn text(&self) -> &str {
         &self.text
