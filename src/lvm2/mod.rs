@@ -15,6 +15,8 @@ pub mod text;
 
 #[cfg(test)]
 pub(crate) mod golden;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use model::Vg;
 pub use standin::NewVg;
