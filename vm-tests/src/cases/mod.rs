@@ -2,6 +2,7 @@
 
 mod beside_lvm2;
 mod file_systems;
+mod harness;
 mod kit;
 mod lvm2_alone;
 mod main_job;
@@ -14,6 +15,7 @@ use crate::case::Case;
 #[must_use]
 pub fn all() -> Vec<Case> {
     [
+        harness::cases(),
         lvm2_alone::cases(),
         taking_turns::cases(),
         main_job::cases(),
