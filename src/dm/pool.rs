@@ -161,7 +161,8 @@ pub fn check_room(state: &PoolState, chunk: Sectors, need: Bytes, percent: u8) -
         return full("metadata", reserve, state.metadata_free());
     }
     let need = need.max(chunk.bytes());
-    let limit = u128::from(state.data_bytes(chunk).get()) * u128::from(percent.min(100)) / 100;
+    let total = u128::from(state.data_bytes(chunk).get());
+    let limit = total.saturating_mul(u128::from(percent.min(100))) / 100;
     let limit = Bytes::new(u64::try_from(limit).unwrap_or(u64::MAX));
     let have = match state.mode {
         PoolMode::OutOfDataSpace => Bytes::ZERO,
@@ -288,10 +289,13 @@ impl Transaction<'_> {
                 Err(error) if mode == Mode::Replay && message.is_done_already(&error) => Ok(()),
                 result => result,
             });
-        // Resume them all, whatever happened; the first failure is the one to tell.
-        let resumed = frozen.into_iter().map(Suspended::resume);
-        let resumed = resumed.fold(Ok(()), |first: Result<()>, next| first.and(next));
-        sent.and(resumed)
+        // All of them, whatever happened; the first failure is the one to tell.
+        let mut result = sent;
+        for guard in frozen {
+            let resumed = guard.resume();
+            result = result.and(resumed);
+        }
+        result
     }
 
     /// The devices of those origins that are active, each once.

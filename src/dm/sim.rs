@@ -9,6 +9,7 @@
 
 mod call;
 mod io;
+mod look;
 mod pool;
 mod state;
 

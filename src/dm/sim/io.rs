@@ -131,7 +131,7 @@ impl State {
         if let Some(disk) = self.disks.get(&to) {
             return disk.write_at(data, Bytes::new(at));
         }
-        if self.by_number(to).is_some_and(super::state::Device::is_read_only) {
+        if self.by_number(to).is_some_and(|device| device.read_only) {
             return Err(io::Error::from_raw_os_error(1));
         }
         let (mut rest, mut at) = (data, at);
