@@ -253,7 +253,9 @@ impl Transaction<'_> {
     /// [`Exists`](ErrorKind::Exists) where a new id is taken ([`Mode::Fresh`] alone): take
     /// another and commit again. [`Diverged`](ErrorKind::Diverged) where the kernel is not one
     /// transaction behind. [`NotFound`](ErrorKind::NotFound) where pool or origin is not there,
-    /// [`Busy`](ErrorKind::Busy) where a volume to delete is active, and as [`check_writable`].
+    /// [`Busy`](ErrorKind::Busy) where a volume to delete is active,
+    /// [`Unhealthy`](ErrorKind::Unhealthy) where the pool could not write its metadata, and as
+    /// [`check_writable`]. The stanzas must stay in the text then: they can be replayed.
     pub fn send(&self, mode: Mode) -> Result<()> {
         let text_id = thin_pool(self.vg, self.pool)?.transaction_id;
         let inactive = || Error::new(ErrorKind::NotFound, "the thin pool is not active");
@@ -270,7 +272,22 @@ impl Transaction<'_> {
         }
         let last = PoolMessage::SetTransactionId { from: kernel_id, to: text_id };
         messages.push((last, last.to_string()));
-        self.send_frozen(&device.name, &messages, mode)
+        self.send_frozen(&device.name, &messages, mode)?;
+        self.check_durable(&device.name, text_id)
+    }
+
+    /// The kernel obeys a message even where it cannot commit it, and takes it back then: only
+    /// the status tells (drivers/md/dm-thin.c, `pool_message` and `abort_transaction`).
+    fn check_durable(&self, pool: &DmName, text_id: u64) -> Result<()> {
+        let state = pool_state(self.kernel, pool)?;
+        if state.transaction_id == text_id && check_writable(&state).is_ok() {
+            return Ok(());
+        }
+        let why = format!(
+            "the pool could not make its change durable and is at transaction {} instead of {text_id}",
+            state.transaction_id
+        );
+        Err(Error::new(ErrorKind::Unhealthy, why).at(pool))
     }
 
     fn send_frozen(

@@ -54,6 +54,11 @@ impl SimKernel {
         self.lock().disks.insert(number, disk);
     }
 
+    /// The disk of that number.
+    pub fn disk(&self, number: DevNo) -> Option<Arc<dyn Dev>> {
+        self.lock().disks.get(&number).cloned()
+    }
+
     /// All calls so far, failed ones included, in order.
     pub fn calls(&self) -> Vec<Call> {
         self.lock().log.calls.clone()
