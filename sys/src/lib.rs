@@ -10,13 +10,14 @@
 //! - [`hold`]: what must hold between a suspend and a resume of the disk that
 //!   this program itself runs from.
 //! - [`block`]: ioctls of block devices. [`aligned`]: memory for O_DIRECT.
-//! - [`mount`]: mounts that are attached nowhere.
+//! - [`mount`]: mounts that are attached nowhere. [`grow`]: growing what is mounted.
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod aligned;
 pub mod block;
 pub mod cookie;
 pub mod dm;
+pub mod grow;
 pub mod hold;
 pub mod mount;
 

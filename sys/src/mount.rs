@@ -32,6 +32,9 @@ pub struct Source<'a> {
     pub device: &'a Path,
     /// True for a read-only mount.
     pub read_only: bool,
+    /// True for a mount that may not be written through, even where the file system may be
+    /// written: another look at one that is mounted read-write elsewhere.
+    pub view_only: bool,
     /// Options for the file system, comma-separated.
     pub options: &'a str,
 }
@@ -76,7 +79,7 @@ impl DetachedMount {
         configure(&context, source)
             .map_err(|error| Failure { source: error, said: messages(&context) })?;
         let mut attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-        if source.read_only {
+        if source.read_only || source.view_only {
             attributes |= MOUNT_ATTR_RDONLY;
         }
         // SAFETY: three integers; the descriptor is open.
@@ -157,7 +160,7 @@ mod tests {
     use super::*;
 
     fn tmpfs(options: &str) -> Source<'_> {
-        Source { fs_type: "tmpfs", device: Path::new("none"), read_only: false, options }
+        Source { fs_type: "tmpfs", device: Path::new("none"), read_only: false, view_only: false, options }
     }
 
     #[test]
