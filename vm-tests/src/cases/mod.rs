@@ -8,6 +8,7 @@ mod lvm2_alone;
 mod main_job;
 mod own_hands;
 mod taking_turns;
+mod verbs;
 
 use crate::case::Case;
 
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Case> {
         beside_lvm2::cases(),
         file_systems::cases(),
         own_hands::cases(),
+        verbs::cases(),
     ]
     .concat()
 }
