@@ -24,6 +24,7 @@ pub(super) struct Session<'m> {
     pub(super) machine: Machine<'m>,
     pub(super) store: NativeStore,
     pub(super) vg: Arc<Vg>,
+    may_commit: bool,
     /// True once this session has activated the pool.
     pub(super) made_pool: bool,
     what: &'static str,
@@ -45,7 +46,8 @@ impl<'m> Session<'m> {
     /// a pool that a crash left out of step with the text back in step.
     pub(super) fn change(imgbase: &Imgbase<'m>, what: &'static str) -> Result<Self> {
         imgbase.machine.lvm2.check_writable()?;
-        let session = Self::open(imgbase, LockMode::Exclusive, what)?;
+        let mut session = Self::open(imgbase, LockMode::Exclusive, what)?;
+        session.may_commit = true;
         session.check_writable()?;
         Ok(session)
     }
@@ -56,7 +58,7 @@ impl<'m> Session<'m> {
         let lock = machine.lvm2.lock_vg(&group.vg.name, mode)?;
         let store = NativeStore::new(group);
         let vg = store.read()?;
-        Ok(Self { machine, store, vg, made_pool: false, what, lock: Some(lock) })
+        Ok(Self { machine, store, vg, may_commit: false, made_pool: false, what, lock: Some(lock) })
     }
 
     /// Lets go of the lock; what was read may be out of date from here on.
@@ -94,6 +96,11 @@ impl<'m> Session<'m> {
             }
         }
         Ok(numbers)
+    }
+
+    /// True for a session that was opened to change the text.
+    pub(super) fn may_commit(&self) -> bool {
+        self.may_commit
     }
 
     pub(super) fn machine(&self) -> &Machine<'m> {
