@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod dev;
+pub mod diff;
 pub mod dm;
 pub mod error;
 pub mod ext4;
@@ -17,6 +18,7 @@ pub mod image;
 pub mod lvm2;
 pub mod machine;
 pub mod name;
+pub mod tree;
 pub mod units;
 pub mod xfs;
 
