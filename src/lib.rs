@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod dev;
+pub mod diff;
 pub mod dm;
 pub mod dry;
 pub mod error;
@@ -24,6 +25,7 @@ pub mod name;
 pub mod ops;
 pub mod report;
 pub mod signature;
+pub mod tree;
 pub mod units;
 pub mod xfs;
 
