@@ -17,6 +17,8 @@ pub mod dm;
 pub mod dry;
 pub mod error;
 pub mod ext4;
+#[cfg(feature = "host")]
+pub mod host;
 pub mod image;
 pub mod layout;
 pub mod lvm2;

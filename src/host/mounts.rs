@@ -6,7 +6,7 @@ mod table;
 use std::fs;
 use std::path::Path;
 
-use nix::mount::{MsFlags, UmountFlags, mount, umount2};
+use nix::mount::{MsFlags, MntFlags, mount, umount2};
 
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::machine::{MountEntry, MountHow, Mounts};
@@ -36,7 +36,7 @@ impl Mounts for RealMounts {
 
     fn unmount(&self, dir: &Path) -> Result<()> {
         log::debug!("unmount {}", dir.display());
-        umount2(dir, UmountFlags::UMOUNT_NOFOLLOW)
+        umount2(dir, MntFlags::UMOUNT_NOFOLLOW)
             .map_err(|errno| Error::io(errno.into()).op("unmount").at(dir.display()))
     }
 
