@@ -252,3 +252,6 @@ fn undo(plans: &[PvPlan], error: Error) -> Error {
     }
     error.with_kind(ErrorKind::NeedsRecovery).kept("not all devices could be made blank again")
 }
+
+#[cfg(test)]
+mod tests;
