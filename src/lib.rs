@@ -7,14 +7,23 @@
 //! 2. [`lvm2`] reads and writes LVM2's metadata, [`dm`] knows device-mapper's
 //!    tables and the thin pool's protocol.
 //! 3. [`machine`]: the seams to the real machine.
+//! 4. [`layout`]: what our names and tags mean.
+//! 5. [`ops`]: the verbs, [`report`]: their results as values.
 #![forbid(unsafe_code)]
 
 pub mod dev;
 pub mod dm;
 pub mod error;
+pub mod ext4;
+pub mod image;
+pub mod layout;
 pub mod lvm2;
 pub mod machine;
 pub mod name;
+pub mod ops;
+pub mod report;
+pub mod signature;
 pub mod units;
+pub mod xfs;
 
 pub use error::{Error, ErrorKind, Result};

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use crate::dev::Dev;
 use crate::dm::{DevNo, Kernel};
 use crate::error::Result;
+use crate::image::Holes;
 use crate::name::{LvmId, VgName};
+use crate::units::Bytes;
 
 /// The machine that an operation works on. No global state: two may live in one process.
 #[derive(Clone, Copy)]
@@ -38,6 +40,14 @@ pub enum InUse {
     Open,
 }
 
+/// An image that can be read in any order.
+pub struct ImageFile {
+    /// Its bytes.
+    pub dev: Arc<dyn Dev>,
+    /// Where it has none.
+    pub holes: Box<dyn Holes>,
+}
+
 /// The machine's disks.
 pub trait Disks: Send + Sync {
     /// Block devices that may carry a physical volume: not empty, not a volume of an LVM group,
@@ -54,6 +64,16 @@ pub trait Disks: Send + Sync {
     /// [`NotFound`](crate::ErrorKind::NotFound), [`Denied`](crate::ErrorKind::Denied),
     /// [`Busy`](crate::ErrorKind::Busy), [`Io`](crate::ErrorKind::Io).
     fn open(&self, path: &Path) -> Result<Arc<dyn Dev>>;
+
+    /// Opens an image to read: a device or a file that is never written to.
+    ///
+    /// # Errors
+    /// As [`open`](Disks::open).
+    fn open_image(&self, path: &Path) -> Result<ImageFile>;
+
+    /// True where `/dev` has an entry of that name, which a volume group's folder would collide
+    /// with.
+    fn is_in_dev(&self, name: &str) -> bool;
 
     /// The device's number, or `None` for a plain file.
     ///
@@ -97,8 +117,6 @@ pub struct MountHow {
     pub read_only: bool,
     /// Options for the file system, comma-separated: `discard`.
     pub data: String,
-    /// True for a mount that no other process sees and that ends with this one.
-    pub private: bool,
 }
 
 /// The machine's mounts.
@@ -122,6 +140,27 @@ pub trait Mounts: Send + Sync {
     /// # Errors
     /// [`Busy`](crate::ErrorKind::Busy) where it is in use, and as [`mount`](Mounts::mount).
     fn unmount(&self, dir: &Path) -> Result<()>;
+
+    /// Mounts a file system where no other process sees it, which replays its journal, grows it
+    /// to `grow_to` if that is given (ext4 and XFS, by the kernel itself), and ends the mount.
+    ///
+    /// # Errors
+    /// As [`mount`](Mounts::mount); a file system that the kernel refuses is
+    /// [`Corrupt`](crate::ErrorKind::Corrupt).
+    fn mount_once(&self, device: &Path, fs_type: &str, grow_to: Option<Bytes>) -> Result<()>;
+
+    /// Mounts read-only where no other process sees it, calls `look` with a path to its root
+    /// that this process alone can use, and ends the mount. Where the device is mounted already,
+    /// `look` sees that mount without what is mounted inside it.
+    ///
+    /// # Errors
+    /// As [`mount`](Mounts::mount), and what `look` gives.
+    fn look_into(
+        &self,
+        device: &Path,
+        fs_type: &str,
+        look: &mut dyn FnMut(&Path) -> Result<()>,
+    ) -> Result<()>;
 }
 
 /// The programs that may be run, and no others.
@@ -129,16 +168,10 @@ pub trait Mounts: Send + Sync {
 pub enum Tool {
     /// Makes an ext4.
     Mke2fs,
-    /// Grows an ext4 while it is not mounted.
-    Resize2fs,
     /// Gives an ext4 another UUID where we cannot.
     Tune2fs,
-    /// Checks an ext4.
-    E2fsck,
     /// Gives an XFS another UUID.
     XfsAdmin,
-    /// Grows a mounted XFS.
-    XfsGrowfs,
 }
 
 impl Tool {
@@ -146,11 +179,8 @@ impl Tool {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Mke2fs => "mke2fs",
-            Self::Resize2fs => "resize2fs",
             Self::Tune2fs => "tune2fs",
-            Self::E2fsck => "e2fsck",
             Self::XfsAdmin => "xfs_admin",
-            Self::XfsGrowfs => "xfs_growfs",
         }
     }
 }
@@ -203,8 +233,22 @@ pub struct NewPv {
     pub id: LvmId,
 }
 
+/// Who writes metadata, as its trailer tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Creator {
+    /// The host's name.
+    pub host: String,
+    /// What `uname -a` says of the system, for the comment beside it.
+    pub system: String,
+    /// Seconds since 1970.
+    pub time: i64,
+}
+
 /// What lvm2 on the same host must find done by whoever changes its volume groups.
 pub trait Lvm2Host: Send + Sync {
+    /// This host and the time, for what is written.
+    fn creator(&self) -> Creator;
+
     /// lvm2's lock of a volume group (`V_NAME`), waited for a bounded time.
     ///
     /// # Errors
@@ -222,6 +266,10 @@ pub trait Lvm2Host: Send + Sync {
     /// This host's system id, where lvm2's configuration gives it one, and the further ones it
     /// may use.
     fn system_ids(&self) -> Vec<String>;
+
+    /// From which share of its data in use, in percent, lvm2 is set to grow a thin pool; 100 is
+    /// never (`activation/thin_pool_autoextend_threshold`).
+    fn autoextend_threshold(&self) -> u8;
 
     /// Fails where lvm2's configuration forbids all writes (`global/metadata_read_only`).
     ///

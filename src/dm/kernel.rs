@@ -21,6 +21,16 @@ impl std::fmt::Display for DevNo {
     }
 }
 
+impl std::str::FromStr for DevNo {
+    type Err = std::num::ParseIntError;
+
+    /// Reads `254:3`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (major, minor) = text.split_once(':').unwrap_or((text, ""));
+        Ok(Self { major: major.parse()?, minor: minor.parse()? })
+    }
+}
+
 /// A device-mapper device as the kernel knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DmInfo {

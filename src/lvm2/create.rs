@@ -19,7 +19,7 @@ use super::label::{DiskLocn, LABEL_SCAN, PvLabel};
 use super::mda::Mda;
 use super::ring::Ring;
 use super::scan::{Content, Group, Member, MetadataCopy, TextId};
-use super::standin::NewVg;
+use super::edit::NewVg;
 use super::store::commit_to;
 
 /// Where the first metadata area begins: behind the label, on a page.

@@ -1,11 +1,21 @@
 //! A volume group as values: what the text says, typed and checked.
 
+mod read;
+mod refuse;
+mod space;
+#[cfg(test)]
+mod tests;
+
+pub use space::{PvMap, Run};
+
+use super::text::{Document, Style};
+use crate::Result;
 use crate::name::{LvName, LvmId, Tag, VgName};
 use crate::units::{Extents, Sectors};
 
 /// A volume group, as one text describes it.
 ///
-/// Immutable: [`Vg::edit`](crate::lvm2::edit) starts a change. It carries the text that it was
+/// Immutable: [`Vg::edit`] starts a change. It carries the text that it was
 /// read from, so nothing that this program does not know is ever lost.
 #[derive(Clone, Debug)]
 pub struct Vg {
@@ -29,11 +39,13 @@ pub struct Vg {
     pub extent_size: Sectors,
     /// `max_lv`: 0 is unlimited.
     pub max_lv: u64,
+    /// `max_pv`: 0 is unlimited.
+    pub max_pv: u64,
     /// Physical volumes in the text's order.
     pub pvs: Vec<Pv>,
     /// Logical volumes in the text's order, hidden ones included.
     pub lvs: Vec<Lv>,
-    pub(crate) text: super::text::Document,
+    pub(crate) text: Document,
 }
 
 /// A physical volume of a group.
@@ -203,6 +215,24 @@ fn has(list: &[Box<str>], word: &str) -> bool {
 }
 
 impl Vg {
+    /// Reads a text, on disk or of a backup.
+    ///
+    /// # Errors
+    /// `Corrupt`, with the place, where it is no text or lvm2 would not take it for a group.
+    pub fn parse(text: &str) -> Result<Self> {
+        Self::from_document(Document::parse(text)?)
+    }
+
+    /// The text, without a NUL: that which it was read from.
+    pub fn to_text(&self, style: Style) -> String {
+        self.text.print(style)
+    }
+
+    /// The text as a tree.
+    pub fn document(&self) -> &Document {
+        &self.text
+    }
+
     /// The logical volume of that name.
     pub fn lv(&self, name: &LvName) -> Option<&Lv> {
         self.lvs.iter().find(|lv| lv.name == *name)
@@ -226,6 +256,11 @@ impl Vg {
     /// The thin pool segment of the volume of that name.
     pub fn thin_pool(&self, name: &LvName) -> Option<&ThinPool> {
         self.lv(name)?.thin_pool()
+    }
+
+    /// The spare for repairing the metadata of pools: at most one in a group, hidden.
+    pub fn pmspare(&self) -> Option<&Lv> {
+        self.lvs.iter().find(|lv| lv.is_pmspare())
     }
 
     /// All thin volumes of that pool, with their segment.
@@ -279,6 +314,11 @@ impl Lv {
     /// True where it has this tag.
     pub fn has_tag(&self, tag: &str) -> bool {
         self.tags.iter().any(|t| *t == tag)
+    }
+
+    /// True for the spare that lvm2 recognises by its name.
+    pub fn is_pmspare(&self) -> bool {
+        !self.is_visible() && self.name.as_str().contains("_pmspare")
     }
 
     /// Its thin pool segment, where it is a pool.

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use super::commit::{self, Protocol};
 use super::model::Vg;
 use super::scan::{Group, Problem, Reread};
-use super::standin::NewVg;
+use super::edit::NewVg;
 
 /// A group's metadata, whoever reads and writes it.
 ///

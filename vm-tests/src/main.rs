@@ -1,3 +1,7 @@
-//! The harness (placeholder while it is being built).
+//! The harness's command: what the aliases in `.cargo/config.toml` start.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    imgbase_vm_tests::commands::main()
+}

@@ -1,0 +1,80 @@
+//! `imgbase base`.
+
+use clap::{ArgGroup, Args};
+use imgbase::layout::{BaseName, LayerName};
+use imgbase::units::Bytes;
+
+use super::Word;
+
+const LONG_ABOUT: &str = "\
+Adds, finds, removes and pins bases.
+
+A base is named NAME-VERSION-RELEASE, of at most 55 characters. It is made from an ext4 or XFS file \
+system image: a file, a block device, or standard input. Only what the image uses is written, after \
+a check that it fits. A finished base is read-only and inactive.
+
+With --add, a word with a slash, or - alone, is the image, any other the name; the order is free. \
+Without an image, standard input is read, unless it is a terminal.";
+
+const USAGE: &str = "\
+imgbase base --add [NVR] [--size SIZE] [IMAGE] [OPTIONS]
+       imgbase base --latest | --of-layer LAYER [OPTIONS]
+       imgbase base --remove NVR | --pin NVR | --unpin NVR [OPTIONS]";
+
+const AFTER: &str = "\
+Examples:
+  imgbase base --add Debian-12-1 ./debian.ext4
+  imgbase base --add Debian-12-1 --size 8G /dev/vdb
+  zcat debian.ext4.gz | imgbase base --add Debian-12-1 -
+  imgbase base --latest
+  imgbase base --of-layer Debian-12-1+2
+  imgbase base --pin Debian-12-1
+  imgbase base --remove Debian-12-1";
+
+/// Add, find, remove and pin bases
+#[derive(Args, Debug)]
+#[command(long_about = LONG_ABOUT, after_long_help = AFTER, override_usage = USAGE)]
+#[command(group = ArgGroup::new("action").required(true)
+    .args(["add", "latest", "of_layer", "remove", "pin", "unpin"]))]
+#[command(group = ArgGroup::new("how").multiple(true).requires("add").args(["size", "words"])
+    .conflicts_with_all(["latest", "of_layer", "remove", "pin", "unpin"]))]
+pub(crate) struct BaseArgs {
+    /// Add a base from an image, and print its name
+    #[arg(long, value_name = "NVR", num_args = 0..=1, value_parser = Word::parser())]
+    pub(crate) add: Option<Option<Word>>,
+
+    /// Print the base of the highest version
+    #[arg(long)]
+    pub(crate) latest: bool,
+
+    /// Print the base of this layer
+    #[arg(long, value_name = "LAYER")]
+    pub(crate) of_layer: Option<LayerName>,
+
+    /// Remove this base and its layers
+    #[arg(long, value_name = "NVR")]
+    pub(crate) remove: Option<BaseName>,
+
+    /// Never collect this base as garbage
+    #[arg(long, value_name = "NVR")]
+    pub(crate) pin: Option<BaseName>,
+
+    /// End that
+    #[arg(long, value_name = "NVR")]
+    pub(crate) unpin: Option<BaseName>,
+
+    /// Virtual size of the new base, at least its file system's, which grows to it
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) size: Option<Bytes>,
+
+    /// The image: a path with a slash, or - for standard input
+    #[arg(value_name = "IMAGE", value_parser = Word::parser(), num_args = 0..=2)]
+    pub(crate) words: Vec<Word>,
+}
+
+impl BaseArgs {
+    /// True where it changes something.
+    pub(crate) fn changes(&self) -> bool {
+        !self.latest && self.of_layer.is_none()
+    }
+}

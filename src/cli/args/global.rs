@@ -1,0 +1,93 @@
+//! Options that stand before or after the command.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use imgbase::name::VgName;
+
+/// What boots this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Loader {
+    SystemdBoot,
+    GrubBls,
+    Grub,
+    None,
+}
+
+/// The options of every command.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// Work in this volume group (default: the one that is ours; HostVG for a new one)
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) vg: Option<VgName>,
+
+    /// Print one JSON object; progress, warnings and errors become JSON lines on standard error
+    #[arg(long, global = true, overrides_with = "json")]
+    pub(crate) json: bool,
+
+    /// Print what would be done, the commit point and the bytes needed; change nothing
+    #[arg(long, global = true, overrides_with = "dry_run")]
+    pub(crate) dry_run: bool,
+
+    /// Errors only: no progress, no warnings
+    #[arg(short, long, global = true, overrides_with = "quiet")]
+    pub(crate) quiet: bool,
+
+    /// Say more
+    #[arg(short, long, global = true, overrides_with = "verbose")]
+    pub(crate) verbose: bool,
+
+    /// Log every metadata commit, ioctl and message with its arguments to standard error
+    #[arg(long, global = true, overrides_with = "debug")]
+    pub(crate) debug: bool,
+
+    /// Read this configuration file
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// The folder that the boot loader reads (default: found by itself)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) boot_dir: Option<PathBuf>,
+
+    /// The boot loader (default: found by itself)
+    #[arg(long, global = true, value_name = "LOADER", value_enum)]
+    pub(crate) loader: Option<Loader>,
+
+    /// How long to wait for a lock of lvm2's
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    pub(crate) lock_timeout: Duration,
+
+    /// Answer yes to whatever would be asked
+    #[arg(short, long, global = true, overrides_with = "yes")]
+    pub(crate) yes: bool,
+}
+
+/// Longest wait for a lock, in seconds: a day.
+const LOCK_TIMEOUT_MAX: f64 = 86_400.0;
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let bad = || format!("'{text}' is no time: give seconds from 0 to 86400, as 20 or 0.5");
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let seconds: f64 = text.parse().map_err(|_| bad())?;
+    if !plain || seconds > LOCK_TIMEOUT_MAX {
+        return Err(bad());
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| bad())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_seconds() {
+        assert_eq!(seconds("20"), Ok(Duration::from_secs(20)));
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert_eq!(seconds("0"), Ok(Duration::ZERO));
+        for bad in ["", ".", "-1", "1e3", "inf", "NaN", "86401", "5s", "+3"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! What the user typed, checked as far as the words alone allow.
+//!
+//! Names and sizes are parsed here, so nothing after the parser meets a bad
+//! one. What the words mean together is the business of `commands`.
+
+mod base;
+mod global;
+mod layer;
+mod layout;
+mod small;
+mod word;
+
+use clap::{Parser, Subcommand};
+
+pub(crate) use base::BaseArgs;
+pub(crate) use global::{GlobalArgs, Loader};
+pub(crate) use layer::LayerArgs;
+pub(crate) use layout::{LayoutArgs, Unit};
+pub(crate) use small::{
+    CheckArgs, CompletionsArgs, DiffArgs, ImagesArgs, ManArgs, MountArgs, UmountArgs,
+};
+pub(crate) use word::Word;
+
+/// Version, with the git revision where the build knew it.
+pub(crate) const VERSION: &str = match option_env!("IMGBASE_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
+const ABOUT: &str = "Read-only base images and writable layers in an LVM thin pool";
+
+const LONG_ABOUT: &str = "\
+Keeps read-only operating system images (bases) and writable snapshots of them (layers) in an LVM \
+thin pool. It reads and writes LVM2's metadata and drives device-mapper by itself; lvm2 need not be \
+installed, and where it is, both see the same volumes.
+
+Data goes to standard output, everything for people to standard error.";
+
+const AFTER: &str = "\
+Examples:
+  imgbase layout --init Debian-12-1 --from ./debian.ext4 /dev/sdb
+  imgbase layer --add
+  imgbase layout
+  imgbase mount Debian-12-1+2 /mnt
+  imgbase --json check
+
+Exit status: 0 done, 1 reading, writing or a helper program failed, 2 bad arguments,
+  3 not found, exists, busy or not permitted, 4 no space, 5 unsupported, 6 corrupt,
+  7 needs recovery, 8 a check failed, 130 interrupted.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "imgbase", version = VERSION, about = ABOUT, long_about = LONG_ABOUT)]
+#[command(after_long_help = AFTER, override_usage = "imgbase [OPTIONS] COMMAND")]
+#[command(subcommand_help_heading = "Commands")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Layout(LayoutArgs),
+    Base(BaseArgs),
+    Layer(LayerArgs),
+    Mount(MountArgs),
+    Umount(UmountArgs),
+    /// Activate bases and layers
+    #[command(after_long_help = small::ACTIVATE_AFTER)]
+    Activate(ImagesArgs),
+    /// Deactivate bases and layers
+    #[command(after_long_help = small::DEACTIVATE_AFTER)]
+    Deactivate(ImagesArgs),
+    Diff(DiffArgs),
+    Check(CheckArgs),
+    /// Say which layer this host runs from
+    ///
+    /// Prints `You are on LAYER`, or fails with exit status 3 where / is not a layer.
+    #[command(after_long_help = small::W_AFTER)]
+    W,
+    Completions(CompletionsArgs),
+    Man(ManArgs),
+}
+
+impl Command {
+    /// As typed.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Layout(_) => "layout",
+            Self::Base(_) => "base",
+            Self::Layer(_) => "layer",
+            Self::Mount(_) => "mount",
+            Self::Umount(_) => "umount",
+            Self::Activate(_) => "activate",
+            Self::Deactivate(_) => "deactivate",
+            Self::Diff(_) => "diff",
+            Self::Check(_) => "check",
+            Self::W => "w",
+            Self::Completions(_) => "completions",
+            Self::Man(_) => "man",
+        }
+    }
+
+    /// True where a stop has to be a clean one: something may be half done. The others may end
+    /// at any moment.
+    pub(crate) fn must_stop_cleanly(&self) -> bool {
+        match self {
+            Self::Layout(layout) => layout.changes(),
+            Self::Base(base) => base.changes(),
+            Self::Layer(layer) => layer.changes(),
+            Self::Mount(_) | Self::Umount(_) | Self::Activate(_) | Self::Deactivate(_) => true,
+            Self::Diff(_) | Self::Check(_) => true,
+            Self::W | Self::Completions(_) | Self::Man(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn clap_finds_no_contradiction() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_knows_its_name() {
+        let listed: Vec<String> =
+            Cli::command().get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+        assert_eq!(listed.len(), 12, "{listed:?}");
+        for (verb, rest) in [
+            ("layout", ""),
+            ("base", "--latest"),
+            ("layer", "--latest"),
+            ("mount", "a-1-0 /mnt"),
+            ("umount", "/mnt"),
+            ("activate", ""),
+            ("deactivate", ""),
+            ("diff", ""),
+            ("check", ""),
+            ("w", ""),
+            ("completions", "bash"),
+            ("man", ""),
+        ] {
+            let words = ["imgbase", verb].into_iter().chain(rest.split_whitespace());
+            let cli = Cli::try_parse_from(words).expect("a good command line");
+            assert_eq!(cli.command.expect("a command").name(), verb);
+            assert!(listed.iter().any(|name| name == verb));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The commands with a few arguments each.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap_complete::Shell;
+use imgbase::layout::ImageName;
+
+const MOUNT_AFTER: &str = "\
+Examples:
+  imgbase mount Debian-12-1+2 /mnt
+  imgbase mount --read-only Debian-12-1 /mnt";
+
+/// Activate a base or layer and mount it
+///
+/// The folder must exist. Space that is freed in the mounted layer goes back to the pool. A base
+/// is always mounted read-only.
+#[derive(Args, Debug)]
+#[command(after_long_help = MOUNT_AFTER)]
+pub(crate) struct MountArgs {
+    /// The base or layer
+    #[arg(value_name = "NVR")]
+    pub(crate) image: ImageName,
+
+    /// Where
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// Mount it read-only
+    #[arg(long)]
+    pub(crate) read_only: bool,
+}
+
+const UMOUNT_AFTER: &str = "\
+Examples:
+  imgbase umount /mnt";
+
+/// End a mount
+///
+/// Waits until it has ended. The volume stays active: see imgbase deactivate.
+#[derive(Args, Debug)]
+#[command(after_long_help = UMOUNT_AFTER)]
+pub(crate) struct UmountArgs {
+    /// Where it is mounted
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+}
+
+pub(crate) const ACTIVATE_AFTER: &str = "\
+Examples:
+  imgbase activate
+  imgbase activate Debian-12-1+1 Debian-12-1+2";
+
+pub(crate) const DEACTIVATE_AFTER: &str = "\
+Examples:
+  imgbase deactivate
+  imgbase deactivate Debian-12-1+1";
+
+/// Bases and layers, or all of them.
+#[derive(Args, Debug)]
+pub(crate) struct ImagesArgs {
+    /// Bases and layers (default: all of ours)
+    #[arg(value_name = "NVR")]
+    pub(crate) images: Vec<ImageName>,
+}
+
+const DIFF_AFTER: &str = "\
+Examples:
+  imgbase diff
+  imgbase diff Debian-12-1 Debian-12-1+2
+  imgbase --json diff Debian-12-1+1 Debian-12-1+2";
+
+/// List the files that differ between two images
+///
+/// One line a file: + added, - removed, ~ changed (and what), going from A to B. Without names it
+/// compares the base of the layer that this host runs from with that layer.
+#[derive(Args, Debug)]
+#[command(after_long_help = DIFF_AFTER)]
+pub(crate) struct DiffArgs {
+    /// A base or layer
+    #[arg(value_name = "A")]
+    pub(crate) a: Option<ImageName>,
+
+    /// Another
+    #[arg(value_name = "B")]
+    pub(crate) b: Option<ImageName>,
+}
+
+const CHECK_AFTER: &str = "\
+Examples:
+  imgbase check
+  imgbase --json check";
+
+/// Check the health of the layout
+///
+/// One line a check: ok, warning or failed, and what was found. Exit status 8 where one failed;
+/// warnings alone are 0.
+#[derive(Args, Debug)]
+#[command(after_long_help = CHECK_AFTER)]
+pub(crate) struct CheckArgs {}
+
+pub(crate) const W_AFTER: &str = "\
+Examples:
+  imgbase w";
+
+const COMPLETIONS_AFTER: &str = "\
+Examples:
+  imgbase completions bash > /usr/share/bash-completion/completions/imgbase
+  imgbase completions zsh > /usr/share/zsh/site-functions/_imgbase";
+
+/// Print completions for a shell
+#[derive(Args, Debug)]
+#[command(after_long_help = COMPLETIONS_AFTER)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL", value_enum)]
+    pub(crate) shell: Shell,
+}
+
+const MAN_AFTER: &str = "\
+Examples:
+  imgbase man > /usr/share/man/man8/imgbase.8
+  imgbase man | man -l -";
+
+/// Print the manual page
+#[derive(Args, Debug)]
+#[command(after_long_help = MAN_AFTER)]
+pub(crate) struct ManArgs {}

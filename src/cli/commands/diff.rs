@@ -1,0 +1,21 @@
+//! `imgbase diff`: lists the files that differ between two images.
+
+use imgbase::Result;
+
+use crate::cli::args::DiffArgs;
+use crate::cli::exit::Verdict;
+use crate::cli::render::Data;
+use crate::cli::session::Session;
+
+/// Runs it, printing each change as it is found.
+pub(super) fn run(args: &DiffArgs, session: &Session<'_>, data: &Data) -> Result<Verdict> {
+    let mut changes = data.changes();
+    let result = session.read(|imgbase, _| {
+        imgbase.diff(args.a.as_ref(), args.b.as_ref(), &mut |change| {
+            session.check_interrupted()?;
+            changes.each(change)
+        })
+    });
+    let ended = changes.end(result.is_ok());
+    result.and(ended).map(|()| Verdict::Done)
+}

@@ -1,0 +1,101 @@
+//! Words into images and names.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use imgbase::layout::BaseName;
+use imgbase::ops::ImageSource;
+use imgbase::{Error, Result};
+
+use super::{invalid, unsupported};
+use crate::cli::args::Word;
+
+/// Positional words, sorted.
+#[derive(Debug, Default)]
+pub(super) struct Sorted {
+    /// Names, not yet checked.
+    pub(super) names: Vec<String>,
+    /// Images or devices.
+    pub(super) places: Vec<OsString>,
+}
+
+impl Sorted {
+    /// Sorts words, in the order in which they were typed.
+    pub(super) fn of<'w>(words: impl IntoIterator<Item = &'w Word>) -> Self {
+        let mut sorted = Self::default();
+        for word in words {
+            match word {
+                Word::Name(name) => sorted.names.push(name.clone()),
+                Word::Place(place) => sorted.places.push(place.clone()),
+            }
+        }
+        sorted
+    }
+
+    /// The one name there may be.
+    ///
+    /// # Errors
+    /// [`Invalid`](imgbase::ErrorKind::Invalid) for two, or for one that is no base's.
+    pub(super) fn base_name(&self) -> Result<Option<BaseName>> {
+        match self.names.as_slice() {
+            [] => Ok(None),
+            [name] => base_name(name).map(Some),
+            [one, other, ..] => Err(invalid(format!(
+                "'{one}' and '{other}' are two names: write a path with a slash, as ./{other}"
+            ))),
+        }
+    }
+}
+
+/// Reads a base's name; a file's name without a slash gets a hint.
+fn base_name(text: &str) -> Result<BaseName> {
+    text.parse().map_err(|bad| {
+        if std::fs::exists(text).unwrap_or(false) {
+            return invalid(format!("{bad}; if the file is meant, write ./{text}"));
+        }
+        Error::from(bad)
+    })
+}
+
+/// Where an image comes from.
+///
+/// # Errors
+/// [`Invalid`](imgbase::ErrorKind::Invalid) for an empty word and for a terminal as standard
+/// input, [`Unsupported`](imgbase::ErrorKind::Unsupported) for a URL.
+pub(super) fn source(place: &OsStr, stdin_is_terminal: bool) -> Result<ImageSource> {
+    if place.is_empty() {
+        return Err(invalid("the image's path is empty"));
+    }
+    if place == "-" {
+        return stdin(stdin_is_terminal);
+    }
+    if is_url(place) {
+        let error = unsupported("images from the network are not in this version");
+        return Err(error.at(place.display()));
+    }
+    Ok(ImageSource::Path(PathBuf::from(place)))
+}
+
+/// Standard input as an image.
+///
+/// # Errors
+/// [`Invalid`](imgbase::ErrorKind::Invalid) where it is a terminal.
+pub(super) fn stdin(is_terminal: bool) -> Result<ImageSource> {
+    if is_terminal {
+        return Err(invalid(
+            "no image is given and standard input is a terminal: name a file, or redirect one",
+        ));
+    }
+    Ok(ImageSource::Stdin)
+}
+
+/// The error for an image whose name has to be given.
+pub(super) fn no_name() -> Error {
+    invalid("the image names no NVR: give one, as NAME-VERSION-RELEASE")
+}
+
+/// True for a word with a `://`.
+pub(super) fn is_url(place: &OsStr) -> bool {
+    place.as_bytes().windows(3).any(|three| three == b"://")
+}

@@ -1,0 +1,156 @@
+//! Answers as lines of text.
+
+use std::fmt::Display;
+use std::io::{Result, Write};
+
+use imgbase::report::{FreeSpaceReport, Health, HealthReport, InitReport};
+use imgbase::units::Bytes;
+
+use super::{printable, tree};
+use crate::cli::answer::{Answer, Commit, Plan};
+use crate::cli::args::Unit;
+
+/// How text is to look.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Look {
+    /// With colours.
+    pub(super) colour: bool,
+    /// With more of it.
+    pub(super) verbose: bool,
+}
+
+/// Prints an answer.
+pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<()> {
+    match answer {
+        Answer::Layout(report) => tree::print(out, report, look),
+        Answer::Bases(bases) => lines(out, bases),
+        Answer::Layers(layers) => lines(out, layers),
+        Answer::FreeSpace(report, unit) => free_space(out, report, *unit, look),
+        Answer::Init(report) => init(out, report),
+        Answer::BaseAdded(report) => writeln!(out, "{}", report.nvr),
+        Answer::LayerAdded(report) => writeln!(out, "{}", report.nvr),
+        Answer::Name(nvr) => writeln!(out, "{nvr}"),
+        Answer::Here(nvr) => writeln!(out, "You are on {nvr}"),
+        Answer::VolumePath(_, path) => writeln!(out, "{}", printable(path)),
+        Answer::Removed(report) => lines(out, &report.removed),
+        Answer::Activated(report) | Answer::Deactivated(report) => lines(out, &report.changed),
+        Answer::Pin(_) | Answer::Mounted(_) | Answer::Unmounted(_) => Ok(()),
+        Answer::Health(report) => health(out, report, look),
+        Answer::Document(document) => out.write_all(document.text.as_bytes()),
+        Answer::Plan(plan) => planned(out, plan),
+    }
+}
+
+/// What an answer has to say to people, apart from its data.
+pub(crate) fn note(answer: &Answer) -> Option<String> {
+    match answer {
+        Answer::Layout(report) if report.bases.is_empty() => {
+            Some(format!("{} holds no base yet: see 'imgbase base --help'", report.vg))
+        }
+        Answer::Init(report) => Some(made(report)),
+        Answer::Pin(pin) if !pin.changed => {
+            let state = if pin.pinned { "pinned" } else { "not pinned" };
+            Some(format!("{} was {state} already", pin.nvr))
+        }
+        Answer::Mounted(report) if !report.changed => {
+            Some(format!("it was mounted at {} already", report.dir))
+        }
+        Answer::Unmounted(report) if !report.changed => {
+            Some(format!("nothing was mounted at {}", report.dir))
+        }
+        Answer::Activated(report) if report.changed.is_empty() => {
+            Some("all was active already".to_owned())
+        }
+        Answer::Deactivated(report) if report.changed.is_empty() => {
+            Some("nothing was active".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn lines<T: Display>(out: &mut dyn Write, items: &[T]) -> Result<()> {
+    items.iter().try_for_each(|item| writeln!(out, "{item}"))
+}
+
+fn free_space(out: &mut dyn Write, report: &FreeSpaceReport, unit: Unit, look: Look) -> Result<()> {
+    let data = in_unit(report.data_free_bytes, unit);
+    if !look.verbose {
+        return writeln!(out, "{data}");
+    }
+    writeln!(out, "data {data}")?;
+    writeln!(out, "metadata {}", in_unit(report.metadata_free_bytes, unit))
+}
+
+/// `1536.25m`, rounded down; bytes without a point.
+pub(super) fn in_unit(bytes: u64, unit: Unit) -> String {
+    if unit == Unit::B {
+        return format!("{bytes}b");
+    }
+    let hundredths = u128::from(bytes) * 100 / u128::from(unit.bytes());
+    format!("{}.{:02}{}", hundredths / 100, hundredths % 100, unit.letter())
+}
+
+/// The names of what was made.
+fn init(out: &mut dyn Write, report: &InitReport) -> Result<()> {
+    writeln!(out, "{}", report.vg)?;
+    if let Some(base) = &report.base {
+        writeln!(out, "{base}")?;
+    }
+    if let Some(layer) = &report.layer {
+        writeln!(out, "{layer}")?;
+    }
+    Ok(())
+}
+
+fn made(report: &InitReport) -> String {
+    let (data, metadata) = (Bytes::new(report.data_bytes), Bytes::new(report.metadata_bytes));
+    let devices = report.devices.join(", ");
+    let config = match report.config_bytes {
+        Some(bytes) => format!(", Config of {}", Bytes::new(bytes)),
+        None => String::new(),
+    };
+    let InitReport { vg, pool, .. } = report;
+    format!("made {vg} on {devices}: {pool} of {data}, metadata of {metadata}{config}")
+}
+
+fn health(out: &mut dyn Write, report: &HealthReport, look: Look) -> Result<()> {
+    for check in &report.checks {
+        let (word, code) = match check.health {
+            Health::Ok => ("ok     ", "32"),
+            Health::Warning => ("warning", "33"),
+            Health::Failed => ("failed ", "31"),
+        };
+        let word = if look.colour { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_owned() };
+        let (name, detail) = (printable(&check.name), printable(&check.detail));
+        match detail.is_empty() {
+            true => writeln!(out, "{word} {name}")?,
+            false => writeln!(out, "{word} {name}: {detail}")?,
+        }
+    }
+    Ok(())
+}
+
+fn planned(out: &mut dyn Write, plan: &Plan) -> Result<()> {
+    for (index, step) in plan.steps.iter().enumerate() {
+        commits_after(out, &plan.commits, |after| after == index)?;
+        writeln!(out, "would {}", printable(step))?;
+    }
+    commits_after(out, &plan.commits, |after| after >= plan.steps.len())?;
+    let needed = plan.needed_bytes;
+    match needed >= 1024 {
+        true => writeln!(out, "needs {needed} bytes ({})", Bytes::new(needed)),
+        false => writeln!(out, "needs {needed} bytes"),
+    }
+}
+
+fn commits_after(
+    out: &mut dyn Write,
+    commits: &[Commit],
+    here: impl Fn(usize) -> bool,
+) -> Result<()> {
+    let commits = commits.iter().filter(|commit| here(commit.after_steps));
+    for commit in commits {
+        writeln!(out, "commit point: {}", printable(&commit.what))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! What the program needs of the global options, as opposed to what was typed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use imgbase::error::IoContext;
+use imgbase::host::HostConfig;
+use imgbase::name::VgName;
+use imgbase::{Error, ErrorKind, Result};
+
+use super::args::{GlobalArgs, Loader};
+use super::render::Format;
+
+/// How much is said on standard error, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Loudness {
+    /// Errors only.
+    Quiet,
+    /// Warnings and progress too.
+    Normal,
+    /// Steps too.
+    Verbose,
+    /// Every change of the machine too.
+    Debug,
+}
+
+/// Settings of a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The group to work in.
+    pub(crate) vg: Option<VgName>,
+    /// How data is printed.
+    pub(crate) format: Format,
+    /// How much else is.
+    pub(crate) loudness: Loudness,
+    /// True to change nothing.
+    pub(crate) dry_run: bool,
+    /// The configuration file.
+    pub(crate) config: Option<PathBuf>,
+    /// How long a lock is waited for.
+    pub(crate) lock_timeout: Duration,
+    /// Where the loader reads its entries.
+    pub(crate) boot_dir: Option<PathBuf>,
+    /// The loader.
+    pub(crate) loader: Option<Loader>,
+    /// True where nothing is to be asked.
+    pub(crate) yes: bool,
+}
+
+impl From<GlobalArgs> for Settings {
+    fn from(args: GlobalArgs) -> Self {
+        Self {
+            loudness: loudness(&args),
+            vg: args.vg,
+            format: if args.json { Format::Json } else { Format::Text },
+            dry_run: args.dry_run,
+            config: args.config,
+            lock_timeout: args.lock_timeout,
+            boot_dir: args.boot_dir,
+            loader: args.loader,
+            yes: args.yes,
+        }
+    }
+}
+
+fn loudness(args: &GlobalArgs) -> Loudness {
+    match (args.debug, args.verbose, args.quiet) {
+        (true, ..) => Loudness::Debug,
+        (_, true, _) => Loudness::Verbose,
+        (.., true) => Loudness::Quiet,
+        _ => Loudness::Normal,
+    }
+}
+
+impl Settings {
+    /// Fails where a file that was named is not there.
+    pub(crate) fn check(&self) -> Result<()> {
+        let (boot_dir, loader, yes) = (&self.boot_dir, self.loader, self.yes);
+        log::debug!("boot folder {boot_dir:?}, loader {loader:?}, yes {yes}");
+        let Some(config) = &self.config else { return Ok(()) };
+        let shown = config.display().to_string();
+        let file = std::fs::metadata(config).context("read the configuration", &shown)?;
+        if file.is_dir() {
+            let error = Error::new(ErrorKind::Invalid, "it is a folder");
+            return Err(error.op("read the configuration").at(shown));
+        }
+        Ok(())
+    }
+
+    /// How the machine is to be used.
+    pub(crate) fn host(&self) -> HostConfig {
+        HostConfig { lock_timeout: self.lock_timeout, ..HostConfig::default() }
+    }
+}

@@ -1,0 +1,213 @@
+//! Carries out a plan: makes what is missing, leaves what is right, undoes
+//! its own work where a step fails.
+
+use super::active::{Active, ActivePool, pool_state, wake_one};
+use super::kernel::{DevNo, DmInfo, Kernel, Suspend};
+use super::names::DeviceKey;
+use super::table::Table;
+use super::tree::{Below, Node, Plan, Stack};
+use crate::error::{Error, ErrorKind, Result};
+use crate::name::{DmName, LvName};
+
+/// What an activation found and made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Activated {
+    /// Devices that were not there before, lowest first. Their nodes are there after
+    /// [`Kernel::settle`].
+    pub made: Vec<DmName>,
+    /// Devices that were there and were renamed, resumed or given a longer table.
+    pub mended: Vec<DmName>,
+    /// The pools below the volumes. A pool that is read-only or needs a check is active all
+    /// the same, so that its volumes can be read.
+    pub pools: Vec<ActivePool>,
+}
+
+impl Activated {
+    /// True where everything was as it should be.
+    pub fn is_unchanged(&self) -> bool {
+        self.made.is_empty() && self.mended.is_empty()
+    }
+}
+
+impl Stack<'_> {
+    /// Activates `wanted` with all that it needs, see [`Stack::plan`]. What is active is left
+    /// alone; all or nothing: devices that were made are removed again where a later step
+    /// fails.
+    ///
+    /// The kernel's pool must be at the text's transaction id, or one behind it with messages
+    /// pending.
+    ///
+    /// # Errors
+    /// As [`Stack::plan`] and [`Kernel`]; [`Diverged`](ErrorKind::Diverged), with both ids,
+    /// where kernel and text are apart, or where a live device is something else than the text
+    /// says; [`Unhealthy`](ErrorKind::Unhealthy) where a pool has failed.
+    pub fn activate(&self, kernel: &dyn Kernel, wanted: &[LvName]) -> Result<Activated> {
+        let plan = self.plan(wanted)?;
+        Run::over(kernel, self, true)?.carry_out(&plan)
+    }
+
+    /// Activates a pool without its wrapper and whatever its transaction id: for messages, and
+    /// to find out where the kernel stands.
+    ///
+    /// # Errors
+    /// As [`Stack::activate`], but for the transaction id.
+    pub fn open_pool(&self, kernel: &dyn Kernel, pool: &LvName) -> Result<(ActivePool, Activated)> {
+        let plan = self.plan_pool(pool)?;
+        let done = Run::over(kernel, self, false)?.carry_out(&plan)?;
+        let missing = || Error::new(ErrorKind::NotFound, format!("{pool} is no thin pool"));
+        Ok((done.pools.first().cloned().ok_or_else(missing)?, done))
+    }
+}
+
+/// What can be undone.
+enum Step {
+    Made(DeviceKey),
+    Renamed { from: DmName, key: DeviceKey },
+}
+
+struct Run<'a> {
+    kernel: &'a dyn Kernel,
+    active: Active,
+    check_ids: bool,
+    numbers: Vec<DevNo>,
+    steps: Vec<Step>,
+    done: Activated,
+}
+
+impl<'a> Run<'a> {
+    fn over(kernel: &'a dyn Kernel, stack: &Stack<'_>, check_ids: bool) -> Result<Self> {
+        let active = Active::observe(kernel, stack.vg)?;
+        let (numbers, steps, done) = (Vec::new(), Vec::new(), Activated::default());
+        Ok(Self { kernel, active, check_ids, numbers, steps, done })
+    }
+
+    fn carry_out(mut self, plan: &Plan) -> Result<Activated> {
+        for node in &plan.nodes {
+            if let Err(error) = self.node(node) {
+                let error = error.op("activate").at(&node.key.name);
+                return Err(error.kept(self.undo()));
+            }
+        }
+        Ok(self.done)
+    }
+
+    fn node(&mut self, node: &Node) -> Result<()> {
+        let table = self.table(node)?;
+        let found = self.active.by_uuid(&node.key.uuid).cloned();
+        let number = match &found {
+            None => self.make(node, &table)?,
+            Some(info) => self.mend(node, info, &table)?,
+        };
+        self.numbers.push(number);
+        match &node.pool {
+            Some((lv, id)) => self.pool(&node.key.name, lv, *id),
+            None => Ok(()),
+        }
+    }
+
+    /// The plan's table with the numbers that the devices below turned out to have.
+    fn table(&self, node: &Node) -> Result<Table> {
+        node.table.over(|below| match *below {
+            Below::Disk(number) => Ok(number),
+            Below::Node(index) => self.numbers.get(index).copied().ok_or_else(|| {
+                Error::new(ErrorKind::Corrupt, "a plan must name lower devices first")
+            }),
+        })
+    }
+
+    fn make(&mut self, node: &Node, table: &Table) -> Result<DevNo> {
+        let number = self.kernel.create(&node.key.create(node.read_only, node.minor))?;
+        self.steps.push(Step::Made(node.key.clone()));
+        self.kernel.load(&node.key.name, table, node.read_only)?;
+        self.kernel.resume(&node.key.name, &node.key.seen)?;
+        self.done.made.push(node.key.name.clone());
+        Ok(number)
+    }
+
+    /// Brings a device that is there to what it should be.
+    fn mend(&mut self, node: &Node, info: &DmInfo, table: &Table) -> Result<DevNo> {
+        let key = &node.key;
+        let mut mended = false;
+        if info.name != key.name {
+            self.kernel.rename(&info.name, &key.name, &key.seen)?;
+            self.steps.push(Step::Renamed { from: info.name.clone(), key: key.clone() });
+            mended = true;
+        }
+        let info = DmInfo { name: key.name.clone(), ..info.clone() };
+        let live = if info.live { self.kernel.table(&key.name)? } else { Table::default() };
+        if live.same_stack(table) {
+            if info.suspended {
+                wake_one(self.kernel, &info, &key.seen)?;
+                mended = true;
+            } else if info.inactive {
+                self.kernel.clear(&key.name)?;
+            }
+        } else if live.grows_into(table) {
+            self.reload(node, &info, table)?;
+            mended = true;
+        } else {
+            let why = format!("its table is '{live}' where the metadata says '{table}'");
+            return Err(Error::new(ErrorKind::Diverged, why));
+        }
+        if mended {
+            self.done.mended.push(key.name.clone());
+        }
+        Ok(info.number)
+    }
+
+    /// A longer table, or the first one of a device that was made and left without.
+    fn reload(&self, node: &Node, info: &DmInfo, table: &Table) -> Result<()> {
+        let name = &node.key.name;
+        self.kernel.load(name, table, node.read_only)?;
+        if info.live && !info.suspended {
+            self.kernel.suspend(name, Suspend::Quick)?;
+        }
+        let resumed = self.kernel.resume(name, &node.key.seen);
+        if resumed.is_err() && info.live {
+            // With the old table rather than not at all. The first failure is the one to tell.
+            let _ = self.kernel.clear(name);
+            let _ = self.kernel.resume(name, &node.key.seen);
+        }
+        resumed
+    }
+
+    fn pool(&mut self, name: &DmName, lv: &LvName, text_id: u64) -> Result<()> {
+        let state = pool_state(self.kernel, name)?;
+        let kernel_id = state.transaction_id;
+        let pending = kernel_id.checked_add(1) == Some(text_id);
+        if self.check_ids && kernel_id != text_id && !pending {
+            return Err(diverged(kernel_id, text_id));
+        }
+        self.done.pools.push(ActivePool { lv: lv.clone(), name: name.clone(), state });
+        Ok(())
+    }
+
+    /// Takes back what was done, last first, and says how that went.
+    fn undo(&mut self) -> String {
+        let mut left = Vec::new();
+        while let Some(step) = self.steps.pop() {
+            let undone = match &step {
+                Step::Made(key) => self.kernel.remove(&key.name, &key.seen),
+                Step::Renamed { from, key } => self.kernel.rename(&key.name, from, &key.seen),
+            };
+            if let (Err(error), Step::Made(key) | Step::Renamed { key, .. }) = (undone, &step) {
+                log::warn!("cannot undo the activation of {}: {error}", key.name);
+                left.push(key.name.as_str().to_owned());
+            }
+        }
+        if left.is_empty() {
+            return "the devices are as they were".to_owned();
+        }
+        format!("left behind: {}", left.join(", "))
+    }
+}
+
+/// The error for a pool whose transaction id is neither the text's nor the one before.
+pub(super) fn diverged(kernel_id: u64, text_id: u64) -> Error {
+    let why =
+        format!("the kernel's pool is at transaction {kernel_id}, the metadata expects {text_id}");
+    Error::new(ErrorKind::Diverged, why)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! Which devices of a volume group the kernel has, seen with one question.
+
+use std::collections::BTreeMap;
+
+use super::kernel::{DmInfo, Kernel, TargetStatus, Visibility};
+use super::names::{self, DeviceKey, Role, UdevFlags};
+use super::status::{PoolState, PoolStatus};
+use crate::error::{Error, ErrorKind, Result};
+use crate::lvm2::model::{Lv, Vg};
+use crate::name::{DmName, LvName};
+
+/// The devices of a group at one moment, by UUID.
+#[derive(Clone, Debug, Default)]
+pub struct Active {
+    devices: BTreeMap<Box<str>, DmInfo>,
+}
+
+/// A pool that is active.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActivePool {
+    /// The pool.
+    pub lv: LvName,
+    /// Its device: the one that takes messages.
+    pub name: DmName,
+    /// What it says of itself.
+    pub state: PoolState,
+}
+
+impl Active {
+    /// Asks the kernel.
+    ///
+    /// # Errors
+    /// As [`Kernel::list`].
+    pub fn observe(kernel: &dyn Kernel, vg: &Vg) -> Result<Self> {
+        let listed = kernel.list(&names::uuid_prefix(&vg.id))?;
+        Ok(Self { devices: listed.into_iter().map(|info| (info.uuid.clone(), info)).collect() })
+    }
+
+    /// The device that `lv` has in that role, live or not.
+    pub fn device(&self, vg: &Vg, lv: &Lv, role: Role) -> Option<&DmInfo> {
+        self.devices.get(names::uuid_of(vg, lv, role).as_str())
+    }
+
+    /// The device of that UUID.
+    pub fn by_uuid(&self, uuid: &str) -> Option<&DmInfo> {
+        self.devices.get(uuid)
+    }
+
+    /// The live device of a volume: for a pool the one that takes messages, else the volume's own.
+    pub fn volume(&self, vg: &Vg, name: &LvName) -> Option<&DmInfo> {
+        let lv = vg.lv(name)?;
+        let role = if lv.thin_pool().is_some() { Role::Pool } else { Role::Volume };
+        self.device(vg, lv, role).filter(|info| info.live)
+    }
+
+    /// True where the volume has a live device.
+    pub fn is_active(&self, vg: &Vg, name: &LvName) -> bool {
+        self.volume(vg, name).is_some()
+    }
+
+    /// All devices, in the order of their UUIDs.
+    pub fn devices(&self) -> impl Iterator<Item = &DmInfo> {
+        self.devices.values()
+    }
+
+    /// What an active pool says of itself; `None` where it is not active.
+    ///
+    /// # Errors
+    /// As [`Kernel::status`]; [`Unhealthy`](ErrorKind::Unhealthy) where the pool has failed.
+    pub fn pool(&self, kernel: &dyn Kernel, vg: &Vg, name: &LvName) -> Result<Option<ActivePool>> {
+        let Some(info) = self.volume(vg, name) else { return Ok(None) };
+        let state = pool_state(kernel, &info.name)?;
+        Ok(Some(ActivePool { lv: name.clone(), name: info.name.clone(), state }))
+    }
+}
+
+/// What the pool of that name says of itself.
+///
+/// # Errors
+/// As [`Kernel::status`]; [`Unhealthy`](ErrorKind::Unhealthy) where the pool has failed.
+pub fn pool_state(kernel: &dyn Kernel, name: &DmName) -> Result<PoolState> {
+    let targets = kernel.status(name)?;
+    let state = match targets.as_slice() {
+        [TargetStatus { target, params }] if &**target == "thin-pool" => PoolStatus::parse(params),
+        _ => Err(Error::new(ErrorKind::Diverged, "the device is no thin pool")),
+    };
+    let state = state.and_then(PoolStatus::running);
+    state.map_err(|error| error.op("read the pool's status").at(name))
+}
+
+/// Lets every suspended device of the group go on, lowest first, with the table that it has; a
+/// table that was loaded and never resumed is dropped. For devices that a killed process left.
+/// Returns the names of those that were suspended.
+///
+/// # Errors
+/// As [`Kernel::clear`] and [`Kernel::resume`].
+pub fn wake(kernel: &dyn Kernel, vg: &Vg) -> Result<Vec<DmName>> {
+    let active = Active::observe(kernel, vg)?;
+    let mut asleep: Vec<_> = active.devices().filter(|info| info.suspended && info.live).collect();
+    asleep.sort_by_key(|info| height(&info.uuid));
+    for info in &asleep {
+        wake_one(kernel, info, &visibility(vg, info))?;
+    }
+    Ok(asleep.into_iter().map(|info| info.name.clone()).collect())
+}
+
+pub(super) fn wake_one(kernel: &dyn Kernel, info: &DmInfo, seen: &Visibility) -> Result<()> {
+    if info.inactive {
+        kernel.clear(&info.name)?;
+    }
+    kernel.resume(&info.name, seen)
+}
+
+/// Where a device stands in its stack: below those with a higher number.
+fn height(uuid: &str) -> u8 {
+    match uuid {
+        _ if uuid.ends_with("-tmeta") || uuid.ends_with("-tdata") => 0,
+        _ if uuid.ends_with("-tpool") => 1,
+        _ => 2,
+    }
+}
+
+/// What the world sees of a device of the group; of one that is not ours, nothing.
+fn visibility(vg: &Vg, info: &DmInfo) -> Visibility {
+    let volume = vg.lvs.iter().filter_map(|lv| DeviceKey::of(vg, lv, Role::Volume).ok());
+    let known = volume.into_iter().find(|key| *key.uuid == *info.uuid);
+    let hidden = Visibility { udev_flags: UdevFlags::INTERNAL.bits(), link: None };
+    known.map_or(hidden, |key| key.seen)
+}

@@ -1,0 +1,359 @@
+//! The thin pool's transaction protocol, as lvm2 runs it.
+//!
+//! The text has a transaction id M, the kernel's pool has K; at rest they are equal. A change
+//! is: commit the text with M+1 and a stanza for each message, send the messages,
+//! `set_transaction_id`, commit the text without the stanzas. A crash between any two of these
+//! leaves a state that [`decide`] names.
+
+use std::fmt;
+
+use super::activate::diverged;
+use super::active::{Active, pool_state};
+use super::kernel::{DmInfo, Kernel, Suspend, Visibility};
+use super::names::{DeviceKey, Role};
+use super::status::{PoolMode, PoolState};
+use crate::error::{Error, ErrorKind, Result};
+use crate::lvm2::model::{Lv, Message, Thin, ThinPool, Vg};
+use crate::name::{DmName, LvName};
+use crate::units::{Bytes, Sectors};
+
+/// The largest thin device id: they have 24 bits.
+pub const DEVICE_ID_MAX: u32 = (1 << 24) - 1;
+
+/// A message to a thin pool, sent to sector 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolMessage {
+    /// `create_thin`: an empty thin device. EEXIST where the id is taken.
+    CreateThin {
+        /// Its id.
+        id: u32,
+    },
+    /// `create_snap`: a thin device with another's content. EEXIST where the id is taken, ENODATA
+    /// where there is no such origin.
+    CreateSnap {
+        /// Its id.
+        id: u32,
+        /// The other's.
+        origin: u32,
+    },
+    /// `delete`: ENODATA where there is none, EBUSY where it is active.
+    Delete {
+        /// Its id.
+        id: u32,
+    },
+    /// `set_transaction_id`: EINVAL where the kernel is not at `from`.
+    SetTransactionId {
+        /// Where the kernel is.
+        from: u64,
+        /// Where it goes.
+        to: u64,
+    },
+    /// `reserve_metadata_snap`: a copy of the metadata that can be read while the pool is in use.
+    ReserveMetadataSnap,
+    /// `release_metadata_snap`.
+    ReleaseMetadataSnap,
+}
+
+impl fmt::Display for PoolMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CreateThin { id } => write!(f, "create_thin {id}"),
+            Self::CreateSnap { id, origin } => write!(f, "create_snap {id} {origin}"),
+            Self::Delete { id } => write!(f, "delete {id}"),
+            Self::SetTransactionId { from, to } => write!(f, "set_transaction_id {from} {to}"),
+            Self::ReserveMetadataSnap => f.write_str("reserve_metadata_snap"),
+            Self::ReleaseMetadataSnap => f.write_str("release_metadata_snap"),
+        }
+    }
+}
+
+impl PoolMessage {
+    /// Sends it.
+    ///
+    /// # Errors
+    /// As [`Kernel::message`].
+    pub fn send(self, kernel: &dyn Kernel, pool: &DmName) -> Result<()> {
+        kernel.message(pool, &self.to_string())
+    }
+
+    /// True where `error` says that the message has been obeyed before.
+    fn is_done_already(self, error: &Error) -> bool {
+        match self {
+            Self::CreateThin { .. } | Self::CreateSnap { .. } => error.kind() == ErrorKind::Exists,
+            Self::Delete { .. } => error.kind() == ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+}
+
+/// What brings kernel and text together again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// They are.
+    Steady,
+    /// The text is one ahead and says what is missing: send it (again), then drop the stanzas.
+    ReplayMessages,
+    /// The kernel has done it all: drop the stanzas.
+    DropStanzas,
+    /// The text is older than the kernel: commit it with this transaction id and no stanza. Thin
+    /// ids that the text does not know may exist; new ids must go above them.
+    RaiseText {
+        /// The kernel's.
+        to: u64,
+    },
+    /// The text is one ahead and has nothing to say: set the kernel's.
+    SetKernelId {
+        /// The kernel's.
+        from: u64,
+        /// The text's.
+        to: u64,
+    },
+    /// The text is further ahead than any crash explains: nobody may mend that by guessing.
+    Refuse {
+        /// The kernel's.
+        kernel: u64,
+        /// The text's.
+        text: u64,
+    },
+}
+
+/// What to do about the kernel's transaction id, the text's, and whether the text has stanzas.
+pub fn decide(kernel: u64, text: u64, stanzas: bool) -> Decision {
+    match text.checked_sub(kernel) {
+        None => Decision::RaiseText { to: kernel },
+        Some(0) if stanzas => Decision::DropStanzas,
+        Some(0) => Decision::Steady,
+        Some(1) if stanzas => Decision::ReplayMessages,
+        Some(1) => Decision::SetKernelId { from: kernel, to: text },
+        Some(_) => Decision::Refuse { kernel, text },
+    }
+}
+
+/// Fails where a pool takes no changes.
+///
+/// # Errors
+/// [`Unsupported`](ErrorKind::Unsupported) for a pool that is read-only or needs a check.
+pub fn check_writable(state: &PoolState) -> Result<()> {
+    let why = match state {
+        PoolState { needs_check: true, .. } => "the pool's metadata needs a check (thin_check)",
+        PoolState { mode: PoolMode::ReadOnly, .. } => "the pool is read-only",
+        _ => return Ok(()),
+    };
+    Err(Error::new(ErrorKind::Unsupported, why))
+}
+
+/// Metadata that must stay free for a change, where the pool has at least four times as much.
+const METADATA_FREE: Bytes = Bytes::mib(4);
+
+/// Fails where a pool has no room for a new volume and `need` more bytes of data. lvm2's rule: of
+/// the data at most `percent` may be used, of the metadata three quarters, or all but 4 MiB.
+///
+/// # Errors
+/// [`NoSpace`](ErrorKind::NoSpace) in bytes; and as [`check_writable`].
+pub fn check_room(state: &PoolState, chunk: Sectors, need: Bytes, percent: u8) -> Result<()> {
+    check_writable(state)?;
+    let full = |what: &str, need: Bytes, have: Bytes| {
+        let why = format!("the pool's {what} has {have} free of the {need} needed");
+        Err(Error::new(ErrorKind::NoSpace { need, have }, why))
+    };
+    let reserve = METADATA_FREE.min(Bytes::new(state.metadata_bytes().get() / 4));
+    if state.metadata_free() < reserve {
+        return full("metadata", reserve, state.metadata_free());
+    }
+    let need = need.max(chunk.bytes());
+    let limit = u128::from(state.data_bytes(chunk).get()) * u128::from(percent.min(100)) / 100;
+    let limit = Bytes::new(u64::try_from(limit).unwrap_or(u64::MAX));
+    let have = match state.mode {
+        PoolMode::OutOfDataSpace => Bytes::ZERO,
+        _ => limit.saturating_sub(state.data_used_bytes(chunk)),
+    };
+    if have < need { full("data", need, have) } else { Ok(()) }
+}
+
+/// The messages that a pool's stanzas stand for, in order.
+///
+/// # Errors
+/// [`Corrupt`](ErrorKind::Corrupt) where a stanza names a volume that is no thin volume of the
+/// pool, or a device id out of range.
+pub fn pending(vg: &Vg, pool: &LvName) -> Result<Vec<PoolMessage>> {
+    let stanzas = thin_pool(vg, pool)?.messages.iter();
+    stanzas.map(|stanza| message_of(vg, pool, stanza)).collect()
+}
+
+fn thin_pool<'a>(vg: &'a Vg, pool: &LvName) -> Result<&'a ThinPool> {
+    let missing = || Error::new(ErrorKind::NotFound, "there is no such thin pool").at(pool);
+    vg.thin_pool(pool).ok_or_else(missing)
+}
+
+fn corrupt(why: String) -> Error {
+    Error::new(ErrorKind::Corrupt, why)
+}
+
+fn checked(id: u32) -> Result<u32> {
+    if id <= DEVICE_ID_MAX { Ok(id) } else { Err(corrupt(format!("{id} is no thin device id"))) }
+}
+
+/// The thin volume of that name in that pool.
+fn member<'a>(vg: &'a Vg, pool: &LvName, name: &LvName) -> Result<(&'a Lv, &'a Thin)> {
+    let found = vg.lv(name).and_then(|lv| Some((lv, lv.thin()?)));
+    found
+        .filter(|(_, thin)| thin.pool == *pool)
+        .ok_or_else(|| corrupt(format!("{name} is no thin volume of {pool}")))
+}
+
+fn message_of(vg: &Vg, pool: &LvName, stanza: &Message) -> Result<PoolMessage> {
+    let name = match stanza {
+        Message::Delete(id) => return Ok(PoolMessage::Delete { id: checked(*id)? }),
+        Message::Create(name) => name,
+    };
+    let (_, thin) = member(vg, pool, name)?;
+    let id = checked(thin.device_id)?;
+    match &thin.origin {
+        None => Ok(PoolMessage::CreateThin { id }),
+        Some(origin) => {
+            let origin = checked(member(vg, pool, origin)?.1.device_id)?;
+            Ok(PoolMessage::CreateSnap { id, origin })
+        }
+    }
+}
+
+/// Why the messages are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// For stanzas that were committed a moment ago: an id that exists already belongs to
+    /// something else, and its content must not end up in the new volume.
+    Fresh,
+    /// For stanzas that were found: what is done already is done.
+    Replay,
+}
+
+/// The kernel's half of a change to a pool.
+#[derive(Clone, Copy)]
+pub struct Transaction<'a> {
+    /// The kernel.
+    pub kernel: &'a dyn Kernel,
+    /// The group, as committed with the stanzas.
+    pub vg: &'a Vg,
+    /// The pool, which must be active.
+    pub pool: &'a LvName,
+    /// The group's devices.
+    pub active: &'a Active,
+}
+
+impl Transaction<'_> {
+    /// Sends the messages of the pool's stanzas and moves the kernel to the text's transaction
+    /// id. Active origins of snapshots are frozen meanwhile: a snapshot of a live volume would
+    /// else be torn.
+    ///
+    /// Nothing is logged and no path is looked up between the first suspend and the last
+    /// resume: the log, or this program itself, may lie on an origin.
+    ///
+    /// # Errors
+    /// [`Exists`](ErrorKind::Exists) where a new id is taken ([`Mode::Fresh`] alone): take
+    /// another and commit again. [`Diverged`](ErrorKind::Diverged) where the kernel is not one
+    /// transaction behind. [`NotFound`](ErrorKind::NotFound) where pool or origin is not there,
+    /// [`Busy`](ErrorKind::Busy) where a volume to delete is active, and as [`check_writable`].
+    pub fn send(&self, mode: Mode) -> Result<()> {
+        let text_id = thin_pool(self.vg, self.pool)?.transaction_id;
+        let inactive = || Error::new(ErrorKind::NotFound, "the thin pool is not active");
+        let device = self.active.volume(self.vg, self.pool).ok_or_else(inactive)?;
+        let state = pool_state(self.kernel, &device.name)?;
+        check_writable(&state).map_err(|error| error.at(&device.name))?;
+        let kernel_id = state.transaction_id;
+        if kernel_id.checked_add(1) != Some(text_id) {
+            return Err(diverged(kernel_id, text_id).at(&device.name));
+        }
+        let mut messages = Vec::new();
+        for message in pending(self.vg, self.pool)? {
+            messages.push((message, message.to_string()));
+        }
+        let last = PoolMessage::SetTransactionId { from: kernel_id, to: text_id };
+        messages.push((last, last.to_string()));
+        self.send_frozen(&device.name, &messages, mode)
+    }
+
+    fn send_frozen(
+        &self,
+        pool: &DmName,
+        messages: &[(PoolMessage, String)],
+        mode: Mode,
+    ) -> Result<()> {
+        let origins = self.live_origins()?;
+        let mut frozen = Vec::with_capacity(origins.len());
+        for (info, seen) in origins {
+            frozen.push(Suspended::freeze(self.kernel, info, seen)?);
+        }
+        let sent =
+            messages.iter().try_for_each(|(message, text)| match self.kernel.message(pool, text) {
+                Err(error) if mode == Mode::Replay && message.is_done_already(&error) => Ok(()),
+                result => result,
+            });
+        // Resume them all, whatever happened; the first failure is the one to tell.
+        let resumed = frozen.into_iter().map(Suspended::resume);
+        let resumed = resumed.fold(Ok(()), |first: Result<()>, next| first.and(next));
+        sent.and(resumed)
+    }
+
+    /// The devices of those origins that are active, each once.
+    fn live_origins(&self) -> Result<Vec<(&DmInfo, Visibility)>> {
+        let mut origins: Vec<(&DmInfo, Visibility)> = Vec::new();
+        for stanza in &thin_pool(self.vg, self.pool)?.messages {
+            let Message::Create(name) = stanza else { continue };
+            let Some(origin) = &member(self.vg, self.pool, name)?.1.origin else { continue };
+            let (lv, _) = member(self.vg, self.pool, origin)?;
+            let Some(info) = self.active.volume(self.vg, origin) else { continue };
+            if !origins.iter().any(|(other, _)| other.uuid == info.uuid) {
+                origins.push((info, DeviceKey::of(self.vg, lv, Role::Volume)?.seen));
+            }
+        }
+        Ok(origins)
+    }
+}
+
+/// A device that is suspended. [`resume`](Suspended::resume) it; dropping it tries the same and
+/// can only warn.
+#[must_use = "the device stays suspended while this lives"]
+pub struct Suspended<'k> {
+    kernel: &'k dyn Kernel,
+    name: DmName,
+    seen: Option<Visibility>,
+}
+
+impl<'k> Suspended<'k> {
+    /// Flushes what is in flight, freezes the file system and holds further I/O back. A device
+    /// that is suspended already is taken over as it is.
+    ///
+    /// # Errors
+    /// As [`Kernel::suspend`].
+    pub fn freeze(kernel: &'k dyn Kernel, device: &DmInfo, seen: Visibility) -> Result<Self> {
+        if !device.suspended {
+            kernel.suspend(&device.name, Suspend::Freeze)?;
+        }
+        Ok(Self { kernel, name: device.name.clone(), seen: Some(seen) })
+    }
+
+    /// Lets I/O go on.
+    ///
+    /// # Errors
+    /// As [`Kernel::resume`]: the device is still suspended then.
+    pub fn resume(mut self) -> Result<()> {
+        if let Some(seen) = &self.seen {
+            // Where it fails, the drop tries once more.
+            self.kernel.resume(&self.name, seen)?;
+        }
+        self.seen = None;
+        Ok(())
+    }
+}
+
+impl Drop for Suspended<'_> {
+    fn drop(&mut self) {
+        let Some(seen) = self.seen.take() else { return };
+        if let Err(error) = self.kernel.resume(&self.name, &seen) {
+            log::warn!("{} is left suspended: {error}", self.name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! The copy: several threads, each with one buffer, take windows in turn, read and write them.
+
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
+
+use super::feed::{DiskFeed, Feed, Job, StreamFeed, read_pieces};
+use super::filesystem::FileSystem;
+use super::sink::Target;
+use super::source::{Input, Source, SpaceNeed, truncated};
+use crate::dev::Dev;
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::ext4::free_extents;
+use crate::units::Bytes;
+
+/// How far a copy is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of the image read so far.
+    pub done: Bytes,
+    /// Bytes of the image that will be read; never less than `done`.
+    pub total: Bytes,
+    /// Bytes written to the volume so far.
+    pub written: Bytes,
+}
+
+/// The caller's hand on a copy.
+pub struct Control<'c> {
+    /// Called on the caller's thread after each window.
+    pub progress: &'c mut dyn FnMut(Progress),
+    /// Set it from anywhere to stop the copy before its next window.
+    pub cancel: &'c AtomicBool,
+}
+
+/// What a copy did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Bytes read from the image.
+    pub read: Bytes,
+    /// Bytes written to the volume: what is mapped, but for what was discarded again.
+    pub written: Bytes,
+    /// Bytes discarded after a stream, where bitmaps called them free.
+    pub discarded: Bytes,
+}
+
+impl Source<'_> {
+    /// Writes the image to a volume on which nothing is mapped and syncs that once. A stream can be
+    /// copied once only.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) before the first write where the volume is too small;
+    /// [`Corrupt`](ErrorKind::Corrupt) for a stream that ends too early;
+    /// [`Interrupted`](ErrorKind::Interrupted) where it was cancelled;
+    /// [`NoSpace`](ErrorKind::NoSpace) and [`Io`](ErrorKind::Io), naming the image or the volume and
+    /// the byte. What the volume then holds is undefined.
+    pub fn copy_to(&mut self, target: &Target<'_>, control: Control<'_>) -> Result<Copied> {
+        self.check_fits(target.dev().size())?;
+        let total = self.bytes_to_read()?;
+        let stream = matches!(self.input, Input::Stream { .. });
+        let mut copied = self.run(target, control, total)?;
+        let dev = target.dev();
+        if stream {
+            copied.discarded = discard_free(&self.fs, target)?;
+        }
+        dev.sync().context("write the volume", dev.name())?;
+        Ok(copied)
+    }
+
+    /// The exact figure for [`space_need`](Self::space_need): reads all that would be copied. `None`
+    /// for a stream.
+    ///
+    /// # Errors
+    /// [`Interrupted`](ErrorKind::Interrupted), [`Io`](ErrorKind::Io).
+    pub fn measure(&mut self, chunk: Bytes, control: Control<'_>) -> Result<Option<Bytes>> {
+        let SpaceNeed::AtMost(_) = self.space_need(chunk)? else { return Ok(None) };
+        let nowhere = Nowhere { size: self.size() };
+        let target = Target::new(&nowhere, chunk, true)?;
+        let total = self.bytes_to_read()?;
+        Ok(Some(self.run(&target, control, total)?.written))
+    }
+
+    fn run(&mut self, target: &Target<'_>, control: Control<'_>, total: Bytes) -> Result<Copied> {
+        let (size, windows) = (self.size(), target.windows(self.size()));
+        if let Input::Disk { dev, .. } = self.input {
+            let extents = self.extents()?.unwrap_or_else(|| Box::new(std::iter::empty()));
+            let mut feed = DiskFeed { extents, windows, held: None };
+            return Copy::new(&mut feed, target, Some(dev)).run(control, total);
+        }
+        let Input::Stream { reader, head } = std::mem::replace(&mut self.input, Input::Spent)
+        else {
+            let why = "the stream was read already";
+            return Err(Error::new(ErrorKind::Invalid, why).at(&self.name));
+        };
+        let short = |have| truncated(&self.fs, have);
+        let reader = io::Cursor::new(head).chain(reader);
+        let name = self.name.as_str();
+        let mut feed = StreamFeed { name, reader, windows, at: Bytes::ZERO, size, short: &short };
+        Copy::new(&mut feed, target, None).run(control, total)
+    }
+}
+
+/// One copy under way, shared by its threads.
+struct Copy<'c> {
+    feed: Mutex<&'c mut dyn Feed>,
+    target: &'c Target<'c>,
+    /// What windows are read from that the feed did not fill.
+    source: Option<&'c dyn Dev>,
+    failed: Mutex<Option<Error>>,
+    stop: AtomicBool,
+}
+
+/// What a thread did: bytes read and written.
+type Step = (Bytes, Bytes);
+
+impl<'c> Copy<'c> {
+    fn new(feed: &'c mut dyn Feed, target: &'c Target<'c>, source: Option<&'c dyn Dev>) -> Self {
+        let (failed, stop) = (Mutex::new(None), AtomicBool::new(false));
+        Self { feed: Mutex::new(feed), target, source, failed, stop }
+    }
+
+    fn run(self, control: Control<'_>, total: Bytes) -> Result<Copied> {
+        let cancel = control.cancel;
+        let (send, steps) = channel();
+        let progress = std::thread::scope(|scope| {
+            for _ in 0..self.target.writers() {
+                let (send, copy) = (send.clone(), &self);
+                scope.spawn(move || copy.work(&send, cancel));
+            }
+            drop(send);
+            follow(&steps, control.progress, total)
+        });
+        match self.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None if cancel.load(Ordering::Relaxed) => {
+                Err(Error::new(ErrorKind::Interrupted, "the copy was stopped"))
+            }
+            None => {
+                let Progress { done: read, written, .. } = progress;
+                Ok(Copied { read, written, discarded: Bytes::ZERO })
+            }
+        }
+    }
+
+    /// One thread: windows until there are no more, or something fails.
+    fn work(&self, send: &Sender<Step>, cancel: &AtomicBool) {
+        let mut buffer = self.target.buffer();
+        while !self.stop.load(Ordering::Relaxed) && !cancel.load(Ordering::Relaxed) {
+            match self.step(&mut buffer) {
+                // The receiver lives as long as the threads do.
+                Ok(Some(step)) => drop(send.send(step)),
+                Ok(None) => break,
+                Err(error) => self.fail(error),
+            }
+        }
+    }
+
+    fn step(&self, buffer: &mut super::buffer::Buffer) -> Result<Option<Step>> {
+        let Some(job) = self.next_job(buffer) else { return Ok(None) };
+        if let Some(source) = self.source {
+            read_pieces(source, &job, buffer)?;
+        }
+        Ok(Some((job.source_bytes, self.target.write(&job, buffer)?)))
+    }
+
+    /// The next window, unless something failed. The feed's own failure is kept before the next
+    /// thread may ask: a stream that ended would only tell it less of the same.
+    fn next_job(&self, buffer: &mut super::buffer::Buffer) -> Option<Job> {
+        let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        feed.next(buffer).unwrap_or_else(|error| {
+            self.fail(error);
+            None
+        })
+    }
+
+    /// Keeps the first error; what fails after it mostly fails because of it.
+    fn fail(&self, error: Error) {
+        self.stop.store(true, Ordering::Relaxed);
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get_or_insert(error);
+    }
+}
+
+/// Tells the caller of each step until all threads are done.
+fn follow(steps: &Receiver<Step>, progress: &mut dyn FnMut(Progress), total: Bytes) -> Progress {
+    let mut now = Progress { total, ..Progress::default() };
+    progress(now);
+    for (read, written) in steps {
+        now.done = now.done.saturating_add(read);
+        now.total = total.max(now.done);
+        now.written = now.written.saturating_add(written);
+        progress(now);
+    }
+    now
+}
+
+/// Discards whole chunks of a written volume that its file system's bitmaps call free. A volume that
+/// cannot discard keeps them.
+fn discard_free(fs: &FileSystem, target: &Target<'_>) -> Result<Bytes> {
+    let (dev, chunk) = (target.dev(), target.chunk());
+    let mut discarded = Bytes::ZERO;
+    let FileSystem::Ext4(sb) = fs else { return Ok(discarded) };
+    let Ok(free) = free_extents(dev, sb) else { return Ok(discarded) };
+    for extent in free {
+        let extent = extent?;
+        let Some(start) = extent.start.round_up(chunk) else { continue };
+        let len = extent.end.round_down(chunk).saturating_sub(start);
+        if len.is_zero() {
+            continue;
+        }
+        match dev.discard(start, len) {
+            Ok(()) => discarded = discarded.saturating_add(len),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => break,
+            Err(error) => {
+                return Err(Error::io(error).op("discard free blocks").at_byte(dev.name(), start));
+            }
+        }
+    }
+    Ok(discarded)
+}
+
+/// A device that takes all and keeps nothing.
+struct Nowhere {
+    size: Bytes,
+}
+
+impl Dev for Nowhere {
+    fn name(&self) -> &str {
+        "nowhere"
+    }
+
+    fn size(&self) -> Bytes {
+        self.size
+    }
+
+    fn read_at(&self, buf: &mut [u8], _at: Bytes) -> io::Result<()> {
+        buf.fill(0);
+        Ok(())
+    }
+
+    fn write_at(&self, _data: &[u8], _at: Bytes) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn discard(&self, _at: Bytes, _len: Bytes) -> io::Result<()> {
+        Ok(())
+    }
+}

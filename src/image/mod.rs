@@ -1,0 +1,27 @@
+//! From an image to a volume: what sort of image it is (told by its content, never by its name),
+//! what it will need, and the copy itself.
+//!
+//! [`Source`] is an image that was looked at: on a device or in a file, where it can be read in any
+//! order, or on a stream, where it cannot. [`Source::copy_to`] writes it to a fresh thin volume so
+//! that as little of the volume as possible is mapped: holes are not read, blocks that a trusted
+//! bitmap calls free are not read either, and chunks of zeros are not written.
+
+mod buffer;
+mod copy;
+mod extents;
+mod feed;
+mod filesystem;
+mod holes;
+mod magic;
+mod sink;
+mod source;
+
+#[cfg(test)]
+mod tests;
+
+pub use copy::{Control, Copied, Progress};
+pub use filesystem::{FileSystem, Needs};
+pub use holes::{Holes, NoHoles};
+pub use magic::seems_to_be;
+pub use sink::Target;
+pub use source::{CopyPlan, Plan, Source, SpaceNeed};

@@ -1,0 +1,256 @@
+//! From the tree to typed values.
+
+mod segment;
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+use std::str::FromStr;
+
+use super::*;
+use crate::lvm2::text::{Body, Scalar, Section};
+use crate::lvm2::validate;
+use crate::{Error, ErrorKind};
+
+/// lvm2 counts extents in 32 bits.
+const MOST_EXTENTS: u64 = 0xffff_ffff;
+#[derive(Debug, thiserror::Error)]
+enum Bad {
+    #[error("the text holds no volume group")]
+    NoGroup,
+    #[error("the text's '{0}' is not what lvm2 writes")]
+    Header(&'static str),
+    #[error("'{0}' is missing or is no {1}")]
+    Key(&'static str, &'static str),
+    #[error("'{0}' is out of range")]
+    Range(&'static str),
+    #[error("{0}")]
+    Name(crate::name::BadName),
+    #[error("the section '{0}' is there twice")]
+    TwoSections(String),
+    #[error("the key '{0}' holds a slash")]
+    Slash(String),
+    #[error("it holds the section '{0}' out of its place among the segments")]
+    Section(String),
+    #[error("it has {found} segments where 'segment_count' says {said}")]
+    SegmentCount { found: u64, said: u64 },
+    #[error("it starts at extent {found}, the one before ends at {end}")]
+    Gap { found: u64, end: u64 },
+    #[error("'stripes' does not match the other keys")]
+    Stripes,
+    #[error("'{0}' is no message to a thin pool")]
+    Message(String),
+}
+
+/// A section and what to call it in a message.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    section: &'a Section,
+    name: &'a dyn fmt::Display,
+}
+
+impl<'a> At<'a> {
+    fn bad(&self, bad: Bad) -> Error {
+        Error::new(ErrorKind::Corrupt, bad).at(self.name)
+    }
+
+    fn scalar(&self, key: &'static str) -> Option<&'a Scalar> {
+        self.section.get(key)?.scalar()
+    }
+
+    fn text(&self, key: &'static str) -> Result<Cow<'a, str>> {
+        let text = self.scalar(key).and_then(Scalar::as_str);
+        text.ok_or_else(|| self.bad(Bad::Key(key, "string")))
+    }
+
+    fn number(&self, key: &'static str) -> Result<u64> {
+        let number = self.scalar(key).and_then(Scalar::as_int);
+        let number = number.and_then(|n| u64::try_from(n).ok());
+        number.ok_or_else(|| self.bad(Bad::Key(key, "whole number")))
+    }
+
+    /// A number that may be absent.
+    fn number_or(&self, key: &'static str, default: u64) -> Result<u64> {
+        if self.section.get(key).is_some() { self.number(key) } else { Ok(default) }
+    }
+
+    fn in_range(&self, key: &'static str, range: impl std::ops::RangeBounds<u64>) -> Result<u64> {
+        let number = self.number(key)?;
+        if range.contains(&number) { Ok(number) } else { Err(self.bad(Bad::Range(key))) }
+    }
+
+    fn parsed<T: FromStr<Err = crate::name::BadName>>(&self, key: &'static str) -> Result<T> {
+        self.text(key)?.parse().map_err(|bad| self.bad(Bad::Name(bad)))
+    }
+
+    /// A name that may be absent.
+    fn name_if(&self, key: &'static str) -> Result<Option<LvName>> {
+        self.section.get(key).map(|_| self.parsed(key)).transpose()
+    }
+
+    /// A string that may be absent, as it may where it is empty.
+    fn text_if(&self, key: &'static str) -> Result<Option<Box<str>>> {
+        let text = self.section.get(key).map(|_| self.text(key)).transpose()?;
+        Ok(text.filter(|text| !text.is_empty()).map(|text| text.into()))
+    }
+
+    /// A list of strings; one string alone is a list too, and an absent one is empty.
+    fn words(&self, key: &'static str) -> Result<Vec<Box<str>>> {
+        let scalars = match self.section.get(key).map(|item| item.body()) {
+            None => &[],
+            Some(Body::Array(array)) => array.scalars(),
+            Some(Body::Scalar(scalar)) => std::slice::from_ref(scalar),
+            Some(Body::Section(_)) => return Err(self.bad(Bad::Key(key, "list of strings"))),
+        };
+        let words = scalars.iter().map(|scalar| scalar.as_str().map(Into::into));
+        words.collect::<Option<_>>().ok_or_else(|| self.bad(Bad::Key(key, "list of strings")))
+    }
+
+    /// lvm2 does not check tags that it reads. One that it would not take from a user stays in the
+    /// text and is not seen here.
+    fn tags(&self) -> Result<Vec<Tag>> {
+        Ok(self.words("tags")?.iter().filter_map(|tag| tag.parse().ok()).collect())
+    }
+
+    /// The section of that key; an absent one has no sections.
+    fn sections(&self, key: &'static str) -> impl Iterator<Item = (Cow<'a, str>, &'a Section)> {
+        self.section.section(key).into_iter().flat_map(Section::sections)
+    }
+}
+
+fn extents(number: u64) -> Extents {
+    Extents::new(number)
+}
+
+impl Vg {
+    /// The typed view of a tree.
+    ///
+    /// # Errors
+    /// As [`Vg::parse`].
+    pub fn from_document(text: Document) -> Result<Self> {
+        let vg = Self::read(&text)?;
+        let vg = Self { text, ..vg };
+        validate::structure(&vg).map_err(|e| e.with_kind(ErrorKind::Corrupt))?;
+        Ok(vg)
+    }
+
+    fn read(text: &Document) -> Result<Self> {
+        check_header(text)?;
+        let (name, section) = text.vg().ok_or_else(|| corrupt(Bad::NoGroup))?;
+        let name: VgName = name.parse().map_err(|bad| corrupt(Bad::Name(bad)))?;
+        let place = format!("volume group {name}");
+        let at = At { section, name: &place };
+        check_keys(section).map_err(|bad| at.bad(bad))?;
+        let pvs = read_pvs(at, &name)?;
+        Ok(Self {
+            id: at.parsed("id")?,
+            seqno: at.in_range("seqno", ..=MOST_EXTENTS)?,
+            status: at.words("status")?,
+            flags: at.words("flags")?,
+            tags: at.tags()?,
+            system_id: at.text_if("system_id")?,
+            lock_type: at.text_if("lock_type")?.filter(|kind| &**kind != "none"),
+            extent_size: Sectors::new(at.in_range("extent_size", 1..=MOST_EXTENTS)?),
+            max_lv: at.number_or("max_lv", 0)?,
+            max_pv: at.number_or("max_pv", 0)?,
+            lvs: read_lvs(at, &name, &pvs)?,
+            pvs,
+            name,
+            text: Document::default(),
+        })
+    }
+}
+
+fn corrupt(bad: Bad) -> Error {
+    Error::new(ErrorKind::Corrupt, bad).op("read the metadata text")
+}
+
+/// What lvm2 demands before it looks at the group.
+fn check_header(text: &Document) -> Result<()> {
+    let value = |key| text.find(key).and_then(|item| item.scalar());
+    let contents = value("contents").and_then(Scalar::as_str);
+    if contents.as_deref() != Some("Text Format Volume Group") {
+        return Err(corrupt(Bad::Header("contents")));
+    }
+    if value("version").and_then(Scalar::as_int) != Some(1) {
+        return Err(corrupt(Bad::Header("version")));
+    }
+    Ok(())
+}
+
+/// Sections that lvm2 would merge, or make of a path, are not seen where this program looks: what
+/// they hold would pass for free.
+fn check_keys(section: &Section) -> std::result::Result<(), Bad> {
+    let mut seen = HashSet::new();
+    if let Some(item) = section.items().iter().find(|item| item.key().contains('/')) {
+        return Err(Bad::Slash(item.key().into_owned()));
+    }
+    for (key, inside) in section.sections() {
+        check_keys(inside)?;
+        if let Some(key) = seen.replace(key) {
+            return Err(Bad::TwoSections(key.into_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn read_pvs(vg: At<'_>, name: &VgName) -> Result<Vec<Pv>> {
+    let sections = vg.sections("physical_volumes");
+    let pvs = sections.map(|(label, section)| {
+        let place = format!("{label} of volume group {name}");
+        let at = At { section, name: &place };
+        read_pv(at, &label)
+    });
+    pvs.collect()
+}
+
+fn read_pv(at: At<'_>, label: &str) -> Result<Pv> {
+    let size = at.section.get("dev_size").map(|_| at.number("dev_size")).transpose()?;
+    Ok(Pv {
+        label: label.into(),
+        id: at.parsed("id")?,
+        device: at.text_if("device")?,
+        status: at.words("status")?,
+        flags: at.words("flags")?,
+        tags: at.tags()?,
+        dev_size: size.map(Sectors::new),
+        pe_start: Sectors::new(at.number("pe_start")?),
+        pe_count: extents(at.in_range("pe_count", ..=MOST_EXTENTS)?),
+    })
+}
+
+fn read_lvs(vg: At<'_>, name: &VgName, pvs: &[Pv]) -> Result<Vec<Lv>> {
+    let labels: HashSet<&str> = pvs.iter().map(|pv| &*pv.label).collect();
+    let sections = vg.sections("logical_volumes");
+    let lvs = sections.map(|(key, section)| {
+        let place = format!("volume {name}/{key}");
+        let at = At { section, name: &place };
+        read_lv(at, &key, &labels)
+    });
+    lvs.collect()
+}
+
+fn read_lv(at: At<'_>, name: &str, labels: &HashSet<&str>) -> Result<Lv> {
+    let time = at.section.get("creation_time").map(|_| at.number("creation_time")).transpose()?;
+    Ok(Lv {
+        name: name.parse().map_err(|bad| at.bad(Bad::Name(bad)))?,
+        id: at.parsed("id")?,
+        status: at.words("status")?,
+        flags: at.words("flags")?,
+        tags: at.tags()?,
+        creation_time: time.and_then(|time| i64::try_from(time).ok()),
+        fixed_minor: fixed_minor(at)?,
+        segments: segment::read_segments(at, labels)?,
+    })
+}
+
+fn fixed_minor(at: At<'_>) -> Result<Option<(u32, u32)>> {
+    if !has(&at.words("status")?, "FIXED_MINOR") || at.section.get("minor").is_none() {
+        return Ok(None);
+    }
+    let part = |key| {
+        let number = at.section.int(key).unwrap_or(-1);
+        u32::try_from(number).map_err(|_| at.bad(Bad::Range(key)))
+    };
+    Ok(Some((part("major")?, part("minor")?)))
+}

@@ -1,0 +1,322 @@
+//! The reader of the text's grammar.
+//!
+//! `item := key '=' value | key '{' item* '}'`, `value := scalar | '[' scalar,* ']'`; `#` starts a
+//! comment, a NUL ends the text. What lvm2 reads otherwise than one would think: a bare word
+//! takes `,` and `]` with it, and a number ends where its digits end.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::slice::Slice;
+use super::tree::{Array, Body, Gap, Item, Kind, Scalar, Section};
+use super::{Document, Line};
+use crate::units::Bytes;
+use crate::{Error, ErrorKind, Result};
+
+/// Sections within sections that are still read; lvm2 itself nests five deep.
+const DEPTH: u8 = 16;
+
+/// A text longer than this is refused: lvm2's largest areas hold less.
+const LONGEST: usize = 256 << 20;
+
+/// Why a text cannot be read.
+#[derive(Debug, thiserror::Error)]
+enum Bad {
+    #[error("expected a key")]
+    Key,
+    #[error("expected '=' or '{{' after the key")]
+    AfterKey,
+    #[error("expected a value")]
+    Value,
+    #[error("expected ',' or ']' in the array")]
+    InArray,
+    #[error("the text ends inside a string")]
+    OpenString,
+    #[error("the text ends inside a section")]
+    OpenSection,
+    #[error("sections are nested more than {DEPTH} deep")]
+    Depth,
+    #[error("it is longer than 256 MiB")]
+    Long,
+}
+
+type Parsed<T> = std::result::Result<T, Bad>;
+
+struct Parser {
+    buf: Arc<str>,
+    /// Next byte; always on a character boundary.
+    at: usize,
+    end: usize,
+}
+
+/// Reads a whole text.
+pub(super) fn document(text: &str) -> Result<Document> {
+    let mut parser = Parser::new(text);
+    let fit = if text.len() > LONGEST { Err(Bad::Long) } else { Ok(()) };
+    fit.and_then(|()| parser.document()).map_err(|bad| parser.error(bad))
+}
+
+/// Reads one item, for texts that this program makes.
+pub(super) fn item(text: &str) -> Result<Item> {
+    let mut parser = Parser::new(text);
+    let blanks = parser.skip().1;
+    parser.item(blanks, 0).map_err(|bad| parser.error(bad))
+}
+
+const fn ends_word(byte: u8) -> bool {
+    matches!(byte, b'#' | b'=' | b'{' | b'}') || is_space(byte)
+}
+
+/// C's `isspace`.
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+}
+
+impl Parser {
+    fn new(text: &str) -> Self {
+        let end = text.bytes().position(|b| b == 0).unwrap_or(text.len());
+        Self { buf: text.into(), at: 0, end }
+    }
+
+    fn error(&self, bad: Bad) -> Error {
+        let before = self.buf.get(..self.at).unwrap_or_default();
+        let line = before.bytes().filter(|b| *b == b'\n').count().saturating_add(1);
+        let byte = Bytes::new(u64::try_from(self.at).unwrap_or(u64::MAX));
+        Error::new(ErrorKind::Corrupt, bad)
+            .at(format_args!("line {line}, byte {}", byte.get()))
+            .op("read the metadata text")
+    }
+
+    fn peek(&self) -> Option<u8> {
+        let byte = self.buf.as_bytes().get(self.at).copied();
+        byte.filter(|_| self.at < self.end)
+    }
+
+    fn bump(&mut self) {
+        self.at = self.at.saturating_add(1).min(self.end);
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        if found {
+            self.bump();
+        }
+        found
+    }
+
+    fn cut(&self, range: Range<usize>) -> Slice {
+        Slice::cut(&self.buf, range)
+    }
+
+    /// Goes on while `more` holds.
+    fn pass(&mut self, more: impl Fn(u8) -> bool) {
+        while self.peek().is_some_and(&more) {
+            self.bump();
+        }
+    }
+
+    /// Goes on while `more` holds; the piece gone over.
+    fn run(&mut self, more: impl Fn(u8) -> bool) -> Range<usize> {
+        let start = self.at;
+        self.pass(more);
+        start..self.at
+    }
+
+    /// Skips white space and comments: what it was, and how many empty lines it held (one less
+    /// than its line ends).
+    fn skip(&mut self) -> (Gap, u16) {
+        let (start, mut lines) = (self.at, 0u16);
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'#' => self.pass(|b| b != b'\n'),
+                b'\n' => {
+                    // A line that holds a comment alone is not an empty one.
+                    let text = self.line_before();
+                    lines = lines.saturating_add(u16::from(!text || lines == 0));
+                    self.bump();
+                }
+                b if is_space(b) => self.bump(),
+                _ => break,
+            }
+        }
+        let gap = match lines {
+            0 if start == self.at => Gap::Tight,
+            0 => Gap::Space,
+            _ => Gap::Line,
+        };
+        (gap, lines.saturating_sub(1))
+    }
+
+    /// True where the line up to here holds more than white space.
+    fn line_before(&self) -> bool {
+        let before = self.buf.as_bytes().get(..self.at).unwrap_or_default();
+        let mut line = before.iter().rev().take_while(|b| **b != b'\n');
+        line.any(|b| !is_space(*b))
+    }
+
+    fn document(&mut self) -> Parsed<Document> {
+        let mut document = Document::default();
+        loop {
+            self.pass(|b| is_space(b) && b != b'\n');
+            match self.peek() {
+                None => return Ok(document),
+                Some(b'\n') => {
+                    document.trailer.push(Line::Empty);
+                    self.bump();
+                }
+                Some(b'#') => {
+                    let range = self.run(|b| b != b'\n');
+                    document.trailer.push(Line::Comment(self.cut(range)));
+                    self.line_end();
+                }
+                Some(_) => self.top_item(&mut document)?,
+            }
+        }
+    }
+
+    /// One item of the top level, with the comment behind it.
+    fn top_item(&mut self, document: &mut Document) -> Parsed<()> {
+        let item = self.item(0, 0)?;
+        if document.vg.is_none() && item.section().is_some() {
+            document.vg = Some(item);
+            self.line_end();
+            return Ok(());
+        }
+        let start = self.at;
+        self.pass(|b| is_space(b) && b != b'\n');
+        let comment = (self.peek() == Some(b'#')).then(|| {
+            let end = self.run(|b| b != b'\n').end;
+            self.cut(start..end)
+        });
+        self.line_end();
+        document.trailer.push(Line::Item(item, comment));
+        Ok(())
+    }
+
+    /// Takes the end of this line, if nothing else is left on it.
+    fn line_end(&mut self) {
+        let start = self.at;
+        self.pass(|b| is_space(b) && b != b'\n');
+        if !self.eat(b'\n') {
+            self.at = start;
+        }
+    }
+
+    fn item(&mut self, blanks: u16, depth: u8) -> Parsed<Item> {
+        let key = self.key()?;
+        let before = self.skip().0;
+        match self.peek() {
+            Some(b'=') => {
+                self.bump();
+                let tight = self.skip().0 == Gap::Tight && before == Gap::Tight;
+                Ok(Item { key, tight, blanks, body: self.value()? })
+            }
+            Some(b'{') => {
+                self.bump();
+                let body = Body::Section(self.section(depth.saturating_add(1))?);
+                Ok(Item { key, tight: false, blanks, body })
+            }
+            _ => Err(Bad::AfterKey),
+        }
+    }
+
+    fn key(&mut self) -> Parsed<Slice> {
+        let range = match self.peek() {
+            Some(quote @ (b'"' | b'\'')) => self.string(quote)?,
+            Some(b'[' | b']' | b',') | None => return Err(Bad::Key),
+            Some(_) => self.run(|b| !ends_word(b)),
+        };
+        if range.is_empty() { Err(Bad::Key) } else { Ok(self.cut(range)) }
+    }
+
+    fn section(&mut self, depth: u8) -> Parsed<Section> {
+        if depth > DEPTH {
+            return Err(Bad::Depth);
+        }
+        let mut items = Vec::new();
+        loop {
+            let blanks = self.skip().1;
+            match self.peek() {
+                None => return Err(Bad::OpenSection),
+                Some(b'}') => {
+                    self.bump();
+                    items.shrink_to_fit();
+                    return Ok(Section { items: Arc::new(items), close_blanks: blanks });
+                }
+                Some(_) => items.push(self.item(blanks, depth)?),
+            }
+        }
+    }
+
+    fn value(&mut self) -> Parsed<Body> {
+        if self.eat(b'[') {
+            return Ok(Body::Array(self.array()?));
+        }
+        Ok(Body::Scalar(self.scalar(Gap::Space)?))
+    }
+
+    fn array(&mut self) -> Parsed<Array> {
+        let mut scalars = Vec::new();
+        let mut gap = self.skip().0;
+        while !self.eat(b']') {
+            scalars.push(self.scalar(gap)?);
+            gap = self.skip().0;
+            if self.eat(b',') {
+                gap = self.skip().0;
+            } else if self.peek() != Some(b']') {
+                return Err(Bad::InArray);
+            }
+        }
+        scalars.shrink_to_fit();
+        Ok(Array { scalars, close: gap })
+    }
+
+    fn scalar(&mut self, gap: Gap) -> Parsed<Scalar> {
+        let (kind, range) = match self.peek().ok_or(Bad::Value)? {
+            b'"' => (Kind::Quoted, self.string(b'"')?),
+            b'\'' => (Kind::Apostrophed, self.string(b'\'')?),
+            b'0'..=b'9' | b'+' | b'-' | b'.' => self.number(),
+            b'[' | b']' | b',' => return Err(Bad::Value),
+            _ => (Kind::Bare, self.run(|b| !ends_word(b))),
+        };
+        if range.is_empty() {
+            return Err(Bad::Value);
+        }
+        Ok(Scalar { raw: self.cut(range), kind, gap })
+    }
+
+    /// Sign, digits, at most one point.
+    fn number(&mut self) -> (Kind, Range<usize>) {
+        let start = self.at;
+        if matches!(self.peek(), Some(b'+' | b'-')) {
+            self.bump();
+        }
+        self.pass(|b| b.is_ascii_digit());
+        let kind = if self.eat(b'.') { Kind::Float } else { Kind::Int };
+        if kind == Kind::Float {
+            self.pass(|b| b.is_ascii_digit());
+        }
+        (kind, start..self.at)
+    }
+
+    /// From quote to quote, both included.
+    fn string(&mut self, quote: u8) -> Parsed<Range<usize>> {
+        let start = self.at;
+        self.bump();
+        loop {
+            match self.peek() {
+                None => return Err(Bad::OpenString),
+                Some(b'\\') if quote == b'"' => {
+                    self.bump();
+                    self.bump();
+                }
+                Some(byte) => {
+                    self.bump();
+                    if byte == quote {
+                        return Ok(start..self.at);
+                    }
+                }
+            }
+        }
+    }
+}

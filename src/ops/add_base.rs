@@ -1,0 +1,187 @@
+//! `base --add`: a read-only base from a file system image.
+//!
+//! The volume is made first, tagged pending, under the lock; the image is
+//! copied with the lock released, while the open device shows others that a
+//! process is at it; the commit that drops the tag makes the base.
+
+use std::io::Stdin;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::session::Session;
+use super::thin::{NewThin, Role};
+use super::transact::Pending;
+use super::{AddBase, ImageSource, Imgbase, Init, Progress, Watch, filesystem};
+use crate::error::{Error, ErrorKind, Result};
+use crate::image::{self, Control, Copied, FileSystem, Source, Target};
+use crate::layout::{BaseName, ImageName, Layout};
+use crate::machine::{ImageFile, Machine};
+use crate::report::BaseAdded;
+use crate::units::Bytes;
+
+impl Imgbase<'_> {
+    /// Adds a base from an ext4 or XFS file system image.
+    ///
+    /// Only what the image uses is written. Room is reckoned before the first write.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) for an image that is no file system, is cut short or is
+    /// larger than the size asked for; [`Exists`](ErrorKind::Exists) for a name that is taken;
+    /// [`NoSpace`](ErrorKind::NoSpace) where the pool is too small. Everything is as before then;
+    /// after the volume was made (an error of reading or writing, a stream that ends early) all
+    /// but the sequence number and the pool's transaction id.
+    ///
+    /// # Commit point
+    /// The metadata commit that drops the tag `imgbased:pending` from the base.
+    pub fn add_base(&self, request: &AddBase, watch: &mut dyn Watch) -> Result<BaseAdded> {
+        watch.step("look at the image");
+        let mut input = Input::open(&self.machine, &request.image)?;
+        let mut source = input.source().map_err(unchanged)?;
+        let size = volume_size(&source, request.size)?;
+        filesystem::require_tools(&self.machine, source.file_system()).map_err(unchanged)?;
+        let mut session = Session::change(self, "base --add")?;
+        refuse_taken(&session.layout()?, &request.nvr)?;
+        session.pool_on()?;
+        let room = source
+            .space_need(session.chunk()?)
+            .and_then(|need| session.check_room(need.bytes()));
+        if let Err(error) = room {
+            session.pool_as_before()?;
+            return Err(error);
+        }
+        let thin = NewThin {
+            name: request.nvr.lv_name(),
+            role: Role::Base,
+            origin: None,
+            size: Some(size),
+        };
+        watch.step("make the volume");
+        session.begin_thin(&thin)?;
+        let pending = session.into_pending(thin.name)?;
+        match fill(&pending, &mut source, size, watch) {
+            Ok(copied) => finish(pending, request, source.file_system(), copied, watch),
+            Err(error) => Err(pending.undo(error)),
+        }
+    }
+}
+
+/// An image, opened.
+enum Input {
+    File(ImageFile),
+    Stream(Stdin),
+}
+
+impl Input {
+    fn open(machine: &Machine<'_>, image: &ImageSource) -> Result<Self> {
+        match image {
+            ImageSource::Path(path) => machine.disks.open_image(path).map(Self::File),
+            ImageSource::Stdin => Ok(Self::Stream(std::io::stdin())),
+        }
+    }
+
+    fn source(&mut self) -> Result<Source<'_>> {
+        match self {
+            Self::File(file) => Source::of_device(file.dev.as_ref(), file.holes.as_ref()),
+            Self::Stream(stdin) => Source::of_stream("standard input", stdin),
+        }
+    }
+}
+
+fn unchanged(error: Error) -> Error {
+    error.op("add the base").kept("nothing was changed")
+}
+
+/// Looks at an image before a layout is made for it. A stream is not looked at: it can be read
+/// once only.
+pub(super) fn check_image(
+    machine: &Machine<'_>,
+    image: &ImageSource,
+    request: &Init,
+) -> Result<()> {
+    let ImageSource::Path(_) = image else { return Ok(()) };
+    let mut input = Input::open(machine, image)?;
+    let source = input.source().map_err(unchanged)?;
+    filesystem::require_tools(machine, source.file_system()).map_err(unchanged)?;
+    let Some(have) = request.size else { return Ok(()) };
+    let need = source.space_need(super::init::chunk())?.bytes();
+    if need <= have {
+        return Ok(());
+    }
+    let why = format!("{} needs {need} of the pool, --size gives it {have}", source.name());
+    Err(unchanged(Error::new(ErrorKind::NoSpace { need, have }, why)))
+}
+
+/// The volume's size: the file system's, or what was asked for if that is not smaller.
+fn volume_size(source: &Source<'_>, asked: Option<Bytes>) -> Result<Bytes> {
+    let size = asked.unwrap_or(source.size());
+    source.check_fits(size).map_err(unchanged)?;
+    Ok(size)
+}
+
+fn refuse_taken(layout: &Layout<'_>, name: &BaseName) -> Result<()> {
+    if layout.vg.lv(&name.lv_name()).is_none() {
+        return Ok(());
+    }
+    let why = format!("{} has a volume of that name already", layout.vg.name);
+    Err(unchanged(Error::new(ErrorKind::Exists, why).at(ImageName::Base(name.clone()))))
+}
+
+/// Copies the image and makes the file system fit for layers.
+fn fill(
+    pending: &Pending<'_>,
+    source: &mut Source<'_>,
+    size: Bytes,
+    watch: &mut dyn Watch,
+) -> Result<Copied> {
+    watch.step("copy the image");
+    let copied = copy(pending, source, watch)?;
+    watch.step("make the file system ready for layers");
+    let grow_to = (size > source.size()).then_some(size);
+    let needs = source.plan().needs;
+    let seal = filesystem::Seal { node: &pending.node()?, needs, grow_to };
+    seal.apply(pending.machine(), pending.device(), watch)?;
+    Ok(copied)
+}
+
+fn copy(
+    pending: &Pending<'_>,
+    source: &mut Source<'_>,
+    watch: &mut dyn Watch,
+) -> Result<Copied> {
+    let cancel = AtomicBool::new(watch.cancelled());
+    let mut tell = |progress: image::Progress| {
+        watch.progress(Progress {
+            done: progress.done,
+            total: Some(progress.total),
+            written: progress.written,
+        });
+        if watch.cancelled() {
+            cancel.store(true, Ordering::Relaxed);
+        }
+    };
+    let target = Target::new(pending.device(), pending.chunk()?, pending.zeroes_chunks()?)?;
+    source.copy_to(&target, Control { progress: &mut tell, cancel: &cancel })
+}
+
+fn finish(
+    pending: Pending<'_>,
+    request: &AddBase,
+    file_system: &FileSystem,
+    copied: Copied,
+    watch: &mut dyn Watch,
+) -> Result<BaseAdded> {
+    let lv = request.nvr.lv_name();
+    let mut session = pending.relock()?;
+    if let Err(error) = session.finish_thin(&lv, Role::Base) {
+        return Err(session.undo_thin(&lv, error));
+    }
+    watch.committed(&format!("{} exists (seqno {})", request.nvr, session.vg().seqno));
+    session.deactivate(&[&lv])?;
+    session.settle()?;
+    Ok(BaseAdded {
+        nvr: request.nvr.clone(),
+        size_bytes: session.size_of(&lv).get(),
+        fs_type: file_system.fs_type().to_owned(),
+        written_bytes: copied.written.get(),
+        vg_seqno: session.vg().seqno,
+    })
+}

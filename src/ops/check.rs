@@ -1,0 +1,125 @@
+//! `check`: what can be said of the health of it all.
+
+use super::session::Session;
+use super::{Imgbase, Watch};
+use crate::dm::status::{PoolMode, PoolState};
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::layout::Layout;
+use crate::report::{CheckReport, Health, HealthReport};
+
+/// From this share of the pool on, in percent, a check warns.
+const NEARLY_FULL: u64 = 80;
+
+impl Imgbase<'_> {
+    /// Checks the metadata's copies, the pool, the volumes.
+    ///
+    /// # Errors
+    /// Only where nothing could be looked at; what is wrong with what was is in the report.
+    pub fn check(&self, _watch: &mut dyn Watch) -> Result<HealthReport> {
+        let session = Session::read(self)?;
+        let layout = session.layout()?;
+        let mut checks = vec![metadata(&session), writable(&session)];
+        checks.extend(pool(&session, &layout)?);
+        checks.push(pending(&layout));
+        checks.push(orphans(&layout));
+        checks.push(bases(&layout));
+        let health = checks.iter().map(|check| check.health).max().unwrap_or(Health::Ok);
+        Ok(HealthReport { health, checks })
+    }
+}
+
+fn report(name: &str, health: Health, detail: impl Into<String>) -> CheckReport {
+    CheckReport { name: name.to_owned(), health, detail: detail.into() }
+}
+
+/// Are all copies of the metadata there, and the same?
+fn metadata(session: &Session<'_>) -> CheckReport {
+    let group = session.store.group();
+    if group.problems.is_empty() {
+        let copies = group.writable_copies().count();
+        let detail = format!("seqno {}, {copies} copies, all the same", session.vg().seqno);
+        return report("metadata", Health::Ok, detail);
+    }
+    let problems: Vec<String> = group.problems.iter().map(ToString::to_string).collect();
+    report("metadata", Health::Failed, problems.join("; "))
+}
+
+/// May we change the group?
+fn writable(session: &Session<'_>) -> CheckReport {
+    let lvm2 = session.machine().lvm2.check_writable();
+    match lvm2.and_then(|()| session.check_writable()) {
+        Ok(()) => report("group", Health::Ok, "it can be changed"),
+        Err(error) => report("group", Health::Failed, error.to_string()),
+    }
+}
+
+/// How full the pool is, and in what mode the kernel has it.
+fn pool(session: &Session<'_>, layout: &Layout<'_>) -> Result<Vec<CheckReport>> {
+    let name = layout.pool.name.as_str();
+    let status = match session.pool_state() {
+        Ok(Some(state)) => state,
+        Ok(None) => return Ok(vec![report(name, Health::Ok, "not active")]),
+        Err(error) if error.kind() == ErrorKind::Io => return Err(error),
+        Err(error) => return Ok(vec![report(name, Health::Failed, error.to_string())]),
+    };
+    let text = layout.pool_segment.transaction_id;
+    let steady = if status.transaction_id == text && layout.pool_segment.messages.is_empty() {
+        report("transaction", Health::Ok, format!("pool and metadata are at {text}"))
+    } else {
+        let detail = format!("the pool is at {}, the metadata at {text}", status.transaction_id);
+        report("transaction", Health::Failed, detail)
+    };
+    let mut checks = vec![steady, share("pool data", status.data_used, status.data_total)];
+    checks.push(share("pool metadata", status.metadata_used, status.metadata_total));
+    checks.push(mode(name, &status));
+    let detail = "nobody grows the pool when it fills up";
+    checks.push(report("watch", Health::Warning, detail));
+    Ok(checks)
+}
+
+fn share(name: &str, used: u64, total: u64) -> CheckReport {
+    let percent = used.saturating_mul(100).checked_div(total).unwrap_or(100);
+    let health = match percent {
+        100.. => Health::Failed,
+        NEARLY_FULL.. => Health::Warning,
+        _ => Health::Ok,
+    };
+    report(name, health, format!("{percent} % in use"))
+}
+
+fn mode(name: &str, state: &PoolState) -> CheckReport {
+    let policy = if state.error_if_no_space { "fails writes" } else { "holds writes back" };
+    match (state.needs_check, state.mode) {
+        (true, _) => report(name, Health::Failed, "its metadata needs a check (thin_check)"),
+        (false, PoolMode::ReadWrite) => {
+            report(name, Health::Ok, format!("read-write; when full it {policy}"))
+        }
+        (false, mode) => report(name, Health::Failed, format!("the kernel has it in mode {mode:?}")),
+    }
+}
+
+fn pending(layout: &Layout<'_>) -> CheckReport {
+    if layout.pending.is_empty() {
+        return report("pending", Health::Ok, "nothing is unfinished");
+    }
+    let names: Vec<&str> = layout.pending.iter().map(|lv| lv.name.as_str()).collect();
+    report("pending", Health::Warning, format!("unfinished: {}", names.join(", ")))
+}
+
+fn orphans(layout: &Layout<'_>) -> CheckReport {
+    if layout.orphans.is_empty() {
+        return report("names", Health::Ok, "each layer has its base");
+    }
+    let each = layout.orphans.iter().map(|orphan| format!("{}: {}", orphan.lv.name, orphan.why));
+    report("names", Health::Warning, each.collect::<Vec<_>>().join("; "))
+}
+
+fn bases(layout: &Layout<'_>) -> CheckReport {
+    let open = layout.bases.iter().filter(|base| base.base.lv.is_writable());
+    let names: Vec<&str> = open.map(|base| base.base.lv.name.as_str()).collect();
+    if names.is_empty() {
+        return report("bases", Health::Ok, "all are read-only");
+    }
+    report("bases", Health::Warning, format!("writable: {}", names.join(", ")))
+}

@@ -1,0 +1,103 @@
+//! `diff`: which files two images have different.
+
+use std::path::Path;
+
+use super::session::Session;
+use super::{Imgbase, filesystem};
+use crate::diff::{self, Change};
+use crate::error::Result;
+use crate::layout::{ImageName, Layout};
+use crate::name::LvName;
+
+impl Imgbase<'_> {
+    /// Compares two images file by file; without names the current layer with its base, with
+    /// one name that image with its base.
+    ///
+    /// Images that are not active are activated for the call and mounted where no other process
+    /// sees them.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) for an unknown image;
+    /// [`Invalid`](crate::ErrorKind::Invalid) for a base without a second name; what `each`
+    /// gives.
+    pub fn diff(
+        &self,
+        a: Option<&ImageName>,
+        b: Option<&ImageName>,
+        each: &mut dyn FnMut(&Change) -> Result<()>,
+    ) -> Result<()> {
+        let mut session = Session::for_devices(self)?;
+        let (a, b) = choose(&session, a, b)?;
+        let (a, b) = (a.lv_name(), b.lv_name());
+        let before = session.active()?;
+        session.pool_on()?;
+        let result = session.activate(&[&a, &b]).and_then(|()| {
+            session.settle()?;
+            session.unlock();
+            compare(&session, &a, &b, each)
+        });
+        session.lock_devices()?;
+        let made: Vec<&LvName> = [&a, &b].into_iter().filter(|lv| !before.contains(*lv)).collect();
+        let closed = session.deactivate(&made);
+        let closed = closed.and_then(|()| session.settle());
+        result.and(closed)
+    }
+}
+
+/// Older first: a layer is compared with what it came from.
+fn choose(
+    session: &Session<'_>,
+    a: Option<&ImageName>,
+    b: Option<&ImageName>,
+) -> Result<(ImageName, ImageName)> {
+    let layout = session.layout()?;
+    let (a, b) = match (a, b) {
+        (Some(a), Some(b)) => (a.clone(), b.clone()),
+        (Some(image), None) | (None, Some(image)) => with_base(image)?,
+        (None, None) => with_base(&current(session, &layout)?)?,
+    };
+    layout.image(&a)?;
+    layout.image(&b)?;
+    Ok((a, b))
+}
+
+fn with_base(image: &ImageName) -> Result<(ImageName, ImageName)> {
+    match image {
+        ImageName::Layer(layer) => Ok((ImageName::Base(layer.base().clone()), image.clone())),
+        ImageName::Base(_) => {
+            let why = "a base is compared with what? Give a second name";
+            Err(crate::Error::new(crate::ErrorKind::Invalid, why).at(image).op("compare"))
+        }
+    }
+}
+
+fn current(session: &Session<'_>, layout: &Layout<'_>) -> Result<ImageName> {
+    let current = session.current()?;
+    let found = layout.layers().find(|layer| Some(&layer.lv.name) == current.as_ref());
+    found.map(|layer| ImageName::Layer(layer.name.clone())).ok_or_else(|| {
+        let why = "this host does not run from a layer: name the images to compare";
+        crate::Error::new(crate::ErrorKind::NotFound, why).at("/").op("compare")
+    })
+}
+
+fn compare(
+    session: &Session<'_>,
+    a: &LvName,
+    b: &LvName,
+    each: &mut dyn FnMut(&Change) -> Result<()>,
+) -> Result<()> {
+    look_into(session, a, &mut |root_a| {
+        look_into(session, b, &mut |root_b| diff::compare(root_a, root_b, each))
+    })
+}
+
+fn look_into(
+    session: &Session<'_>,
+    lv: &LvName,
+    look: &mut dyn FnMut(&Path) -> Result<()>,
+) -> Result<()> {
+    let device = session.open_volume(lv)?;
+    let file_system = filesystem::read(device.as_ref())?;
+    drop(device);
+    session.machine().mounts.look_into(&session.node(lv)?, file_system.fs_type(), look)
+}

@@ -1,0 +1,113 @@
+//! What the verbs do to file systems: make them ready for layers, give each
+//! layer a UUID of its own.
+
+use std::ffi::OsStr;
+use std::path::Path;
+
+use super::Watch;
+use crate::dev::Dev;
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::ext4::{self, FsUuid};
+use crate::image::{FileSystem, Needs};
+use crate::machine::{Machine, Tool};
+use crate::units::Bytes;
+
+/// The file system on a volume of ours.
+///
+/// # Errors
+/// [`Unsupported`](ErrorKind::Unsupported) where it is none that is known here.
+pub(super) fn read(device: &dyn Dev) -> Result<FileSystem> {
+    FileSystem::read(device).map_err(|error| match error.kind() {
+        ErrorKind::Invalid => error.with_kind(ErrorKind::Unsupported),
+        _ => error,
+    })
+}
+
+/// Fails early where the programs that this file system needs are missing.
+pub(super) fn require_tools(machine: &Machine<'_>, file_system: &FileSystem) -> Result<()> {
+    match file_system {
+        FileSystem::Ext4(_) => Ok(()),
+        FileSystem::Xfs(_) => machine.tools.require(Tool::XfsAdmin),
+    }
+}
+
+/// What is done to a file system that was copied, so that layers can be made of it.
+pub(super) struct Seal<'s> {
+    /// Its device's node.
+    pub(super) node: &'s Path,
+    /// What the image was found to need; `None` where that shows only now.
+    pub(super) needs: Option<Needs>,
+    /// What to grow it to.
+    pub(super) grow_to: Option<Bytes>,
+}
+
+impl Seal<'_> {
+    /// Replays its journal and grows it, where need be, by one mount that nobody else sees; sets
+    /// an ext4's checksum seed, so that a layer's UUID costs no more than its superblock.
+    pub(super) fn apply(
+        &self,
+        machine: &Machine<'_>,
+        device: &dyn Dev,
+        watch: &mut dyn Watch,
+    ) -> Result<()> {
+        let file_system = read(device)?;
+        let needs = match self.needs {
+            Some(needs) => needs,
+            None => file_system.needs(device)?,
+        };
+        if needs != Needs::Nothing || self.grow_to.is_some() {
+            machine.mounts.mount_once(self.node, file_system.fs_type(), self.grow_to)?;
+        }
+        if needs == Needs::Check {
+            watch.warn("the image was not unmounted cleanly or has seen errors: e2fsck it");
+        }
+        if let FileSystem::Ext4(_) = file_system {
+            ext4::seal_for_layers(device)?;
+        }
+        device.sync().context("sync", device.name())
+    }
+}
+
+/// Gives the file system on a fresh snapshot a UUID of its own and returns it; `None` where it
+/// holds none that is known here.
+pub(super) fn give_own_uuid(
+    machine: &Machine<'_>,
+    node: &Path,
+    device: &dyn Dev,
+) -> Result<Option<String>> {
+    let file_system = match FileSystem::read(device) {
+        Ok(file_system) => file_system,
+        Err(error) if error.kind() == ErrorKind::Invalid => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let uuid = FsUuid::random()?;
+    match &file_system {
+        FileSystem::Ext4(_) => {
+            ext4::set_uuid(device, uuid)?;
+            device.sync().context("sync", device.name())?;
+        }
+        FileSystem::Xfs(_) => set_xfs_uuid(machine, node, device, uuid, &file_system)?,
+    }
+    Ok(Some(uuid.to_string()))
+}
+
+/// xfs_admin's exit code cannot be trusted: the UUID is read back.
+fn set_xfs_uuid(
+    machine: &Machine<'_>,
+    node: &Path,
+    device: &dyn Dev,
+    uuid: FsUuid,
+    file_system: &FileSystem,
+) -> Result<()> {
+    if file_system.needs(device)? != Needs::Nothing {
+        machine.mounts.mount_once(node, file_system.fs_type(), None)?;
+    }
+    let uuid_text = uuid.to_string();
+    let args = [OsStr::new("-U"), OsStr::new(&uuid_text), node.as_os_str()];
+    let output = machine.tools.run(Tool::XfsAdmin, &args)?;
+    if read(device)?.uuid() == uuid {
+        return Ok(());
+    }
+    let why = format!("xfs_admin did not set the UUID: {}", output.stderr.trim());
+    Err(Error::new(ErrorKind::Tool, why).at(node.display()).op("give the layer its own UUID"))
+}

@@ -1,0 +1,186 @@
+//! The verbs that only look.
+
+use std::path::PathBuf;
+
+use super::Imgbase;
+use super::session::Session;
+use crate::dm::status::PoolState;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{Base, BaseName, ImageName, LayerName, Layout, Volume};
+use crate::lvm2::Vg;
+use crate::lvm2::model::Lv;
+use crate::report::{
+    BaseReport, FreeSpaceReport, LayerReport, LayoutReport, OrphanReport, PoolReport,
+};
+use crate::units::Bytes;
+
+impl Imgbase<'_> {
+    /// The whole layout: bases, layers under them, the pool, and what fits nowhere.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) where there is no group of ours or no pool in it;
+    /// whatever reading the disks gives.
+    pub fn layout(&self) -> Result<LayoutReport> {
+        let session = Session::read(self)?;
+        let seen = Seen::of(&session)?;
+        let layout = session.layout()?;
+        Ok(LayoutReport {
+            vg: layout.vg.name.clone(),
+            vg_seqno: layout.vg.seqno,
+            pool: seen.pool(&layout),
+            bases: layout.bases.iter().map(|base| seen.base(&layout, base)).collect(),
+            orphans: layout.orphans.iter().map(orphan).collect(),
+            pending: layout.pending.iter().map(|lv| lv.name.clone()).collect(),
+        })
+    }
+
+    /// Free space of the pool.
+    ///
+    /// # Errors
+    /// As [`layout`](Self::layout); [`Unsupported`](ErrorKind::Unsupported) while the pool is
+    /// not active, since only the kernel knows then.
+    pub fn free_space(&self) -> Result<FreeSpaceReport> {
+        let session = Session::read(self)?;
+        let layout = session.layout()?;
+        let why = "it is not active, and only the kernel counts its free space: run 'imgbase \
+                   activate'";
+        let inactive = || Error::new(ErrorKind::Unsupported, why).at(&layout.pool.name);
+        let state = session.pool_state()?.ok_or_else(inactive)?;
+        Ok(FreeSpaceReport {
+            data_free_bytes: state.data_free(layout.pool_segment.chunk_size).get(),
+            metadata_free_bytes: state.metadata_free().get(),
+        })
+    }
+
+    /// The base with the highest version.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) where there is no base.
+    pub fn latest_base(&self) -> Result<BaseName> {
+        let session = Session::read(self)?;
+        let layout = session.layout()?;
+        Ok(latest(&layout)?.base.name.clone())
+    }
+
+    /// The base that a layer stands on; both must exist.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound), naming the one that is missing.
+    pub fn base_of_layer(&self, layer: &LayerName) -> Result<BaseName> {
+        let session = Session::read(self)?;
+        let layout = session.layout()?;
+        layout.image(&ImageName::Layer(layer.clone()))?;
+        Ok(layer.base().clone())
+    }
+
+    /// The latest layer: the one made last on the latest base that has any.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) where there is no layer.
+    pub fn latest_layer(&self) -> Result<LayerName> {
+        let session = Session::read(self)?;
+        let layout = session.layout()?;
+        let with_layers = layout.bases.iter().filter(|base| !base.layers.is_empty());
+        let newest = with_layers.max_by(|a, b| a.base.name.compare(&b.base.name));
+        let layer = newest.and_then(|base| base.layers.iter().max_by_key(|l| l.name.index()));
+        layer.map(|layer| layer.name.clone()).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, "there is no layer yet").at(&layout.vg.name)
+        })
+    }
+
+    /// The layer that this host runs from.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) where `/` is no layer of ours.
+    pub fn current_layer(&self) -> Result<LayerName> {
+        let session = Session::read(self)?;
+        let layout = session.layout()?;
+        let current = session.current()?;
+        let layer = layout.layers().find(|layer| Some(&layer.lv.name) == current.as_ref());
+        layer.map(|layer| layer.name.clone()).ok_or_else(|| {
+            let why = format!("it is no layer of {}", layout.vg.name);
+            Error::new(ErrorKind::NotFound, why).at("/")
+        })
+    }
+
+    /// The path of an image's device, whether active or not: `/dev/VG/NAME`.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) where there is no such image.
+    pub fn volume_path(&self, image: &ImageName) -> Result<PathBuf> {
+        let session = Session::read(self)?;
+        let layout = session.layout()?;
+        let lv = layout.image(image)?;
+        Ok(PathBuf::from(format!("/dev/{}/{}", layout.vg.name, lv.name)))
+    }
+}
+
+/// The latest base of a layout.
+pub(crate) fn latest<'a, 'v>(layout: &'a Layout<'v>) -> Result<&'a Base<'v>> {
+    layout.latest_base().ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, "there is no base yet").at(&layout.vg.name)
+    })
+}
+
+/// What the kernel knows, asked once.
+struct Seen {
+    active: std::collections::BTreeSet<crate::name::LvName>,
+    pool: Option<PoolState>,
+    current: Option<crate::name::LvName>,
+}
+
+impl Seen {
+    fn of(session: &Session<'_>) -> Result<Self> {
+        // A pool that the kernel has failed has no figures; `check` says so.
+        let pool = session.pool_state().ok().flatten();
+        Ok(Self { active: session.active()?, pool, current: session.current()? })
+    }
+
+    fn pool(&self, layout: &Layout<'_>) -> PoolReport {
+        let segment = layout.pool_segment;
+        let chunk = segment.chunk_size;
+        let metadata = layout.vg.lv(&segment.metadata);
+        PoolReport {
+            name: layout.pool.name.clone(),
+            data_bytes: size(layout.vg, layout.pool).get(),
+            data_used_bytes: self.pool.as_ref().map(|used| used.data_used_bytes(chunk).get()),
+            metadata_bytes: metadata.map_or(0, |lv| size(layout.vg, lv).get()),
+            metadata_used_bytes: self.pool.as_ref().map(|used| used.metadata_used_bytes().get()),
+            chunk_bytes: chunk.bytes().get(),
+            transaction_id: segment.transaction_id,
+            active: self.pool.is_some(),
+        }
+    }
+
+    fn base(&self, layout: &Layout<'_>, base: &Base<'_>) -> BaseReport {
+        BaseReport {
+            nvr: base.base.name.clone(),
+            size_bytes: size(layout.vg, base.base.lv).get(),
+            read_only: !base.base.lv.is_writable(),
+            active: self.active.contains(&base.base.lv.name),
+            device_id: base.base.thin.device_id,
+            layers: base.layers.iter().map(|layer| self.layer(layout, layer)).collect(),
+        }
+    }
+
+    fn layer(&self, layout: &Layout<'_>, layer: &Volume<'_, LayerName>) -> LayerReport {
+        LayerReport {
+            nvr: layer.name.clone(),
+            size_bytes: size(layout.vg, layer.lv).get(),
+            active: self.active.contains(&layer.lv.name),
+            device_id: layer.thin.device_id,
+            current: self.current.as_ref() == Some(&layer.lv.name),
+            default: false,
+            bootable: false,
+        }
+    }
+}
+
+/// A volume's size in bytes.
+pub(crate) fn size(vg: &Vg, lv: &Lv) -> Bytes {
+    lv.extents().bytes(vg.extent_size)
+}
+
+fn orphan(orphan: &crate::layout::Orphan<'_>) -> OrphanReport {
+    OrphanReport { name: orphan.lv.name.clone(), why: orphan.why.clone() }
+}

@@ -1,0 +1,147 @@
+//! The verbs, one file each, as functions over a [`Machine`].
+//!
+//! [`Imgbase`] is the handle that a program makes once. It holds no state of
+//! the machine: each verb reads what it needs, under lvm2's own locks where it
+//! changes something.
+
+
+mod activate;
+mod add_base;
+mod add_layer;
+mod check;
+mod devices;
+// mod diff;
+mod filesystem;
+mod find;
+mod init;
+mod list;
+mod mount;
+mod pin;
+mod remove;
+mod session;
+mod thin;
+mod transact;
+
+use std::path::PathBuf;
+
+use crate::layout::BaseName;
+use crate::machine::Machine;
+use crate::name::VgName;
+use crate::units::Bytes;
+
+/// How far a long operation has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes of the image dealt with.
+    pub done: Bytes,
+    /// Bytes of the image; `None` while not known (a stream).
+    pub total: Option<Bytes>,
+    /// Bytes written to the pool so far.
+    pub written: Bytes,
+}
+
+/// Whoever started an operation, told how it goes. All of it is optional.
+pub trait Watch {
+    /// A step begins: `copy the image`.
+    fn step(&mut self, _step: &str) {}
+
+    /// The operation's commit point has been passed: `Base-1-0 exists (seqno 12)`.
+    fn committed(&mut self, _what: &str) {}
+
+    /// A long step goes on.
+    fn progress(&mut self, _progress: Progress) {}
+
+    /// Something that the user should know and that stops nothing.
+    fn warn(&mut self, _warning: &str) {}
+
+    /// True once the user wants it to stop: the operation undoes itself and returns
+    /// [`Interrupted`](crate::ErrorKind::Interrupted).
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Watches nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unwatched;
+
+impl Watch for Unwatched {}
+
+/// Where an image comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageSource {
+    /// A file or a block device.
+    Path(PathBuf),
+    /// Standard input.
+    Stdin,
+}
+
+/// What [`Imgbase::init`] makes.
+#[derive(Clone, Debug)]
+pub struct Init {
+    /// Whole disks, partitions, or plain files (which become loop devices).
+    pub devices: Vec<PathBuf>,
+    /// The group's name; `HostVG` where not given.
+    pub vg: VgName,
+    /// The pool's data; `None` leaves 5 % of the group and one more metadata volume free.
+    pub size: Option<Bytes>,
+    /// The Config volume; zero for none.
+    pub config_size: Bytes,
+    /// The pool's metadata; `None`: by the size of the group.
+    pub metadata_size: Option<Bytes>,
+    /// Each physical volume's metadata area; `None`: the rest of the first MiB.
+    pub mda_size: Option<Bytes>,
+    /// Wipes devices that are not blank. Never one in use.
+    pub force: bool,
+    /// A base to make at once, with its first layer.
+    pub base: Option<(BaseName, ImageSource)>,
+}
+
+impl Init {
+    /// A layout on these devices, everything else as by default: the group `HostVG`, a Config
+    /// volume of 64 MiB.
+    pub fn on(devices: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self {
+            devices: devices.into_iter().collect(),
+            vg: "HostVG".parse().expect("it is the name of a volume group"),
+            size: None,
+            config_size: Bytes::mib(64),
+            metadata_size: None,
+            mda_size: None,
+            force: false,
+            base: None,
+        }
+    }
+}
+
+/// What [`Imgbase::add_base`] makes.
+#[derive(Clone, Debug)]
+pub struct AddBase {
+    /// Its name.
+    pub nvr: BaseName,
+    /// Its image.
+    pub image: ImageSource,
+    /// Its virtual size; `None`: the file system's.
+    pub size: Option<Bytes>,
+}
+
+/// The volume groups of a machine, worked on by verbs.
+#[derive(Clone)]
+pub struct Imgbase<'m> {
+    pub(crate) machine: Machine<'m>,
+    pub(crate) vg: Option<VgName>,
+}
+
+impl<'m> Imgbase<'m> {
+    /// Works on this machine, in the one group that has our tag.
+    pub fn new(machine: Machine<'m>) -> Self {
+        Self { machine, vg: None }
+    }
+
+    /// Works in the group of this name.
+    #[must_use]
+    pub fn in_vg(mut self, vg: VgName) -> Self {
+        self.vg = Some(vg);
+        self
+    }
+}

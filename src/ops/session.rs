@@ -1,0 +1,217 @@
+//! A volume group, read and (for changes) locked: what every verb works on.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Imgbase;
+use super::find;
+use crate::dev::Dev;
+use crate::dm::status::PoolState;
+use crate::dm::{Active, DmInfo, PvNumbers};
+use crate::error::Result;
+use crate::layout::Layout;
+use crate::lvm2::edit::VgEdit;
+use crate::lvm2::text::{Stamp, Style};
+use crate::lvm2::Vg;
+use crate::lvm2::store::{MetadataStore, NativeStore};
+use crate::machine::{Held, LockMode, Machine};
+use crate::name::LvName;
+use crate::units::Bytes;
+
+/// A group that was read, and the lock that it was read under.
+pub(super) struct Session<'m> {
+    pub(super) machine: Machine<'m>,
+    pub(super) store: NativeStore,
+    pub(super) vg: Arc<Vg>,
+    /// True once this session has activated the pool.
+    pub(super) made_pool: bool,
+    what: &'static str,
+    lock: Option<Box<dyn Held>>,
+}
+
+impl<'m> Session<'m> {
+    /// Reads the group beside others.
+    pub(super) fn read(imgbase: &Imgbase<'m>) -> Result<Self> {
+        Self::open(imgbase, LockMode::Shared, "look")
+    }
+
+    /// Locks and reads the group to change devices, but not its metadata.
+    pub(super) fn for_devices(imgbase: &Imgbase<'m>) -> Result<Self> {
+        Self::open(imgbase, LockMode::Exclusive, "activate")
+    }
+
+    /// Locks and reads the group to change it. Refuses one that must not be written, and brings
+    /// a pool that a crash left out of step with the text back in step.
+    pub(super) fn change(imgbase: &Imgbase<'m>, what: &'static str) -> Result<Self> {
+        imgbase.machine.lvm2.check_writable()?;
+        let session = Self::open(imgbase, LockMode::Exclusive, what)?;
+        session.check_writable()?;
+        Ok(session)
+    }
+
+    fn open(imgbase: &Imgbase<'m>, mode: LockMode, what: &'static str) -> Result<Self> {
+        let machine = imgbase.machine;
+        let group = find::group(machine.disks, imgbase.vg.as_ref())?;
+        let lock = machine.lvm2.lock_vg(&group.vg.name, mode)?;
+        let store = NativeStore::new(group);
+        let vg = store.read()?;
+        Ok(Self { machine, store, vg, made_pool: false, what, lock: Some(lock) })
+    }
+
+    /// Lets go of the lock; what was read may be out of date from here on.
+    pub(super) fn unlock(&mut self) {
+        self.lock = None;
+    }
+
+    /// Locks again, to change devices alone: the text is the one that was read.
+    pub(super) fn lock_devices(&mut self) -> Result<()> {
+        self.lock = Some(self.machine.lvm2.lock_vg(&self.vg.name, LockMode::Exclusive)?);
+        Ok(())
+    }
+
+    /// Locks and reads again.
+    pub(super) fn relock(&mut self) -> Result<()> {
+        self.lock = Some(self.machine.lvm2.lock_vg(&self.vg.name, LockMode::Exclusive)?);
+        self.vg = self.store.read()?;
+        self.check_writable()
+    }
+
+    /// Refuses a group that must not be changed, for what its text or its disks say.
+    pub(super) fn check_writable(&self) -> Result<()> {
+        if let Some(refusal) = self.vg.why_not_writable(&self.machine.lvm2.system_ids()) {
+            return Err(refusal);
+        }
+        self.store.group().check_writable()
+    }
+
+    /// The numbers of the group's disks.
+    pub(super) fn numbers(&self) -> Result<PvNumbers> {
+        let mut numbers = PvNumbers::new();
+        for member in &self.store.group().members {
+            if let Some(number) = self.machine.disks.number(&member.path)? {
+                numbers.insert(member.pv_id(), number);
+            }
+        }
+        Ok(numbers)
+    }
+
+    pub(super) fn machine(&self) -> &Machine<'m> {
+        &self.machine
+    }
+
+    pub(super) fn vg(&self) -> &Vg {
+        &self.vg
+    }
+
+    pub(super) fn layout(&self) -> Result<Layout<'_>> {
+        Layout::of(&self.vg)
+    }
+
+    pub(super) fn pool(&self) -> Result<LvName> {
+        Ok(self.layout()?.pool.name.clone())
+    }
+
+    pub(super) fn chunk(&self) -> Result<Bytes> {
+        Ok(self.layout()?.pool_segment.chunk_size.bytes())
+    }
+
+    pub(super) fn size_of(&self, lv: &LvName) -> Bytes {
+        self.vg.lv(lv).map_or(Bytes::ZERO, |lv| lv.extents().bytes(self.vg.extent_size))
+    }
+
+    /// Commits a change of the text.
+    pub(super) fn commit(&mut self, edit: VgEdit) -> Result<()> {
+        let new = edit.finish(&self.stamp())?;
+        log::debug!("commit {} seqno {} ({})", self.vg.name, new.vg().seqno, self.what);
+        self.machine.lvm2.archive(&self.vg.name, self.vg.seqno, &self.vg.to_text(Style::Backup))?;
+        let kept = format!("metadata still at seqno {}", self.vg.seqno);
+        self.vg = self.store.commit(new, &mut |_| Ok(())).map_err(|error| error.kept(kept))?;
+        self.machine.lvm2.backup(&self.vg.name, &self.vg.to_text(Style::Backup));
+        Ok(())
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        stamp(&self.machine, self.what)
+    }
+
+    /// Devices of this group that the kernel has now.
+    pub(super) fn devices(&self) -> Result<Active> {
+        Active::observe(self.machine.kernel, &self.vg)
+    }
+
+    /// The names of the volumes that are active.
+    pub(super) fn active(&self) -> Result<BTreeSet<LvName>> {
+        let devices = self.devices()?;
+        let names = self.vg.lvs.iter().map(|lv| &lv.name);
+        Ok(names.filter(|name| devices.is_active(&self.vg, name)).cloned().collect())
+    }
+
+    /// Why a volume is in use, or `None`.
+    pub(super) fn in_use(&self, lv: &LvName) -> Result<Option<String>> {
+        let devices = self.devices()?;
+        let Some(device) = devices.volume(&self.vg, lv).filter(|device| device.open_count > 0)
+        else {
+            return Ok(None);
+        };
+        let mounts = self.machine.mounts.list()?;
+        let mount = mounts.iter().find(|mount| mount.number == device.number);
+        Ok(Some(match mount {
+            Some(mount) => format!("it is mounted at {}", mount.dir.display()),
+            None => format!("something has its device open ({} times)", device.open_count),
+        }))
+    }
+
+    /// The volume of this group that is mounted at a folder.
+    pub(super) fn mounted_at(&self, dir: &Path) -> Result<Option<LvName>> {
+        let mounts = self.machine.mounts.list()?;
+        let Some(mount) = mounts.iter().rev().find(|mount| mount.dir == dir) else {
+            return Ok(None);
+        };
+        let devices = self.devices()?;
+        let is_there = |device: &DmInfo| device.number == mount.number;
+        let mut names = self.vg.lvs.iter().map(|lv| &lv.name);
+        Ok(names.find(|name| devices.volume(&self.vg, name).is_some_and(is_there)).cloned())
+    }
+
+    /// The volume that this host runs from, where it is one of this group's.
+    pub(super) fn current(&self) -> Result<Option<LvName>> {
+        self.mounted_at(Path::new("/"))
+    }
+
+    /// The path of a volume's device node.
+    pub(super) fn node(&self, lv: &LvName) -> Result<PathBuf> {
+        let name = crate::name::DmName::of_lv(&self.vg.name, lv, None)?;
+        Ok(Path::new("/dev/mapper").join(name.as_str()))
+    }
+
+    /// Opens an active volume.
+    pub(super) fn open_volume(&self, lv: &LvName) -> Result<Box<dyn Dev>> {
+        let name = crate::name::DmName::of_lv(&self.vg.name, lv, None)?;
+        self.machine.kernel.open(&name)
+    }
+
+    /// What the kernel says of the pool; `None` while it is not active.
+    pub(super) fn pool_state(&self) -> Result<Option<PoolState>> {
+        let pool = self.pool()?;
+        let active = self.devices()?.pool(self.machine.kernel, &self.vg, &pool)?;
+        Ok(active.map(|pool| pool.state))
+    }
+
+    /// Waits until nodes and links are there.
+    pub(super) fn settle(&self) -> Result<()> {
+        self.machine.kernel.settle()
+    }
+}
+
+/// The trailer of what is written now.
+pub(super) fn stamp(machine: &Machine<'_>, what: &str) -> Stamp {
+    let creator = machine.lvm2.creator();
+    Stamp {
+        description: format!("imgbase {what}"),
+        host: creator.host,
+        uname: creator.system,
+        time: creator.time,
+        system_id: machine.lvm2.system_ids().into_iter().next(),
+    }
+}

@@ -1,0 +1,42 @@
+//! What our thin volumes are like while they are made and when they are done.
+
+use crate::layout::tag;
+use crate::name::LvName;
+use crate::units::Bytes;
+
+/// What a volume is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Finished: read-only, activation skip set, inactive.
+    Base,
+    /// Finished: read-write, no skip, active.
+    Layer,
+}
+
+impl Role {
+    /// The tag that says so.
+    pub(super) fn tag(self) -> &'static str {
+        match self {
+            Self::Base => tag::BASE,
+            Self::Layer => tag::LAYER,
+        }
+    }
+
+    /// True for a volume that is written in use.
+    pub(super) fn is_writable(self) -> bool {
+        self == Self::Layer
+    }
+}
+
+/// A thin volume to make.
+#[derive(Clone, Debug)]
+pub(super) struct NewThin {
+    /// Its name.
+    pub(super) name: LvName,
+    /// What it is for.
+    pub(super) role: Role,
+    /// What it is a snapshot of.
+    pub(super) origin: Option<LvName>,
+    /// Its size; a snapshot has its origin's.
+    pub(super) size: Option<Bytes>,
+}

@@ -1,0 +1,249 @@
+//! Changes to the pool: the text first, then the kernel, then the text again.
+//!
+//! T1 commits the volumes with their messages and the raised transaction id;
+//! the messages go to the pool; `set_transaction_id`; T2 commits the text
+//! without the messages. Whoever finds T1's text after a crash can tell from
+//! the pool's own transaction id how far it came.
+
+use super::session::Session;
+use super::thin::{NewThin, Role};
+use crate::dev::Dev;
+use crate::dm::pool::{self, Mode, PoolMessage, Transaction};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::tag;
+use crate::lvm2::edit::{Birth, ThinSpec, VgEdit};
+use crate::lvm2::model::Message;
+use crate::machine::Machine;
+use crate::name::LvName;
+use crate::units::Bytes;
+
+impl<'m> Session<'m> {
+    /// Makes a thin volume, tagged pending: T1 and the messages. The text still holds the
+    /// message afterwards; [`finish_thin`](Self::finish_thin) or
+    /// [`undo_thin`](Self::undo_thin) take it out.
+    pub(super) fn begin_thin(&mut self, thin: &NewThin) -> Result<()> {
+        let pool = self.pool()?;
+        let edit = self.edit_for(thin, &pool)?;
+        self.commit(edit)?;
+        self.send(&pool).map_err(|error| self.undo_thin(&thin.name, error))
+    }
+
+    fn edit_for(&self, thin: &NewThin, pool: &LvName) -> Result<VgEdit> {
+        let origin = thin.origin.as_ref().and_then(|origin| self.vg.lv(origin));
+        let extents = match (origin, thin.size) {
+            (Some(origin), _) => origin.extents(),
+            (None, size) => self.extents_for(size.unwrap_or(Bytes::ZERO))?,
+        };
+        let mut edit = self.vg.edit();
+        edit.create_thin(&ThinSpec {
+            name: thin.name.clone(),
+            pool: pool.clone(),
+            extents,
+            origin: thin.origin.clone(),
+            tags: vec![tag::PENDING.try_into()?, thin.role.tag().try_into()?],
+            activation_skip: thin.role == Role::Base,
+            writable: true,
+            device_id: self.vg.next_device_id(pool)?,
+            birth: self.birth(),
+        })?;
+        self.raise(&mut edit, pool, &[Message::Create(thin.name.clone())])?;
+        Ok(edit)
+    }
+
+    /// Adds messages for the pool and raises its transaction id by one.
+    fn raise(&self, edit: &mut VgEdit, pool: &LvName, messages: &[Message]) -> Result<()> {
+        let id = self.layout()?.pool_segment.transaction_id;
+        edit.set_pool_messages(pool, messages)?;
+        edit.set_transaction_id(pool, id.saturating_add(1))
+    }
+
+    /// When and where volumes are made now.
+    pub(super) fn birth(&self) -> Birth {
+        let creator = self.machine.lvm2.creator();
+        Birth { time: creator.time, host: creator.host }
+    }
+
+    /// A thin volume's size in extents: lvm2 rounds up to the extent, and to the chunk where
+    /// that is larger.
+    fn extents_for(&self, size: Bytes) -> Result<crate::units::Extents> {
+        let too_large = || Error::new(ErrorKind::Invalid, "no volume is that large");
+        let size = size.round_up(self.chunk()?).ok_or_else(too_large)?;
+        Ok(size.sectors_up().extents_up(self.vg.extent_size))
+    }
+
+    /// Sends the messages that the text holds and raises the pool's transaction id.
+    fn send(&self, pool: &LvName) -> Result<()> {
+        let active = self.devices()?;
+        let transaction =
+            Transaction { kernel: self.machine.kernel, vg: &self.vg, pool, active: &active };
+        transaction.send(Mode::Fresh)
+    }
+
+    /// T2 and the commit point in one: drops the message and the tag, and gives the volume the
+    /// properties of its role.
+    pub(super) fn finish_thin(&mut self, lv: &LvName, role: Role) -> Result<()> {
+        let pool = self.pool()?;
+        let mut edit = self.vg.edit();
+        edit.clear_messages(&pool)?;
+        edit.remove_tag(lv, &tag::PENDING.try_into()?)?;
+        edit.set_writable(lv, role.is_writable())?;
+        self.commit(edit)
+    }
+
+    /// T2 alone: drops the messages from the text.
+    pub(super) fn clear_messages(&mut self) -> Result<()> {
+        let pool = self.pool()?;
+        let mut edit = self.vg.edit();
+        edit.clear_messages(&pool)?;
+        self.commit(edit)
+    }
+
+    /// Takes back what [`begin_thin`](Self::begin_thin) did and returns the error that made it
+    /// necessary; where that fails too, an error that says what is left to recover.
+    pub(super) fn undo_thin(&mut self, lv: &LvName, error: Error) -> Error {
+        log::debug!("undo {lv}: {error}");
+        match self.try_undo(lv) {
+            Ok(()) => error.kept(format!(
+                "undone: everything is as before but for the sequence number ({})",
+                self.vg.seqno
+            )),
+            Err(second) => {
+                let why = format!("{error}; and undoing it failed: {second}");
+                let error = Error::new(ErrorKind::NeedsRecovery, why).at(lv);
+                error.kept(format!("{lv} is left with the tag {}", tag::PENDING))
+            }
+        }
+    }
+
+    fn try_undo(&mut self, lv: &LvName) -> Result<()> {
+        let Some(id) = self.vg.lv(lv).and_then(|lv| Some(lv.thin()?.device_id)) else {
+            return Ok(());
+        };
+        self.deactivate(&[lv])?;
+        let pool = self.pool()?;
+        let in_text = self.layout()?.pool_segment.transaction_id;
+        let Some(state) = self.pool_state()? else {
+            return Err(Error::new(ErrorKind::Diverged, "the pool is not active").at(pool));
+        };
+        let in_kernel = state.transaction_id;
+        if in_kernel == in_text {
+            self.remove_thins(std::slice::from_ref(lv))?;
+            return self.pool_as_before();
+        }
+        // The pool has not passed this transaction: take the device away, if it got so far, and
+        // bring the text back to the pool's number.
+        self.delete_if_there(&pool, id)?;
+        let mut edit = self.vg.edit();
+        edit.remove_lv(lv)?;
+        edit.clear_messages(&pool)?;
+        edit.set_transaction_id(&pool, in_kernel)?;
+        self.commit(edit)?;
+        self.pool_as_before()
+    }
+
+    fn delete_if_there(&self, pool: &LvName, id: u32) -> Result<()> {
+        let devices = self.devices()?;
+        let gone = || Error::new(ErrorKind::Diverged, "the pool is not active").at(pool);
+        let device = devices.volume(&self.vg, pool).ok_or_else(gone)?;
+        match (PoolMessage::Delete { id }).send(self.machine.kernel, &device.name) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Removes thin volumes in one transaction. The first commit is the commit point.
+    pub(super) fn remove_thins(&mut self, names: &[LvName]) -> Result<()> {
+        let pool = self.pool()?;
+        let ids = names.iter().filter_map(|name| self.vg.lv(name)?.thin());
+        let messages: Vec<Message> = ids.map(|thin| Message::Delete(thin.device_id)).collect();
+        let mut edit = self.vg.edit();
+        for name in names {
+            edit.remove_lv(name)?;
+        }
+        self.raise(&mut edit, &pool, &messages)?;
+        self.commit(edit)?;
+        let finished = self.send(&pool).and_then(|()| self.clear_messages());
+        finished.map_err(|error| {
+            let error = error.with_kind(ErrorKind::NeedsRecovery);
+            error.kept("the volumes are gone from the metadata, the pool still holds their data")
+        })
+    }
+
+    /// Fails unless the pool has room for `bytes` more of data, and for the metadata of a new
+    /// volume.
+    pub(super) fn check_room(&self, bytes: Bytes) -> Result<()> {
+        let pool = self.pool()?;
+        let inactive = || Error::new(ErrorKind::Diverged, "it was activated and is not there");
+        let state = self.pool_state()?.ok_or_else(inactive)?;
+        let chunk = self.layout()?.pool_segment.chunk_size;
+        pool::check_room(&state, chunk, bytes, 100).map_err(|error| {
+            let error = error.at(format!("{}/{pool}", self.vg.name));
+            error.kept("nothing was changed; delete what is not needed, or grow the pool")
+        })
+    }
+
+    /// Lets go of the lock for a long copy: the volume's device stays open, which tells others
+    /// that a process is at it.
+    pub(super) fn into_pending(mut self, lv: LvName) -> Result<Pending<'m>> {
+        let opened = self.clear_messages().and_then(|()| self.activate(&[&lv]));
+        let opened = opened.and_then(|()| self.open_volume(&lv));
+        match opened {
+            Ok(device) => {
+                self.unlock();
+                Ok(Pending { session: self, device, lv })
+            }
+            Err(error) => Err(self.undo_thin(&lv, error)),
+        }
+    }
+}
+
+/// A volume that is being filled, its group not locked.
+pub(super) struct Pending<'m> {
+    session: Session<'m>,
+    device: Box<dyn Dev>,
+    lv: LvName,
+}
+
+impl<'m> Pending<'m> {
+    pub(super) fn machine(&self) -> &Machine<'m> {
+        &self.session.machine
+    }
+
+    pub(super) fn device(&self) -> &dyn Dev {
+        self.device.as_ref()
+    }
+
+    pub(super) fn node(&self) -> Result<std::path::PathBuf> {
+        self.session.node(&self.lv)
+    }
+
+    pub(super) fn chunk(&self) -> Result<Bytes> {
+        self.session.chunk()
+    }
+
+    /// True where the pool zeroes a chunk before it is first used.
+    pub(super) fn zeroes_chunks(&self) -> Result<bool> {
+        Ok(self.session.layout()?.pool_segment.zero_new_blocks)
+    }
+
+    /// Locks again, to finish.
+    pub(super) fn relock(mut self) -> Result<Session<'m>> {
+        self.session.relock()?;
+        Ok(self.session)
+    }
+
+    /// Locks again and takes the volume away.
+    pub(super) fn undo(self, error: Error) -> Error {
+        let lv = self.lv.clone();
+        drop(self.device);
+        let mut session = self.session;
+        match session.relock() {
+            Ok(()) => session.undo_thin(&lv, error),
+            Err(second) => {
+                let why = format!("{error}; and it could not be undone: {second}");
+                let error = Error::new(ErrorKind::NeedsRecovery, why).at(&lv);
+                error.kept(format!("{lv} is left with the tag {}", tag::PENDING))
+            }
+        }
+    }
+}

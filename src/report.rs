@@ -1,0 +1,213 @@
+//! Results of operations as values. Serialised they are the JSON that the
+//! command prints, so fields are only ever added.
+
+use serde::Serialize;
+
+use crate::layout::{BaseName, ImageName, LayerName};
+use crate::name::{LvName, VgName};
+
+/// The whole layout of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LayoutReport {
+    /// The group.
+    pub vg: VgName,
+    /// Its sequence number.
+    pub vg_seqno: u64,
+    /// The pool.
+    pub pool: PoolReport,
+    /// Bases in order of creation, their layers under them.
+    pub bases: Vec<BaseReport>,
+    /// Volumes with a tag of ours that fit nowhere.
+    pub orphans: Vec<OrphanReport>,
+    /// Volumes that are unfinished or going away.
+    pub pending: Vec<LvName>,
+}
+
+/// A thin pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PoolReport {
+    /// Its name.
+    pub name: LvName,
+    /// Size of its data.
+    pub data_bytes: u64,
+    /// Mapped data; `None` while the pool is not active.
+    pub data_used_bytes: Option<u64>,
+    /// Size of its metadata.
+    pub metadata_bytes: u64,
+    /// Metadata in use; `None` while the pool is not active.
+    pub metadata_used_bytes: Option<u64>,
+    /// Size of a chunk.
+    pub chunk_bytes: u64,
+    /// `transaction_id` in the text.
+    pub transaction_id: u64,
+    /// True while the pool is active.
+    pub active: bool,
+}
+
+/// A base.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BaseReport {
+    /// Its name.
+    pub nvr: BaseName,
+    /// Its virtual size.
+    pub size_bytes: u64,
+    /// True where it may not be written.
+    pub read_only: bool,
+    /// True while it is active.
+    pub active: bool,
+    /// Its device id in the pool.
+    pub device_id: u32,
+    /// Its layers in order of creation.
+    pub layers: Vec<LayerReport>,
+}
+
+/// A layer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LayerReport {
+    /// Its name.
+    pub nvr: LayerName,
+    /// Its virtual size.
+    pub size_bytes: u64,
+    /// True while it is active.
+    pub active: bool,
+    /// Its device id in the pool.
+    pub device_id: u32,
+    /// True for the one that this host runs from.
+    pub current: bool,
+    /// True for the one that boots next.
+    pub default: bool,
+    /// True where it has a boot entry.
+    pub bootable: bool,
+}
+
+/// A volume of ours that fits nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OrphanReport {
+    /// The volume.
+    pub name: LvName,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// Free space of the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct FreeSpaceReport {
+    /// Free data.
+    pub data_free_bytes: u64,
+    /// Free metadata.
+    pub metadata_free_bytes: u64,
+}
+
+/// What `layout --init` made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InitReport {
+    /// The group.
+    pub vg: VgName,
+    /// Its physical volumes' devices.
+    pub devices: Vec<String>,
+    /// The pool.
+    pub pool: LvName,
+    /// Size of the pool's data.
+    pub data_bytes: u64,
+    /// Size of the pool's metadata.
+    pub metadata_bytes: u64,
+    /// Size of the Config volume; `None` where there is none.
+    pub config_bytes: Option<u64>,
+    /// The base that was made with it.
+    pub base: Option<BaseName>,
+    /// Its first layer.
+    pub layer: Option<LayerName>,
+}
+
+/// What `base --add` made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BaseAdded {
+    /// The base.
+    pub nvr: BaseName,
+    /// Its virtual size.
+    pub size_bytes: u64,
+    /// `ext4` or `xfs`.
+    pub fs_type: String,
+    /// Bytes written to the pool.
+    pub written_bytes: u64,
+    /// The group's sequence number after it.
+    pub vg_seqno: u64,
+}
+
+/// What `layer --add` made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LayerAdded {
+    /// The layer.
+    pub nvr: LayerName,
+    /// The base or layer that it is a snapshot of.
+    pub origin: ImageName,
+    /// Its file system's UUID, where it has one that can be set.
+    pub fs_uuid: Option<String>,
+    /// True where it got a boot entry.
+    pub bootable: bool,
+    /// The group's sequence number after it.
+    pub vg_seqno: u64,
+}
+
+/// What a removal removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    /// The volumes.
+    pub removed: Vec<ImageName>,
+    /// The group's sequence number after it.
+    pub vg_seqno: u64,
+}
+
+/// What was activated or deactivated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Activation {
+    /// The volumes that changed.
+    pub changed: Vec<ImageName>,
+    /// The ones that were so already.
+    pub unchanged: Vec<ImageName>,
+}
+
+/// A mount that was made or ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MountReport {
+    /// What is mounted.
+    pub nvr: Option<ImageName>,
+    /// Where.
+    pub dir: String,
+    /// True for a read-only mount.
+    pub read_only: bool,
+    /// False where it was so already.
+    pub changed: bool,
+}
+
+/// How a check came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// Well.
+    Ok,
+    /// Worth a look.
+    Warning,
+    /// Not well.
+    Failed,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckReport {
+    /// What was checked: `metadata`, `pool`, `base Base-1-0`.
+    pub name: String,
+    /// How it came out.
+    pub health: Health,
+    /// What was found.
+    pub detail: String,
+}
+
+/// All checks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HealthReport {
+    /// The worst of them.
+    pub health: Health,
+    /// Each.
+    pub checks: Vec<CheckReport>,
+}

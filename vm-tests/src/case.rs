@@ -1,0 +1,74 @@
+//! What a case is, and how it may end.
+
+use std::time::Duration;
+
+use crate::error::Fail;
+use crate::vm::{Spec, Vm};
+
+/// Why a case did not pass.
+#[derive(Debug, Clone)]
+pub enum Stop {
+    /// Something is not as it must be.
+    Failed(Fail),
+    /// It cannot be tried here, and why.
+    Skipped(String),
+}
+
+/// How a case ends.
+pub type Outcome = Result<(), Stop>;
+
+impl From<Fail> for Stop {
+    fn from(fail: Fail) -> Self {
+        Self::Failed(fail)
+    }
+}
+
+/// A failure with a reason, for cases.
+///
+/// # Errors
+/// Always.
+pub fn fail<T>(why: impl Into<String>) -> Result<T, Stop> {
+    Err(Stop::Failed(Fail::new(why)))
+}
+
+/// A failure with a reason unless `holds`.
+///
+/// # Errors
+/// Where it does not hold.
+pub fn must(holds: bool, why: impl Into<String>) -> Outcome {
+    if holds { Ok(()) } else { fail(why) }
+}
+
+/// A case: a script on a machine.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// How it is chosen, `file::function`.
+    pub name: &'static str,
+    /// The script.
+    pub run: fn(&mut Vm) -> Outcome,
+    /// The machine that it wants, with blank disks.
+    pub spec: Spec,
+    /// When it is stopped.
+    pub limit: Duration,
+}
+
+impl Case {
+    /// A case on the usual machine, with two minutes.
+    #[must_use]
+    pub fn new(name: &'static str, run: fn(&mut Vm) -> Outcome) -> Self {
+        let spec = Spec::plain(&[2048, 2048, 1024, 1024]);
+        Self { name, run, spec, limit: Duration::from_secs(120) }
+    }
+
+    /// The same with udevd.
+    #[must_use]
+    pub fn with_udev(self) -> Self {
+        Self { spec: self.spec.with_udev(), ..self }
+    }
+
+    /// The same with another time limit.
+    #[must_use]
+    pub fn within(self, seconds: u64) -> Self {
+        Self { limit: Duration::from_secs(seconds), ..self }
+    }
+}

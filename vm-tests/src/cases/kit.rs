@@ -1,0 +1,98 @@
+//! What several cases do alike.
+
+use crate::case::{Outcome, Stop, fail, must};
+use crate::judges;
+use crate::vm::Vm;
+
+/// The usual volume group.
+pub(super) const VG: &str = "HostVG";
+/// The usual pool.
+pub(super) const POOL: &str = "ImagePool";
+/// The name that cases give to the sample.
+pub(super) const BASE: &str = "Debian-12-1";
+
+/// Runs imgbase, then asks lvm2 what it thinks.
+pub(super) fn step(vm: &mut Vm, args: &str) -> Result<String, Stop> {
+    let said = vm.imgbase(args)?;
+    judges::lvm2(vm, VG)?;
+    Ok(said)
+}
+
+/// As [`step`], and imgbase must print exactly `wanted`.
+pub(super) fn step_says(vm: &mut Vm, args: &str, wanted: &str) -> Outcome {
+    let said = step(vm, args)?;
+    must(said == wanted, format!("`imgbase {args}` says\n{said}\nand not\n{wanted}"))
+}
+
+/// Everything that can be judged once all is over.
+pub(super) fn end(vm: &mut Vm) -> Outcome {
+    judges::at_rest(vm, VG, POOL)?;
+    Ok(())
+}
+
+/// A layout on the first two disks.
+pub(super) fn init(vm: &mut Vm) -> Outcome {
+    folders(vm)?;
+    step(vm, "layout --init --size 2G /dev/vda /dev/vdb").map(drop)
+}
+
+/// The folders that cases mount at.
+pub(super) fn folders(vm: &mut Vm) -> Outcome {
+    vm.ok("cd /mnt && mkdir -p tree layer one two ours copy image live")?;
+    Ok(())
+}
+
+/// A small ext4 image as the base `Small-1-1`, made with the options of mke2fs given.
+pub(super) fn small_base(vm: &mut Vm, options: &str) -> Outcome {
+    small_image(vm, options)?;
+    step_says(vm, "base --add Small-1-1 /tmp/small.ext4", "Small-1-1")
+}
+
+/// A 32 MiB image `/tmp/small.ext4` with a few files.
+pub(super) fn small_image(vm: &mut Vm, options: &str) -> Outcome {
+    vm.ok("rm -rf /tmp/small && mkdir -p /tmp/small/etc && echo hello >/tmp/small/etc/hello")?;
+    vm.ok("cd /tmp/small && cp /usr/bin/cp /usr/bin/find . && ln cp hard && ln -s cp soft")?;
+    vm.ok(&format!("mke2fs -q -t ext4 {options} -d /tmp/small /tmp/small.ext4 32M"))?;
+    Ok(())
+}
+
+/// The paths that differ between two images.
+pub(super) fn diff(vm: &mut Vm, a: &str, b: &str) -> Result<Vec<String>, Stop> {
+    let said = step(vm, &format!("diff {a} {b}"))?;
+    let mut paths: Vec<String> = said.lines().map(|line| line.chars().skip(2).collect()).collect();
+    paths.sort_unstable();
+    Ok(paths)
+}
+
+/// The volume must hold exactly the tree of the sample.
+pub(super) fn holds_the_sample(vm: &mut Vm, nvr: &str) -> Outcome {
+    vm.imgbase(&format!("mount {nvr} /mnt/tree --read-only"))?;
+    let differs = vm.sh("guest tree /mnt/tree | diff /images/debian.tree -")?;
+    vm.imgbase("umount /mnt/tree")?;
+    let first: Vec<&str> = differs.stdout.lines().take(20).collect();
+    must(differs.status == 0, format!("{nvr} is not the image:\n{}", first.join("\n")))
+}
+
+/// A base is read only, skipped by activation and inactive.
+pub(super) fn is_sealed(vm: &mut Vm, base: &str) -> Outcome {
+    let attr = vm.ok(&format!("lvs --noheadings -o lv_attr {VG}/{base} | tr -d ' '"))?;
+    must(attr == "Vri---tz-k", format!("{base} is {attr}, not Vri---tz-k"))
+}
+
+/// No device of device-mapper is left, and no node of one.
+pub(super) fn nothing_is_active(vm: &mut Vm) -> Outcome {
+    vm.says("dmsetup ls", "No devices found")?;
+    vm.says("ls /dev/mapper", "control")?;
+    vm.says(&format!("ls /dev/{VG} 2>/dev/null || true"), "")?;
+    Ok(())
+}
+
+/// A number out of the pool's status line: `used/total` blocks, data at 6, metadata at 5.
+pub(super) fn used_data_blocks(vm: &mut Vm) -> Result<u64, Stop> {
+    let status = vm.ok(&format!("dmsetup status {VG}-{POOL}-tpool"))?;
+    let used = status.split_whitespace().nth(5).and_then(|field| field.split('/').next());
+    match used.and_then(|n| n.parse().ok()) {
+        Some(n) => Ok(n),
+        None => fail(format!("not the status of a pool: {status}")),
+    }
+}

@@ -1,0 +1,27 @@
+//! The cases: Rust functions that read as scripts, and the table that names them.
+
+mod beside_lvm2;
+mod file_systems;
+mod harness;
+mod kit;
+mod lvm2_alone;
+mod main_job;
+mod own_hands;
+mod taking_turns;
+
+use crate::case::Case;
+
+/// Every case, in the order in which they are tried.
+#[must_use]
+pub fn all() -> Vec<Case> {
+    [
+        harness::cases(),
+        lvm2_alone::cases(),
+        taking_turns::cases(),
+        main_job::cases(),
+        beside_lvm2::cases(),
+        file_systems::cases(),
+        own_hands::cases(),
+    ]
+    .concat()
+}

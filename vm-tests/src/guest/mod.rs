@@ -1,0 +1,27 @@
+//! The guest's half: the first process, which serves the channel, and small tools beside it.
+
+mod init;
+mod labels;
+mod runner;
+mod serve;
+mod tree;
+
+use std::process::ExitCode;
+
+/// Chooses by the first argument.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["init", flavour] => init::first_process(flavour),
+        ["run", millis, result, argv @ ..] => runner::run(millis, result, argv),
+        ["tree", root] => tree::print(root),
+        ["labelled"] => labels::print(),
+        ["true"] => ExitCode::SUCCESS,
+        _ => {
+            eprintln!("guest: init FLAVOUR | run MILLISECONDS RESULT ARGV...");
+            eprintln!("       tree ROOT | labelled | true");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Lists a file tree, a line for each name, so that two lists are equal where two trees are.
+
+use std::collections::HashMap;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Prints the tree under `root`: type, mode, owner, times, links, size, content and xattrs.
+pub(super) fn print(root: &str) -> ExitCode {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut walk = Walk { root: root.into(), first_names: HashMap::new(), out: &mut out };
+    match walk.visit(Path::new(root)).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("guest: tree: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Walk<'a> {
+    root: PathBuf,
+    first_names: HashMap<u64, PathBuf>,
+    out: &'a mut dyn Write,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, path: &Path) -> io::Result<()> {
+        let meta = fs::symlink_metadata(path)?;
+        let name = path.strip_prefix(&self.root).unwrap_or(path).to_path_buf();
+        if name == Path::new("lost+found") {
+            return Ok(());
+        }
+        self.line(path, &name, &meta)?;
+        if !meta.is_dir() {
+            return Ok(());
+        }
+        let mut entries: Vec<_> = fs::read_dir(path)?.collect::<io::Result<_>>()?;
+        entries.sort_by_key(fs::DirEntry::file_name);
+        entries.iter().try_for_each(|entry| self.visit(&entry.path()))
+    }
+
+    fn line(&mut self, path: &Path, name: &Path, meta: &Metadata) -> io::Result<()> {
+        let (mode, uid, gid) = (meta.mode(), meta.uid(), meta.gid());
+        let (secs, nanos) = (meta.mtime(), meta.mtime_nsec());
+        let content = self.content(path, name, meta)?;
+        let xattrs = xattrs(path)?;
+        let name = name.as_os_str().as_bytes().escape_ascii();
+        writeln!(self.out, "/{name} {mode:o} {uid}:{gid} {secs}.{nanos:09} {content}{xattrs}")
+    }
+
+    fn content(&mut self, path: &Path, name: &Path, meta: &Metadata) -> io::Result<String> {
+        let kind = meta.file_type();
+        if !kind.is_dir() && meta.nlink() > 1 {
+            if let Some(first) = self.first_names.get(&meta.ino()) {
+                return Ok(format!("link {} /{}", meta.nlink(), first.display()));
+            }
+            self.first_names.insert(meta.ino(), name.to_path_buf());
+        }
+        if kind.is_file() {
+            Ok(format!("file {} {} {:016x}", meta.nlink(), meta.len(), hash(path)?))
+        } else if kind.is_symlink() {
+            Ok(format!("symlink {}", fs::read_link(path)?.display()))
+        } else if kind.is_char_device() || kind.is_block_device() {
+            Ok(format!("device {} {:x}", meta.nlink(), meta.rdev()))
+        } else {
+            Ok(if kind.is_dir() { "folder".into() } else { format!("other {}", meta.nlink()) })
+        }
+    }
+}
+
+/// Not a cryptographic hash, but a fast one: files differ here by accident, never by intent.
+fn hash(path: &Path) -> io::Result<u64> {
+    let mut file = File::open(path)?;
+    let (mut sum, mut buffer) = (0, vec![0; 32 << 10]);
+    loop {
+        let n = fill(&mut file, &mut buffer)?;
+        if n == 0 {
+            return Ok(sum);
+        }
+        let whole = n.next_multiple_of(8);
+        buffer[n..whole].fill(0);
+        sum = buffer[..whole].chunks_exact(8).fold(sum, mix);
+    }
+}
+
+/// Reads until the buffer is full, so that where reads end makes no difference.
+fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut n = 0;
+    loop {
+        match file.read(&mut buffer[n..])? {
+            0 => return Ok(n),
+            more => n += more,
+        }
+    }
+}
+
+fn mix(sum: u64, word: &[u8]) -> u64 {
+    let word = word.try_into().map_or(0, u64::from_le_bytes);
+    (sum.rotate_left(23) ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+fn xattrs(path: &Path) -> io::Result<String> {
+    let mut names = [0; 4096];
+    let n = rustix::fs::llistxattr(path, &mut names)?;
+    let mut names: Vec<&[u8]> = names[..n].split(|b| *b == 0).filter(|name| counts(name)).collect();
+    names.sort_unstable();
+    names.into_iter().map(|name| xattr(path, name)).collect()
+}
+
+/// XFS shows an ACL a second time, in its own form.
+fn counts(name: &[u8]) -> bool {
+    !name.is_empty() && !name.starts_with(b"trusted.SGI_ACL_")
+}
+
+fn xattr(path: &Path, name: &[u8]) -> io::Result<String> {
+    let mut value = [0; 4096];
+    let n = rustix::fs::lgetxattr(path, name, &mut value)?;
+    Ok(format!(" {}={}", name.escape_ascii(), value[..n].escape_ascii()))
+}

@@ -1,0 +1,17 @@
+//! imgbase on real kernels: the QEMU harness, its cases, the demonstration and the benchmark.
+//!
+//! - [`setup`] makes what is needed once: packages, kernel, guest root, sample images, binaries.
+//! - [`vm`] is a virtual machine; [`guest`] is its first process; they speak [`wire`].
+//! - [`case`] and [`runner`] run [`cases`]; [`judges`] is what lvm2 and its friends think.
+//! - [`commands`] are `cargo demo`, `cargo verify`, `cargo vm`.
+
+pub mod case;
+pub mod cases;
+pub mod commands;
+pub mod error;
+pub mod guest;
+pub mod judges;
+pub mod runner;
+pub mod setup;
+pub mod vm;
+pub mod wire;

@@ -1,0 +1,63 @@
+//! The packages of Debian that building and testing take.
+
+use std::path::Path;
+
+use crate::error::{Doing, Fail, Result};
+use crate::setup::shell::output;
+
+/// What is needed beyond git, a C compiler and the Rust toolchain.
+const PACKAGES: &[&str] = &[
+    "e2fsprogs",
+    "kmod",
+    "libclang-dev",
+    "libdevmapper-dev",
+    "mmdebstrap",
+    "pkg-config",
+    "qemu-system-x86",
+];
+
+/// Installs what is missing, and says so.
+///
+/// # Errors
+/// Where apt-get fails, or is needed and this is not root.
+pub fn packages() -> Result<()> {
+    install(PACKAGES)
+}
+
+/// Installs those that are missing, and says so.
+///
+/// # Errors
+/// As [`packages`].
+pub fn install(names: &[&str]) -> Result<()> {
+    let missing: Vec<&str> = names.iter().copied().filter(|name| !installed(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("set-up: apt-get install {}", missing.join(" "));
+    if !rustix::process::geteuid().is_root() {
+        return Err(Fail::new("installing packages takes root: run this once as root"));
+    }
+    update_lists()?;
+    let quietly = ["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y"];
+    let install = ["--no-install-recommends", "install"];
+    output("env", &[&quietly[..], &install, &missing].concat()).doing("apt-get install")?;
+    Ok(())
+}
+
+fn installed(package: &str) -> bool {
+    let query = output("dpkg-query", &["-W", "-f=${db:Status-Status}", package]);
+    query.is_ok_and(|status| status == "installed")
+}
+
+/// Fetches the lists of packages unless they are there.
+pub(super) fn update_lists() -> Result<()> {
+    if Path::new("/var/lib/apt/lists").read_dir().is_ok_and(has_a_list) {
+        return Ok(());
+    }
+    output("apt-get", &["-qq", "update"]).doing("apt-get update")?;
+    Ok(())
+}
+
+fn has_a_list(entries: std::fs::ReadDir) -> bool {
+    entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
+}

@@ -1,0 +1,72 @@
+//! The static binaries, built anew for each run, and the disk that brings them into the guest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::{Doing, Fail, Result};
+use crate::setup::shell::{path, script};
+use crate::setup::workspace;
+
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// What the guest gets.
+#[derive(Debug, Clone)]
+pub struct Binaries {
+    /// The harness's half in the guest.
+    pub guest: PathBuf,
+    /// The command under test, where it was asked for.
+    pub imgbase: Option<PathBuf>,
+}
+
+impl Binaries {
+    /// Builds the guest's half only.
+    ///
+    /// # Errors
+    /// Where cargo fails.
+    pub fn guest_only() -> Result<Self> {
+        let package = ["rustc", "--quiet", "--release", "-p", "imgbase-vm-tests", "--bin", "guest"];
+        let fixed = ["--target", TARGET, "--", "-C", "target-feature=+crt-static"];
+        cargo(&[&package[..], &fixed].concat())?;
+        Ok(Self { guest: built("guest"), imgbase: None })
+    }
+
+    /// Builds both.
+    ///
+    /// # Errors
+    /// Where cargo fails.
+    pub fn all() -> Result<Self> {
+        let guest = Self::guest_only()?.guest;
+        eprintln!("set-up: cargo static");
+        cargo(&["static"])?;
+        Ok(Self { guest, imgbase: Some(built("imgbase")) })
+    }
+}
+
+fn built(name: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let target = target.unwrap_or_else(|| workspace().join("target"));
+    target.join(TARGET).join("release").join(name)
+}
+
+fn cargo(args: &[&str]) -> Result<()> {
+    let status =
+        Command::new("cargo").args(args).current_dir(workspace()).status().doing("cargo")?;
+    let failed = || Fail::new(format!("cargo {}: {status}", args.join(" ")));
+    if status.success() { Ok(()) } else { Err(failed()) }
+}
+
+/// Makes the disk `tools.img` in `folder`.
+///
+/// # Errors
+/// Where a binary is missing or mke2fs fails.
+pub fn tools_disk(binaries: &Binaries, folder: &Path) -> Result<PathBuf> {
+    let content = folder.join("tools");
+    fs::create_dir_all(&content)?;
+    fs::copy(&binaries.guest, content.join("guest")).doing(path(&binaries.guest))?;
+    if let Some(imgbase) = &binaries.imgbase {
+        fs::copy(imgbase, content.join("imgbase")).doing(path(imgbase))?;
+    }
+    script(folder, "mke2fs -q -t ext4 -O ^has_journal -d tools tools.img 64M; rm -r tools", &[])?;
+    Ok(folder.join("tools.img"))
+}

@@ -1,0 +1,106 @@
+//! Everything that a run needs, made once and kept under `target/vm`.
+//!
+//! Each asset is built under a temporary name and renamed, so what has its name is whole; a lock
+//! keeps two runs from building at once. The name holds a hash of the recipe.
+
+mod apt;
+mod binaries;
+mod guest_root;
+mod kernel;
+mod samples;
+pub mod shell;
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::error::{Doing, Result};
+
+pub use apt::{install, packages};
+pub use binaries::{Binaries, tools_disk};
+
+/// The Debian release of guest and samples.
+pub const SUITE: &str = "bookworm";
+
+/// What a virtual machine starts from; all of it is shared and never written.
+#[derive(Debug, Clone)]
+pub struct Assets {
+    /// The kernel image.
+    pub kernel: PathBuf,
+    /// The guest's root file system, with the judges.
+    pub guest_root: PathBuf,
+    /// A Debian root file system as an ext4 image.
+    pub sample: PathBuf,
+    /// A file system that holds the sample as files, `debian.ext4` and `debian.xfs`, and its
+    /// list of files as the guest prints it, `debian.tree`.
+    pub images: PathBuf,
+}
+
+/// Makes what is missing.
+///
+/// # Errors
+/// A sentence that names the step.
+pub fn assets() -> Result<Assets> {
+    packages()?;
+    let kernel = kernel::kernel()?;
+    let guest_root = guest_root::guest_root(&kernel)?;
+    let samples = samples::samples(&kernel.image, &guest_root)?;
+    let sample = samples.join("debian.ext4");
+    Ok(Assets { kernel: kernel.image, guest_root, sample, images: samples.join("images.img") })
+}
+
+/// The workspace's folder.
+#[must_use]
+pub fn workspace() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+/// Where assets, runs and failures are kept: `target/vm`, or what `IMGBASE_VM_CACHE` names.
+#[must_use]
+pub fn cache() -> PathBuf {
+    let named = std::env::var_os("IMGBASE_VM_CACHE").map(PathBuf::from);
+    named.unwrap_or_else(|| workspace().join("target/vm"))
+}
+
+/// The folder `name` of the cache, made by `build` unless it is there; `recipe` is what it is
+/// made from.
+fn once(name: &str, recipe: &[&str], build: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+    let done = cache().join(format!("{name}-{:012x}", digest(recipe)));
+    if done.exists() {
+        return Ok(done);
+    }
+    let _lock = lock(name)?;
+    if done.exists() {
+        return Ok(done);
+    }
+    eprintln!("set-up: making {name}");
+    let fresh = cache().join(format!(".{name}.new"));
+    empty(&fresh)?;
+    build(&fresh).doing(format!("making {name}"))?;
+    fs::rename(&fresh, &done).doing(done.display())?;
+    Ok(done)
+}
+
+fn digest(recipe: &[&str]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    recipe.hash(&mut hasher);
+    hasher.finish() >> 16
+}
+
+fn lock(name: &str) -> Result<File> {
+    fs::create_dir_all(cache())?;
+    let path = cache().join(format!(".{name}.lock"));
+    let file = File::create(&path).doing(path.display())?;
+    flock(&file, FlockOperation::LockExclusive).doing(path.display())?;
+    Ok(file)
+}
+
+fn empty(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).doing(folder.display())?;
+    }
+    fs::create_dir_all(folder).doing(folder.display())
+}

@@ -1,0 +1,77 @@
+//! The sample: a real Debian root file system, as ext4 and as XFS.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::setup::binaries::{Binaries, tools_disk};
+use crate::setup::shell::{path, script};
+use crate::setup::{SUITE, once};
+use crate::vm::{Host, Spec, Vm};
+
+/// What makes a comparison of trees mean something: links, devices, attributes, capabilities.
+const BUILD: &str = r#"
+mmdebstrap --quiet --variant=minbase --include=acl,attr,libcap2-bin "$1" root
+rm -rf root/var/cache/apt root/var/lib/apt/lists root/usr/share/doc root/usr/share/locale
+mkdir root/srv/sample
+cd root/srv/sample
+echo one >first
+ln first second
+ln first third
+mknod -m 600 disk b 7 7
+mknod -m 666 zero c 1 5
+mkfifo -m 640 pipe
+cp ../../bin/cat able
+chroot ../.. setcap cap_net_raw+ep /srv/sample/able
+setfacl=$(chroot ../.. sh -c 'setfacl -m u:daemon:r /srv/sample/first && echo done')
+[ "$setfacl" = done ]
+chroot ../.. setfattr -n user.sample -v value /srv/sample/second
+head -c 300000 /dev/zero >zeros
+truncate -s 5M hole
+chown 1234:5678 hole
+chmod 4755 able
+touch -d '2001-02-03 04:05:06.789' old
+ln -s /nowhere/at/all dangling
+cd ../../..
+mke2fs -q -t ext4 -L sample -d root debian.ext4 512M
+rm -rf root
+"#;
+
+/// Run in a guest with an empty disk that becomes the XFS image; prints the tree.
+const XFS: &str = "mkfs.xfs -q -L sample /dev/vda && mkdir /run/from /run/to && \
+    mount -o ro,noload /dev/nvme0n3 /run/from && mount /dev/vda /run/to && \
+    cp -a /run/from/. /run/to/ && rmdir /run/to/lost+found && guest tree /run/from && touch -r /run/from /run/to && umount /run/to /run/from";
+
+const IMAGES: &str = r#"
+mkdir images
+ln debian.ext4 debian.xfs debian.tree images/
+mke2fs -q -t ext4 -O ^has_journal -d images images.img 2G
+rm -r images debian.xfs debian.tree
+"#;
+
+/// The folder with `debian.ext4` and `images.img`.
+pub(super) fn samples(kernel: &Path, guest_root: &Path) -> Result<PathBuf> {
+    once("samples", &[SUITE, BUILD, XFS, IMAGES], |folder| {
+        script(folder, BUILD, &[SUITE])?;
+        make_xfs(kernel, guest_root, folder)?;
+        script(folder, IMAGES, &[]).map(drop)
+    })
+}
+
+/// Makes `debian.xfs`, and `debian.tree` for comparisons.
+fn make_xfs(kernel: &Path, guest_root: &Path, folder: &Path) -> Result<()> {
+    let tools = tools_disk(&Binaries::guest_only()?, folder)?;
+    let namespaces = [guest_root.into(), tools.clone(), folder.join("debian.ext4")].to_vec();
+    let host = Host { kernel: kernel.into(), namespaces };
+    let work = folder.join("vm");
+    let mut vm = Vm::start(&host, &Spec::plain(&[512]), &work)?;
+    vm.limit(Duration::from_secs(600));
+    let tree = vm.ok(XFS)?;
+    vm.power_off()?;
+    fs::write(folder.join("debian.tree"), tree + "\n")?;
+    fs::rename(work.join("vda.img"), folder.join("debian.xfs"))?;
+    fs::remove_dir_all(&work)?;
+    fs::remove_file(path(&tools))?;
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! The command line of QEMU.
+
+use std::fs::{self, File};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::error::{Doing, Fail, Result};
+use crate::vm::{Host, Spec};
+use crate::wire::PORT;
+
+const KERNEL_ARGS: &str = "root=/dev/nvme0n1 rw console=ttyS0 loglevel=5 panic=-1 \
+    mitigations=off nokaslr no_timer_check init=/harness-init --";
+
+/// Starts QEMU and connects to the channel's end on this side.
+pub(super) fn start(host: &Host, spec: &Spec, folder: &Path) -> Result<(Child, UnixStream)> {
+    let socket = socket_path();
+    // A machine must not outlive the harness, however that ends.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
+    machine(&mut command, spec);
+    kernel(&mut command, host, spec);
+    namespaces(&mut command, host);
+    disks(&mut command, spec, folder);
+    serial(&mut command, folder, &socket);
+    let log = File::create(folder.join("qemu.log"))?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    let mut child = command.spawn().doing("setpriv qemu-system-x86_64")?;
+    let stream = connect(&socket, &mut child, folder);
+    // The connection outlives the name, whose place is not in the cache: paths there may be long.
+    let _ = fs::remove_file(&socket);
+    Ok((child, stream?))
+}
+
+fn socket_path() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    std::env::temp_dir().join(format!("imgbase-vm-{}-{n}", std::process::id()))
+}
+
+fn machine(command: &mut Command, spec: &Spec) {
+    // Emulation takes `rep movsb` byte by byte: without ERMS the kernel copies pages 3 times as
+    // fast.
+    let (acceleration, cpu) =
+        if has_kvm() { ("kvm", "max") } else { ("tcg,thread=multi", "max,-erms") };
+    command.args(["-machine", "q35", "-accel", acceleration, "-cpu", cpu, "-smp", "2"]);
+    command.args(["-m", &spec.memory.to_string(), "-nodefaults", "-no-user-config"]);
+    command.args(["-display", "none", "-no-reboot"]);
+    command.args(["-object", "rng-random,id=rng,filename=/dev/urandom"]);
+    command.args(["-device", "virtio-rng-pci,rng=rng"]);
+}
+
+/// Without the processor's own support /dev/kvm may be there and hang every guest.
+fn has_kvm() -> bool {
+    let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flag = cpus.split_whitespace().any(|word| word == "vmx" || word == "svm");
+    flag && File::options().read(true).write(true).open("/dev/kvm").is_ok()
+}
+
+fn kernel(command: &mut Command, host: &Host, spec: &Spec) {
+    let flavour = if spec.udev { "udev" } else { "plain" };
+    command.arg("-kernel").arg(&host.kernel);
+    command.args(["-append", &format!("{KERNEL_ARGS} {flavour}")]);
+}
+
+/// The first is written to a temporary overlay, the rest are read only.
+fn namespaces(command: &mut Command, host: &Host) {
+    command.args(["-device", "nvme,id=nvme,serial=harness"]);
+    for (n, image) in (1..).zip(&host.namespaces) {
+        let how = if n == 1 { "snapshot=on" } else { "readonly=on" };
+        let file = escape(image);
+        let drive = format!("id=ns{n},if=none,format=raw,cache=unsafe,{how},file={file}");
+        command.args(["-drive", &drive]);
+        command.args(["-device", &format!("nvme-ns,bus=nvme,nsid={n},drive=ns{n}")]);
+    }
+}
+
+fn disks(command: &mut Command, spec: &Spec, folder: &Path) {
+    for name in spec.disk_names() {
+        let file = escape(&folder.join(format!("{name}.img")));
+        let drive = format!("id={name},if=none,format=raw,discard=unmap,file={file}");
+        command.args(["-drive", &drive]);
+        command.args(["-device", &format!("virtio-blk-pci,drive={name},serial={name}")]);
+    }
+}
+
+fn serial(command: &mut Command, folder: &Path, socket: &Path) {
+    command.args(["-serial", &format!("file:{}", folder.join("console.log").display())]);
+    command.args(["-device", "virtio-serial-pci"]);
+    let path = escape(socket);
+    command.args(["-chardev", &format!("socket,id=channel,server=on,wait=off,path={path}")]);
+    command.args(["-device", &format!("virtserialport,chardev=channel,name={PORT}")]);
+}
+
+/// In QEMU's options a comma is written twice.
+fn escape(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}
+
+fn connect(socket: &Path, child: &mut Child, folder: &Path) -> Result<UnixStream> {
+    let end = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Ok(stream) = UnixStream::connect(socket) {
+            return Ok(stream);
+        }
+        if child.try_wait()?.is_some() || Instant::now() > end {
+            let said = fs::read_to_string(folder.join("qemu.log")).unwrap_or_default();
+            return Err(Fail::new(format!("QEMU does not start: {said}")));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
