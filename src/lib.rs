@@ -13,6 +13,7 @@
 
 pub mod dev;
 pub mod dm;
+pub mod dry;
 pub mod error;
 pub mod ext4;
 pub mod image;

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Notes;
 use crate::dev::Dev;
 use crate::dm::sim::SimKernel;
-use crate::dm::table::Table;
+use crate::dm::table::{Line, Table, Target};
 use crate::dm::{Create, DevNo, DmInfo, Kernel, Suspend, TargetStatus, Visibility, pool_state};
 use crate::error::Result;
 use crate::machine::Machine;
@@ -29,18 +29,17 @@ impl DryKernel {
     /// Fills the simulated kernel from the real one.
     pub(super) fn over(machine: &Machine<'_>, notes: Notes) -> Result<Self> {
         let (real, sim) = (machine.kernel, SimKernel::new());
-        let devices = real.list(OURS)?;
-        let mut pools = Vec::new();
-        for device in devices.iter().filter(|device| device.live) {
+        let mut live: Vec<(DmInfo, Table)> = Vec::new();
+        for device in real.list(OURS)?.into_iter().filter(|device| device.live) {
             let Ok(table) = real.table(&device.name) else { continue };
-            sim.adopt(device, table);
-            if real.status(&device.name)?.iter().any(|status| &*status.target == "thin-pool") {
-                pools.push(device);
-            }
+            live.push((device, table));
         }
-        for pool in pools {
-            sim.adopt_pool(&pool.name, &pool_state(real, &pool.name)?)?;
-            adopt_thins(machine, &sim, pool, &devices)?;
+        sim.adopt(live.iter().cloned());
+        for (pool, table) in &live {
+            if table.thin_pool().is_some() {
+                sim.adopt_pool(&pool.name, &pool_state(real, &pool.name)?)?;
+                adopt_thins(machine, &sim, pool, &live)?;
+            }
         }
         sim.forget_calls();
         Ok(Self { sim, notes })
@@ -65,15 +64,22 @@ fn adopt_thins(
     machine: &Machine<'_>,
     sim: &SimKernel,
     pool: &DmInfo,
-    devices: &[DmInfo],
+    live: &[(DmInfo, Table)],
 ) -> Result<()> {
-    for device in devices.iter().filter(|device| device.live && !device.suspended) {
-        let Ok(table) = machine.kernel.table(&device.name) else { continue };
-        let Some(id) = table.thin_id_on(pool.number) else { continue };
+    for (device, table) in live.iter().filter(|(device, _)| !device.suspended) {
+        let Some(id) = thin_on(table, pool.number) else { continue };
         let node = Path::new("/dev/mapper").join(device.name.as_str());
         sim.adopt_thin(&pool.name, id, machine.disks.open_image(&node)?.dev)?;
     }
     Ok(())
+}
+
+/// The thin device id of a table, where it is of that pool.
+fn thin_on(table: &Table, pool: DevNo) -> Option<u32> {
+    match table.lines.as_slice() {
+        [Line { target: Target::Thin(thin), .. }] if thin.pool == pool => Some(thin.id),
+        _ => None,
+    }
 }
 
 impl Kernel for DryKernel {

@@ -6,7 +6,6 @@ use super::Notes;
 use crate::dm::Kernel;
 use crate::dm::sim::SimKernel;
 use crate::error::Result;
-use crate::ext4::FsUuid;
 use crate::machine::{Tool, ToolOutput, Tools};
 use crate::name::DmName;
 use crate::units::Bytes;
@@ -29,8 +28,8 @@ impl<'m> DryTools<'m> {
     fn set_xfs_uuid(&self, words: &[&str]) -> Option<()> {
         let ["-U", uuid, node] = words else { return None };
         let name: DmName = node.strip_prefix("/dev/mapper/")?.parse().ok()?;
-        let uuid: FsUuid = uuid.parse().ok()?;
-        self.sim.open(&name).ok()?.write_at(uuid.as_bytes(), XFS_UUID).ok()
+        let uuid = u128::from_str_radix(&uuid.replace('-', ""), 16).ok()?;
+        self.sim.open(&name).ok()?.write_at(&uuid.to_be_bytes(), XFS_UUID).ok()
     }
 }
 
