@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{Dev, range};
 use crate::units::{Bytes, SECTOR};
 
+/// [`SECTOR`] as a count of bytes in memory.
+const SECTOR_LEN: usize = 512;
 /// A sector's bytes.
-pub(super) type Sector = [u8; SECTOR as usize];
+pub(super) type Sector = [u8; SECTOR_LEN];
 /// Sectors by number.
 pub(super) type Sectors = BTreeMap<u64, Sector>;
 
@@ -47,7 +49,7 @@ impl Overlay {
         let mut rest = data;
         let mut changed = Vec::new();
         for number in first..end.sectors_up().get() {
-            let mut sector: Sector = [0; SECTOR as usize];
+            let mut sector: Sector = [0; SECTOR_LEN];
             self.read_at(&mut sector, Bytes::new(number.saturating_mul(SECTOR)))?;
             let skip = if number == first { usize::try_from(skipped).unwrap_or(0) } else { 0 };
             let place = sector.get_mut(skip..).unwrap_or_default();

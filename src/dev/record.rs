@@ -82,7 +82,7 @@ impl Recorder {
 
     /// The devices, in the order given.
     pub fn devices(&self) -> Vec<Arc<dyn Dev>> {
-        self.devices.iter().map(|dev| Arc::clone(dev) as Arc<dyn Dev>).collect()
+        self.devices.iter().map(erased).collect()
     }
 
     /// Makes a call fail.
@@ -115,6 +115,10 @@ impl Recorder {
         cuts.push(now);
         cuts
     }
+}
+
+fn erased(dev: &Arc<RecordDev>) -> Arc<dyn Dev> {
+    dev.clone()
 }
 
 fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {

@@ -15,11 +15,11 @@ use crate::name::LvmId;
 use crate::units::{Bytes, Extents, Sectors};
 
 use super::commit::Protocol;
+use super::edit::NewVg;
 use super::label::{DiskLocn, LABEL_SCAN, PvLabel};
 use super::mda::Mda;
 use super::ring::Ring;
 use super::scan::{Content, Group, Member, MetadataCopy, TextId};
-use super::edit::NewVg;
 use super::store::commit_to;
 
 /// Where the first metadata area begins: behind the label, on a page.
@@ -252,3 +252,6 @@ fn undo(plans: &[PvPlan], error: Error) -> Error {
     }
     error.with_kind(ErrorKind::NeedsRecovery).kept("not all devices could be made blank again")
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::commit::{self, Protocol};
+use super::edit::NewVg;
 use super::model::Vg;
 use super::scan::{Group, Problem, Reread};
-use super::edit::NewVg;
 
 /// A group's metadata, whoever reads and writes it.
 ///

@@ -32,18 +32,17 @@ pub(crate) fn vg_name() -> VgName {
     "vg".parse().expect("a name")
 }
 
-fn pv_section(number: usize) -> String {
-    let (id, size, start) = (id('p', number), PV_SIZE / 512, PE_START / 512);
+fn pv_section(number: usize, size: Bytes, pe_start: Bytes) -> String {
+    let (id, size, start) = (id('p', number), size.get() / 512, pe_start.get() / 512);
     format!(
         "pv{number} {{\nid = \"{id}\"\ndevice = \"/dev/{number}\"\n\nstatus = [\"ALLOCATABLE\"]\n\
          flags = []\ndev_size = {size}\npe_start = {start}\npe_count = 4\n}}\n\n"
     )
 }
 
-/// A group's text with that many physical volumes and `filler` bytes of description.
-pub(crate) fn text(pvs: usize, seqno: u64, filler: usize) -> String {
-    let (vg, sections) = (id('v', 0), (0..pvs).map(pv_section).collect::<String>());
-    let filler = "x".repeat(filler);
+/// A group's text around those sections.
+fn text_with(sections: &str, seqno: u64, filler: usize) -> String {
+    let (vg, filler) = (id('v', 0), "x".repeat(filler));
     format!(
         "vg {{\nid = \"{vg}\"\nseqno = {seqno}\nformat = \"lvm2\"\n\
          status = [\"RESIZEABLE\", \"READ\", \"WRITE\"]\nflags = []\nextent_size = 8\n\
@@ -53,9 +52,22 @@ pub(crate) fn text(pvs: usize, seqno: u64, filler: usize) -> String {
     )
 }
 
+/// A group's text with that many physical volumes and `filler` bytes of description.
+pub(crate) fn text(pvs: usize, seqno: u64, filler: usize) -> String {
+    let (size, start) = (Bytes::new(PV_SIZE), Bytes::new(PE_START));
+    let sections: String = (0..pvs).map(|number| pv_section(number, size, start)).collect();
+    text_with(&sections, seqno, filler)
+}
+
 /// The same, ready to be committed.
 pub(crate) fn new_vg(pvs: usize, seqno: u64, filler: usize) -> NewVg {
     NewVg::of_text(text(pvs, seqno, filler)).expect("a valid text")
+}
+
+/// A first text for physical volumes of that size.
+pub(crate) fn new_vg_of(pvs: usize, size: Bytes, pe_start: Bytes, filler: usize) -> NewVg {
+    let sections: String = (0..pvs).map(|number| pv_section(number, size, pe_start)).collect();
+    NewVg::of_text(text_with(&sections, 1, filler)).expect("a valid text")
 }
 
 pub(crate) fn locn((offset, size): (u64, u64)) -> DiskLocn {

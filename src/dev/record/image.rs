@@ -33,10 +33,10 @@ pub struct Image {
 impl Image {
     /// The devices. They can be written to; the image stays as it is.
     pub fn devices(&self) -> Vec<Arc<dyn Dev>> {
-        let device = |(disk, (name, base)): (usize, &(String, Arc<[u8]>))| {
+        let device = |(disk, (name, base)): (usize, &(String, Arc<[u8]>))| -> Arc<dyn Dev> {
             let mine = self.sectors.range((disk, 0)..=(disk, u64::MAX));
             let sectors: Sectors = mine.map(|((_, number), sector)| (*number, *sector)).collect();
-            Arc::new(Overlay::with(name.clone(), Arc::clone(base), sectors)) as Arc<dyn Dev>
+            Arc::new(Overlay::with(name.clone(), Arc::clone(base), sectors))
         };
         self.bases.iter().enumerate().map(device).collect()
     }

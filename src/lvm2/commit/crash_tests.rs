@@ -149,7 +149,8 @@ fn is_whole(member: &Member, mda: &Mda) -> bool {
 /// The disks after a commit that was not cut.
 fn after(trial: &Trial, disks: &Disks) -> Disks {
     let devices = trial.recorder.devices();
-    let read = |((name, base), dev): (&(String, Arc<[u8]>), &Arc<dyn Dev>)| {
+    let read = |(disk, dev): (&(String, _), &Arc<dyn Dev>)| {
+        let (name, base): (&String, &Arc<[u8]>) = (&disk.0, &disk.1);
         let mut bytes = vec![0; base.len()];
         dev.read_at(&mut bytes, Bytes::ZERO).expect("within");
         (name.clone(), Arc::from(bytes))
@@ -226,12 +227,13 @@ fn a_wrong_start_in_the_ring_is_caught() {
     caught(Protocol { sound_ring: false, ..Protocol::SOUND });
 }
 
-/// All layouts with the `call`-th write or sync failing; ends when there is no such call.
+/// The `call`-th write or sync fails, alone or with all later ones, for every call there is. The
+/// largest layout is left out: it has nothing that the others have not.
 #[test]
 fn whichever_call_fails_what_is_said_is_true() {
     let few = Bound { all_up_to: 64, drawn: 10, seed: 5 };
     let mut outcomes = BTreeSet::new();
-    for layout in LAYOUTS {
+    for layout in &LAYOUTS[..6] {
         let disks = start(layout);
         let calls = trial(&disks, 900, Protocol::SOUND, None).recorder.calls();
         for (call, lasting) in (0..calls).flat_map(|call| [(call, false), (call, true)]) {
