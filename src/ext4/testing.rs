@@ -156,7 +156,7 @@ pub(crate) const FLAVOURS: [(&str, &str); 12] = [
     ("-t ext4 -b 2048 -O metadata_csum,64bit,extent,^flex_bg,sparse_super", "96M"),
     ("-t ext4 -b 4096 -g 2048 -O metadata_csum,64bit,extent,flex_bg,meta_bg,^resize_inode", "96M"),
     ("-t ext4 -b 1024 -O metadata_csum,64bit,extent,bigalloc,has_journal -C 16384", "96M"),
-    ("-t ext4 -b 4096 -O metadata_csum,64bit,extent,bigalloc,has_journal -C 65536", "256M"),
+    ("-t ext4 -b 4096 -O metadata_csum,64bit,extent,bigalloc,has_journal -C 65536", "128M"),
     ("-t ext4 -b 4096 -O metadata_csum,metadata_csum_seed,extent,64bit,has_journal", "96M"),
     ("-t ext4 -b 4096 -g 4096 -O metadata_csum,sparse_super2,^resize_inode,extent,64bit", "96M"),
     ("-t ext4 -b 1024 -O ^metadata_csum,uninit_bg,extent,64bit,has_journal", "64M"),
