@@ -190,7 +190,7 @@ fn a_damaged_bitmap_counts_its_group_as_used() {
 
 #[test]
 fn an_external_journal_and_what_needs_one_are_refused() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = crate::ext4::testing::temp_dir();
     let journal = dir.path().join("journal");
     let name = journal.display().to_string();
     let (code, text) = run("mke2fs", &["-q", "-F", "-O", "journal_dev", &name, "16M"]);

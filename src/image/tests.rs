@@ -288,7 +288,7 @@ fn a_failing_write_and_a_cancelled_copy_say_so() {
 
 #[test]
 fn an_xfs_is_copied_whole() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = crate::ext4::testing::temp_dir();
     let dev = FileDev::create(&dir.path().join("xfs.img"), Bytes::mib(300));
     let head = include_bytes!("../../tests/data/xfs/superblock.bin");
     let log = include_bytes!("../../tests/data/xfs/log-head.bin");
