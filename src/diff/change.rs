@@ -52,7 +52,15 @@ impl Difference {
     }
 
     const fn bit(self) -> u8 {
-        1 << self as u8
+        match self {
+            Self::Type => 1,
+            Self::Content => 2,
+            Self::Target => 4,
+            Self::Device => 8,
+            Self::Mode => 16,
+            Self::Owner => 32,
+            Self::Xattr => 64,
+        }
     }
 }
 
