@@ -27,7 +27,9 @@ impl Task {
     /// The device's name.
     pub(super) fn name(&self) -> &DmName {
         match self {
-            Self::Add { name, .. } | Self::Remove { name, .. } | Self::Rename { new: name, .. } => name,
+            Self::Add { name, .. } | Self::Remove { name, .. } | Self::Rename { new: name, .. } => {
+                name
+            }
         }
     }
 }
