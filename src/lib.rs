@@ -42,3 +42,8 @@ pub mod units;
 pub mod xfs;
 
 pub use error::{Error, ErrorKind, Result};
+
+/// The README's example is compiled with the documentation's.
+#[cfg(all(doctest, feature = "host"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -178,6 +178,18 @@ impl ImageName {
     }
 }
 
+impl From<BaseName> for ImageName {
+    fn from(base: BaseName) -> Self {
+        Self::Base(base)
+    }
+}
+
+impl From<LayerName> for ImageName {
+    fn from(layer: LayerName) -> Self {
+        Self::Layer(layer)
+    }
+}
+
 impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
