@@ -1,7 +1,7 @@
 //! What imgbase does by itself: no other program for metadata, device-mapper, loops or mounts;
 //! and what it stands on while it works.
 
-use crate::case::{Case, Outcome, must};
+use crate::case::{Case, Outcome, Stop, must};
 use crate::cases::kit::{self, BASE, step, step_says};
 use crate::vm::Vm;
 
@@ -16,8 +16,8 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// The only programs that may run.
-const ALLOWED: &[&str] = &["mke2fs", "tune2fs", "xfs_admin"];
+/// The only programs that may run; xfs_admin is a script around xfs_db.
+const ALLOWED: &[&str] = &["mke2fs", "tune2fs", "xfs_admin", "xfs_db"];
 
 fn small_and_static(vm: &mut Vm) -> Outcome {
     let size = vm.ok("stat -c %s /tools/imgbase")?;
@@ -87,12 +87,9 @@ fn deleting_returns_space(vm: &mut Vm) -> Outcome {
     step_says(vm, &format!("base --add {BASE} /images/debian.ext4"), BASE)?;
     step(vm, "layer --add")?;
     step(vm, "mount Debian-12-1+1 /mnt/layer")?;
-    vm.ok("echo settle >/mnt/layer/root/settle && sync")?;
-    let before = kit::used_data_blocks(vm)?;
-    vm.ok("dd if=/dev/urandom of=/mnt/layer/root/big bs=1M count=100 && sync")?;
-    let full = kit::used_data_blocks(vm)?;
-    vm.ok("rm /mnt/layer/root/big && sync && sleep 1 && sync")?;
-    let after = kit::used_data_blocks(vm)?;
+    // The first round also maps what the file system itself writes for the first time.
+    round_of_100_mib(vm)?;
+    let (before, full, after) = round_of_100_mib(vm)?;
     step(vm, "umount /mnt/layer")?;
     must(full >= before + 1600, format!("100 MiB took only {} blocks", full - before))?;
     let lost = after.saturating_sub(before);
@@ -100,12 +97,26 @@ fn deleting_returns_space(vm: &mut Vm) -> Outcome {
     kit::end(vm)
 }
 
+/// Blocks that the pool has in use before 100 MiB are written, with them, and once they are
+/// deleted.
+fn round_of_100_mib(vm: &mut Vm) -> Result<(u64, u64, u64), Stop> {
+    vm.ok("sync")?;
+    let before = kit::used_data_blocks(vm)?;
+    vm.ok("dd if=/dev/urandom of=/mnt/layer/root/big bs=1M count=100 && sync")?;
+    let full = kit::used_data_blocks(vm)?;
+    vm.ok("rm /mnt/layer/root/big && sync && sleep 1 && sync")?;
+    Ok((before, full, kit::used_data_blocks(vm)?))
+}
+
 fn a_dry_run_changes_nothing(vm: &mut Vm) -> Outcome {
     kit::init(vm)?;
     kit::small_base(vm, "")?;
     step(vm, "layer --add")?;
     kit::small_image(vm, "")?;
-    let state = "sync; md5sum </dev/vda; md5sum </dev/vdb; dmsetup table; dmsetup status";
+    let written = "awk '{ print FILENAME, $5, $7, $12 }' /sys/block/vd?/stat";
+    let state = &format!("sync; {written}; dmsetup table; dmsetup status");
+    // The pool commits by itself once a second.
+    vm.ok("sleep 2")?;
     let before = vm.ok(state)?;
     for args in [
         "base --add Small-1-2 /tmp/small.ext4",
@@ -119,7 +130,6 @@ fn a_dry_run_changes_nothing(vm: &mut Vm) -> Outcome {
         must(!said.is_empty(), format!("`imgbase --dry-run {args}` tells nothing"))?;
         vm.says(state, &before)?;
     }
-    vm.ok("cmp -n 1048576 /dev/vdc /dev/zero")?;
     kit::end(vm)
 }
 

@@ -21,6 +21,8 @@ done
 rm -rf /etc/lvm/archive/* /etc/lvm/backup/* /etc/lvm/devices/* /run/lvm/* /tmp/* /mnt/*
 rm -rf /run/lock/lvm/*
 [ -d /run/udev ] && udevadm settle
+find /dev -xtype l -delete
+find /dev -mindepth 1 -maxdepth 1 -type d -empty ! -name shm ! -name mqueue -delete
 echo 3 >/proc/sys/vm/drop_caches
 [ "$(dmsetup ls)" = 'No devices found' ] && [ -z "$(losetup -a)" ]
 "#;
