@@ -282,10 +282,10 @@ pub trait Lvm2Host: Send + Sync {
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io): the change is not begun then, as with lvm2.
-    fn archive(&self, vg: &VgName, seqno: u64, text: &str) -> Result<()>;
+    fn archive(&self, vg: &VgName, seqno: u64, text: &dyn Fn() -> String) -> Result<()>;
 
     /// The same for the text after a change (lvm2's backup). Failures are warnings.
-    fn backup(&self, vg: &VgName, text: &str);
+    fn backup(&self, vg: &VgName, text: &dyn Fn() -> String);
 
     /// Physical volumes or groups have come or gone: lvm2's hints are out of date and its
     /// devices file may need a line. Failures are warnings.

@@ -47,12 +47,12 @@ impl Lvm2Host for DryLvm2<'_> {
         self.real.check_writable()
     }
 
-    fn archive(&self, vg: &VgName, seqno: u64, _text: &str) -> Result<()> {
+    fn archive(&self, vg: &VgName, seqno: u64, _text: &dyn Fn() -> String) -> Result<()> {
         self.notes.add(format!("archive the text of {vg} at seqno {seqno}, if lvm2 is set up so"));
         Ok(())
     }
 
-    fn backup(&self, vg: &VgName, _text: &str) {
+    fn backup(&self, vg: &VgName, _text: &dyn Fn() -> String) {
         self.notes.add(format!("back up the text of {vg}, if lvm2 is set up so"));
     }
 

@@ -92,18 +92,18 @@ impl Lvm2Host for RealLvm2 {
         Err(Error::new(ErrorKind::Denied, why).at(file.display()))
     }
 
-    fn archive(&self, vg: &VgName, seqno: u64, text: &str) -> Result<()> {
+    fn archive(&self, vg: &VgName, seqno: u64, text: &dyn Fn() -> String) -> Result<()> {
         // A group that is only being made has nothing to keep.
         if !self.is_set_up() || !self.conf.archive || seqno == 0 {
             return Ok(());
         }
         let retain = Retain { min: self.conf.retain_min, days: self.conf.retain_days };
-        archive::archive(&self.conf.archive_dir, vg.as_str(), text, retain)
+        archive::archive(&self.conf.archive_dir, vg.as_str(), &text(), retain)
     }
 
-    fn backup(&self, vg: &VgName, text: &str) {
+    fn backup(&self, vg: &VgName, text: &dyn Fn() -> String) {
         if self.is_set_up() && self.conf.backup {
-            warn(archive::backup(&self.conf.backup_dir, vg.as_str(), text));
+            warn(archive::backup(&self.conf.backup_dir, vg.as_str(), &text()));
         }
     }
 
@@ -132,11 +132,11 @@ mod tests {
     fn texts_are_kept_only_where_asked_for() {
         let dir = tempfile::tempdir().expect("a folder");
         let vg: VgName = "vg".parse().expect("a name");
-        host(dir.path(), "backup { archive = 0\n backup = 0 }\n").backup(&vg, "text");
+        host(dir.path(), "backup { archive = 0\n backup = 0 }\n").backup(&vg, &|| "text".into());
         assert!(!dir.path().join("backup").exists());
         let host = host(dir.path(), "");
-        host.backup(&vg, "text");
-        host.archive(&vg, 3, "old").expect("written");
+        host.backup(&vg, &|| "text".into());
+        host.archive(&vg, 3, &|| "old".into()).expect("written");
         assert_eq!(fs::read_to_string(dir.path().join("backup/vg")).expect("there"), "text");
         assert_eq!(fs::read_dir(dir.path().join("archive")).expect("there").count(), 1);
     }

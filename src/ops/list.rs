@@ -132,8 +132,10 @@ struct Seen {
 impl Seen {
     fn of(session: &Session<'_>) -> Result<Self> {
         // A pool that the kernel has failed has no figures; `check` says so.
-        let pool = session.pool_state().ok().flatten();
-        Ok(Self { active: session.active()?, pool, current: session.current()? })
+        let devices = session.devices()?;
+        let pool = session.pool_state_among(&devices, &session.pool()?).ok().flatten();
+        let current = session.mounted_among(&devices, std::path::Path::new("/"))?;
+        Ok(Self { active: session.active_among(&devices), pool, current })
     }
 
     fn pool(&self, layout: &Layout<'_>) -> PoolReport {

@@ -146,7 +146,8 @@ impl<'m> Session<'m> {
     pub(super) fn commit(&mut self, edit: VgEdit) -> Result<()> {
         let new = edit.finish(&self.stamp())?;
         log::debug!("commit {} seqno {} ({})", self.vg.name, new.vg().seqno, self.what);
-        self.machine.lvm2.archive(&self.vg.name, self.vg.seqno, &self.vg.to_text(Style::Backup))?;
+        let old = || self.vg.to_text(Style::Backup);
+        self.machine.lvm2.archive(&self.vg.name, self.vg.seqno, &old)?;
         let kept = format!("metadata still at seqno {}", self.vg.seqno);
         self.vg =
             self.store.commit(new, &mut |_| Ok(())).map_err(|error| match error.unchanged() {
@@ -154,7 +155,7 @@ impl<'m> Session<'m> {
                 Some(_) => error,
                 None => error.kept(kept),
             })?;
-        self.machine.lvm2.backup(&self.vg.name, &self.vg.to_text(Style::Backup));
+        self.machine.lvm2.backup(&self.vg.name, &|| self.vg.to_text(Style::Backup));
         Ok(())
     }
 
@@ -169,9 +170,13 @@ impl<'m> Session<'m> {
 
     /// The names of the volumes that are active.
     pub(super) fn active(&self) -> Result<BTreeSet<LvName>> {
-        let devices = self.devices()?;
+        Ok(self.active_among(&self.devices()?))
+    }
+
+    /// The same, among devices that were looked at before.
+    pub(super) fn active_among(&self, devices: &Active) -> BTreeSet<LvName> {
         let names = self.vg.lvs.iter().map(|lv| &lv.name);
-        Ok(names.filter(|name| devices.is_active(&self.vg, name)).cloned().collect())
+        names.filter(|name| devices.is_active(&self.vg, name)).cloned().collect()
     }
 
     /// Why a volume is in use, or `None`.
@@ -191,11 +196,15 @@ impl<'m> Session<'m> {
 
     /// The volume of this group that is mounted at a folder.
     pub(super) fn mounted_at(&self, dir: &Path) -> Result<Option<LvName>> {
+        self.mounted_among(&self.devices()?, dir)
+    }
+
+    /// The same, among devices that were looked at before.
+    pub(super) fn mounted_among(&self, devices: &Active, dir: &Path) -> Result<Option<LvName>> {
         let mounts = self.machine.mounts.list()?;
         let Some(mount) = mounts.iter().rev().find(|mount| mount.dir == dir) else {
             return Ok(None);
         };
-        let devices = self.devices()?;
         let is_there = |device: &DmInfo| device.number == mount.number;
         let mut names = self.vg.lvs.iter().map(|lv| &lv.name);
         Ok(names.find(|name| devices.volume(&self.vg, name).is_some_and(is_there)).cloned())
@@ -221,7 +230,16 @@ impl<'m> Session<'m> {
     /// What the kernel says of the pool; `None` while it is not active.
     pub(super) fn pool_state(&self) -> Result<Option<PoolState>> {
         let pool = self.pool()?;
-        let active = self.devices()?.pool(self.machine.kernel, &self.vg, &pool)?;
+        self.pool_state_among(&self.devices()?, &pool)
+    }
+
+    /// The same, among devices that were looked at before.
+    pub(super) fn pool_state_among(
+        &self,
+        devices: &Active,
+        pool: &LvName,
+    ) -> Result<Option<PoolState>> {
+        let active = devices.pool(self.machine.kernel, &self.vg, pool)?;
         Ok(active.map(|pool| pool.state))
     }
 

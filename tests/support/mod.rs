@@ -230,11 +230,11 @@ impl Lvm2Host for SimLvm2 {
         Ok(())
     }
 
-    fn archive(&self, _vg: &VgName, _seqno: u64, _text: &str) -> Result<()> {
+    fn archive(&self, _vg: &VgName, _seqno: u64, _text: &dyn Fn() -> String) -> Result<()> {
         Ok(())
     }
 
-    fn backup(&self, _vg: &VgName, _text: &str) {}
+    fn backup(&self, _vg: &VgName, _text: &dyn Fn() -> String) {}
 
     fn devices_changed(&self, _new: &[NewPv]) {}
 }
