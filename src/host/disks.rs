@@ -59,7 +59,7 @@ impl Disks for RealDisks {
     }
 
     fn open_image(&self, path: &Path) -> Result<ImageFile> {
-        let dev = Arc::new(FileDev::open_read_only(path)?);
+        let dev = Arc::new(FileDev::open(path)?);
         if number_of(path)?.is_some() {
             return Ok(ImageFile { dev, holes: Box::new(NoHoles) });
         }

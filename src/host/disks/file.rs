@@ -3,7 +3,8 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use imgbase_sys::aligned::AlignedBuf;
 use imgbase_sys::block;
@@ -18,9 +19,14 @@ use crate::units::Bytes;
 ///
 /// A block device is read and written past the page cache (O_DIRECT), as lvm2 does it: what
 /// another process wrote is what is read. What is not aligned is widened here.
+///
+/// It is opened for writing only at the first write: udev probes a disk again whenever one that
+/// was open for writing is closed, and a scan must not make it probe them all.
 #[derive(Debug)]
 pub struct FileDev {
-    file: File,
+    reader: File,
+    writer: OnceLock<File>,
+    path: PathBuf,
     name: String,
     size: Bytes,
     /// The unit of O_DIRECT; `None` for a file, which goes through the page cache.
@@ -28,45 +34,43 @@ pub struct FileDev {
 }
 
 impl FileDev {
-    /// Opens for reading and writing; a device that may not be written, for reading alone.
+    /// Opens for reading, and for writing once something is written.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound), [`Denied`](ErrorKind::Denied),
     /// [`Busy`](ErrorKind::Busy), [`Io`](ErrorKind::Io), [`Invalid`](ErrorKind::Invalid) for what
     /// is neither a block device nor a file.
     pub fn open(path: &Path) -> Result<Self> {
-        match Self::with(path, true) {
-            Err(error) if error.raw_os_error() == Some(libc::EROFS) => Self::with(path, false),
-            result => result,
-        }
-        .map_err(|error| refused(error, path))
+        Self::with(path).map_err(|error| refused(error, path))
     }
 
-    /// Opens for reading.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub fn open_read_only(path: &Path) -> Result<Self> {
-        Self::with(path, false).map_err(|error| refused(error, path))
-    }
-
-    fn with(path: &Path, write: bool) -> io::Result<Self> {
+    fn with(path: &Path) -> io::Result<Self> {
         let kind = std::fs::metadata(path)?.file_type();
         if !kind.is_block_device() && !kind.is_file() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let mut options = OpenOptions::new();
-        options.read(true).write(write);
-        let name = path.display().to_string();
+        let (writer, path, name) = (OnceLock::new(), path.to_owned(), path.display().to_string());
         if !kind.is_block_device() {
-            let file = options.open(path)?;
-            let size = Bytes::new(file.metadata()?.len());
-            return Ok(Self { file, name, size, direct: None });
+            let reader = File::open(&path)?;
+            let size = Bytes::new(reader.metadata()?.len());
+            return Ok(Self { reader, writer, path, name, size, direct: None });
         }
-        let file = options.custom_flags(libc::O_DIRECT).open(path)?;
-        let size = Bytes::new(block::size(&file)?);
-        let unit = usize::try_from(block::logical_block_size(&file)?).unwrap_or(4096);
-        Ok(Self { file, name, size, direct: Some(unit) })
+        let reader = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path)?;
+        let size = Bytes::new(block::size(&reader)?);
+        let unit = usize::try_from(block::logical_block_size(&reader)?).unwrap_or(4096);
+        Ok(Self { reader, writer, path, name, size, direct: Some(unit) })
+    }
+
+    /// The descriptor for writing, opened when it is first needed. Where two threads open it at
+    /// once, one of the two is closed again.
+    fn writer(&self) -> io::Result<&File> {
+        if let Some(file) = self.writer.get() {
+            return Ok(file);
+        }
+        let flags = if self.direct.is_some() { libc::O_DIRECT } else { 0 };
+        let file =
+            OpenOptions::new().read(true).write(true).custom_flags(flags).open(&self.path)?;
+        Ok(self.writer.get_or_init(|| file))
     }
 
     /// The whole blocks around a range, and where the range begins in them.
@@ -112,11 +116,11 @@ impl Dev for FileDev {
     fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()> {
         let at = at.get();
         let Some(unit) = self.direct.filter(|unit| !is_aligned(buf, at, *unit)) else {
-            return self.file.read_exact_at(buf, at);
+            return self.reader.read_exact_at(buf, at);
         };
         let (start, skip, len) = Self::widened(at, buf.len(), unit)?;
         let mut whole = Self::buffer(len, unit)?;
-        self.file.read_exact_at(&mut whole, start)?;
+        self.reader.read_exact_at(&mut whole, start)?;
         let wanted = whole.get(skip..).and_then(|rest| rest.get(..buf.len()));
         buf.copy_from_slice(wanted.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
@@ -125,27 +129,30 @@ impl Dev for FileDev {
     fn write_at(&self, data: &[u8], at: Bytes) -> io::Result<()> {
         let at = at.get();
         let Some(unit) = self.direct.filter(|unit| !is_aligned(data, at, *unit)) else {
-            return self.file.write_all_at(data, at);
+            return self.writer()?.write_all_at(data, at);
         };
         let (start, skip, len) = Self::widened(at, data.len(), unit)?;
         let mut whole = Self::buffer(len, unit)?;
         if skip != 0 || len != data.len() {
-            self.file.read_exact_at(&mut whole, start)?;
+            self.reader.read_exact_at(&mut whole, start)?;
         }
         let place = whole.get_mut(skip..).and_then(|rest| rest.get_mut(..data.len()));
         place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
-        self.file.write_all_at(&whole, start)
+        self.writer()?.write_all_at(&whole, start)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+        match self.writer.get() {
+            Some(file) => file.sync_data(),
+            None => Ok(()),
+        }
     }
 
     fn discard(&self, at: Bytes, len: Bytes) -> io::Result<()> {
         if self.direct.is_none() {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        block::discard(&self.file, at.get(), len.get())
+        block::discard(self.writer()?, at.get(), len.get())
     }
 }
 

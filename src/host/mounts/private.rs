@@ -28,7 +28,7 @@ pub(super) fn mount_once(device: &Path, fs_type: &str, grow_to: Option<Bytes>) -
     let source = Source { fs_type, device, read_only: false, view_only: false, options };
     let mounted = mount(source)?;
     let Some(size) = grow_to else { return Ok(()) };
-    let dev = FileDev::open_read_only(device)?;
+    let dev = FileDev::open(device)?;
     let root = mounted.path();
     let grown = if fs_type == "xfs" {
         let block = xfs::Superblock::read(&dev)?.block_size();
