@@ -114,7 +114,7 @@ fn a_dry_run_changes_nothing(vm: &mut Vm) -> Outcome {
     step(vm, "layer --add")?;
     kit::small_image(vm, "")?;
     let written = "awk '{ print FILENAME, $5, $7, $12 }' /sys/block/vd?/stat";
-    let state = &format!("sync; {written}; dmsetup table; dmsetup status");
+    let state = &format!("sync; {written}; dmsetup table; dmsetup status --noflush");
     // The pool commits by itself once a second.
     vm.ok("sleep 2")?;
     let before = vm.ok(state)?;
