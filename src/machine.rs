@@ -81,6 +81,12 @@ pub trait Disks: Send + Sync {
     /// As [`open`](Disks::open).
     fn number(&self, path: &Path) -> Result<Option<DevNo>>;
 
+    /// True for a device or a file that may not be written.
+    ///
+    /// # Errors
+    /// As [`open`](Disks::open).
+    fn is_read_only(&self, path: &Path) -> Result<bool>;
+
     /// Why it is in use, or `None`.
     ///
     /// # Errors

@@ -15,8 +15,18 @@ mod tests;
 /// How much of each end is looked at, in bytes.
 const END: u64 = 1 << 20;
 
-/// The first and the last MiB of a device.
+/// Where a few formats keep a mark between the ends, in bytes: VMFS at 1 and 2 MiB, the second
+/// header of LUKS2 at up to 4 MiB.
+pub(crate) const BETWEEN: [u64; 3] = [1 << 20, 2 << 20, 4 << 20];
+
+/// How much is looked at there.
+pub(crate) const SPOT: u64 = 4096;
+
+/// The first and the last MiB of a device, and a few spots between.
 struct Ends {
+    /// True where all the spots between are zeros.
+    spots_are_zero: bool,
+
     head: Vec<u8>,
     tail: Vec<u8>,
     /// Where `tail` begins, in bytes.
@@ -28,16 +38,20 @@ struct Ends {
 impl Ends {
     fn read(dev: &dyn Dev) -> Result<Self> {
         let size = dev.size().get();
-        let part = |at: u64| -> Result<Vec<u8>> {
-            let mut bytes = vec![0; usize::try_from(size.min(END)).unwrap_or(0)];
+        let read = |at: u64, len: u64| -> Result<Vec<u8>> {
+            let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
             dev.read_at(&mut bytes, Bytes::new(at))
                 .context("look for what is on the device", dev.name())?;
             Ok(bytes)
         };
         let tail_at = size.saturating_sub(END);
-        let head = part(0)?;
-        let tail = if tail_at == 0 { head.clone() } else { part(tail_at)? };
-        Ok(Self { head, tail, tail_at, size })
+        let head = read(0, size.min(END))?;
+        let tail = if tail_at == 0 { head.clone() } else { read(tail_at, END)? };
+        let mut spots_are_zero = true;
+        for at in BETWEEN.into_iter().filter(|at| at.saturating_add(SPOT) <= size) {
+            spots_are_zero &= read(at, SPOT)?.iter().all(|byte| *byte == 0);
+        }
+        Ok(Self { spots_are_zero, head, tail, tail_at, size })
     }
 
     /// `len` bytes from byte `at` of the device on, where they lie in one of the ends.
@@ -71,12 +85,13 @@ impl Ends {
     }
 
     fn is_zero(&self) -> bool {
-        self.head.iter().chain(&self.tail).all(|byte| *byte == 0)
+        self.spots_are_zero && self.head.iter().chain(&self.tail).all(|byte| *byte == 0)
     }
 }
 
 /// Names what a device holds: `an ext4 file system`, or `unknown data`. `None` only where the
-/// first and the last MiB are all zeros. Reads no more than these.
+/// first and the last MiB are all zeros, and the few places between where a mark may stand. Reads
+/// no more than these.
 ///
 /// # Errors
 /// [`Io`](crate::ErrorKind::Io) where they cannot be read.

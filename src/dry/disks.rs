@@ -80,6 +80,10 @@ impl Disks for DryDisks<'_> {
         }
     }
 
+    fn is_read_only(&self, path: &Path) -> Result<bool> {
+        self.real.is_read_only(path)
+    }
+
     fn in_use(&self, path: &Path) -> Result<Option<InUse>> {
         self.real.in_use(path)
     }

@@ -4,7 +4,7 @@ mod file;
 mod sysfs;
 mod usage;
 
-use std::fs;
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,6 +78,18 @@ impl Disks for RealDisks {
 
     fn number(&self, path: &Path) -> Result<Option<DevNo>> {
         number_of(path)
+    }
+
+    fn is_read_only(&self, path: &Path) -> Result<bool> {
+        let op = "look whether it may be written";
+        if number_of(path)?.is_none() {
+            return match OpenOptions::new().write(true).open(path) {
+                Err(error) if error.raw_os_error() == Some(libc::EROFS) => Ok(true),
+                opened => opened.map(|_| false).context(op, path.display()),
+            };
+        }
+        let device = fs::File::open(path).context(op, path.display())?;
+        imgbase_sys::block::is_read_only(&device).context(op, path.display())
     }
 
     fn in_use(&self, path: &Path) -> Result<Option<InUse>> {

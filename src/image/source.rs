@@ -194,5 +194,5 @@ pub(super) fn truncated(fs: &FileSystem, have: Bytes) -> Error {
         want.get(),
         have.get()
     );
-    Error::new(ErrorKind::Corrupt, why)
+    Error::new(ErrorKind::Invalid, why)
 }

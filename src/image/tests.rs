@@ -238,7 +238,7 @@ fn what_cannot_be_copied_is_refused_before_the_first_write() {
     let short =
         MemDev::new("short", std::fs::read(&sample.path).expect("readable")[..30 << 20].into());
     let error = Source::of_device(&short, &NoHoles).err().expect("cut short");
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("31457280"), "{error}");
 
     for (bytes, name) in [(&b"hsqs"[..], "squashfs"), (b"", "empty"), (b"what?", "unknown")] {
@@ -260,7 +260,7 @@ fn a_stream_that_ends_too_early_says_where() {
     let thin = Thin::new(Bytes::mib(64), CHUNK);
     let error = copy(&mut source, &Target::new(&thin, CHUNK, true).expect("fine"));
     let error = error.expect_err("cut short");
-    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("12345678"), "{error}");
     assert_eq!(thin.state.lock().expect("no panic").syncs, 0);
 }

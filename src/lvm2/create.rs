@@ -67,8 +67,8 @@ enum Detail {
     MdaSize(Bytes),
     #[error("the alignment of {0} is not a multiple of 4 KiB")]
     Alignment(Bytes),
-    #[error("the device is too small for a physical volume")]
-    TooSmall,
+    #[error("the device has {have} bytes, a physical volume needs more than {need} bytes")]
+    TooSmall { need: u64, have: u64 },
 }
 
 impl Geometry {
@@ -90,7 +90,8 @@ impl Geometry {
         let pe_start = end.ok_or_else(|| invalid(Detail::Alignment(data_alignment)))?;
         let need = if pe_start < PV_MIN { PV_MIN } else { pe_start };
         if dev_size < PV_MIN || dev_size <= pe_start {
-            return Err(Error::new(ErrorKind::NoSpace { need, have: dev_size }, Detail::TooSmall));
+            let detail = Detail::TooSmall { need: need.get(), have: dev_size.get() };
+            return Err(Error::new(ErrorKind::NoSpace { need, have: dev_size }, detail));
         }
         let mda = DiskLocn { offset: MDA_START, size: pe_start.saturating_sub(MDA_START) };
         Ok(Self { dev_size: dev_size.sectors_down(), pe_start: pe_start.sectors_down(), mda })

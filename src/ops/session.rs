@@ -37,12 +37,29 @@ pub(super) struct Session<'m> {
 impl<'m> Session<'m> {
     /// Reads the group beside others.
     pub(super) fn read(imgbase: &Imgbase<'m>) -> Result<Self> {
-        Self::open(imgbase, LockMode::Shared, "look")
+        let session = Self::open(imgbase, LockMode::Shared, "look")?;
+        for problem in session.store.problems() {
+            log::warn!("{}: {problem}", session.vg.name);
+        }
+        Ok(session)
     }
 
     /// Locks and reads the group to change devices, but not its metadata.
     pub(super) fn for_devices(imgbase: &Imgbase<'m>) -> Result<Self> {
-        Self::open(imgbase, LockMode::Exclusive, "activate")
+        let session = Self::open(imgbase, LockMode::Exclusive, "activate")?;
+        session.check_activatable()?;
+        Ok(session)
+    }
+
+    /// Refuses the volumes of a group that is exported, shared or another host's.
+    fn check_activatable(&self) -> Result<()> {
+        let ids = self.machine.lvm2.system_ids();
+        let foreign = self.vg.system_id.as_deref().is_some_and(|id| !ids.iter().any(|i| i == id));
+        let others = self.vg.has_status("EXPORTED") || self.vg.lock_type.is_some() || foreign;
+        match self.vg.why_not_writable(&ids) {
+            Some(refusal) if others => Err(refusal),
+            _ => Ok(()),
+        }
     }
 
     /// Locks and reads the group to change it. Refuses one that must not be written, and brings

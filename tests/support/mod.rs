@@ -146,6 +146,10 @@ impl Disks for SimDisks {
         Ok(self.disks.get(path).map(|(_, number)| *number))
     }
 
+    fn is_read_only(&self, _path: &Path) -> Result<bool> {
+        Ok(false)
+    }
+
     fn in_use(&self, _path: &Path) -> Result<Option<InUse>> {
         Ok(None)
     }

@@ -27,6 +27,7 @@ pub(super) fn plan(machine: &Machine<'_>, request: &Init) -> Result<Vec<PvPlan>>
     let mut plans: Vec<PvPlan> = Vec::new();
     for path in &request.devices {
         refuse_in_use(machine, path)?;
+        refuse_read_only(machine, path)?;
         let device = machine.disks.open(path)?;
         refuse_content(device.as_ref(), path, request.force)?;
         let planned = PvPlan::new(path.clone(), device, &options).map_err(untouched)?;
@@ -72,6 +73,14 @@ fn refuse_in_use(machine: &Machine<'_>, path: &Path) -> Result<()> {
     Err(untouched(Error::new(ErrorKind::Busy, why).at(path.display())))
 }
 
+fn refuse_read_only(machine: &Machine<'_>, path: &Path) -> Result<()> {
+    if !machine.disks.is_read_only(path)? {
+        return Ok(());
+    }
+    let error = Error::new(ErrorKind::Denied, "it may not be written: it is read-only");
+    Err(untouched(error.at(path.display())))
+}
+
 fn refuse_content(device: &dyn Dev, path: &Path, force: bool) -> Result<()> {
     let Some(found) = signature::recognise(device)? else { return Ok(()) };
     if force {
@@ -101,7 +110,18 @@ pub(super) fn wipe_ends(plans: &[PvPlan]) -> Result<()> {
         let end = device.size().saturating_sub(len);
         let wiped =
             device.write_at(&zeros, Bytes::ZERO).and_then(|()| device.write_at(&zeros, end));
+        let wiped = wiped.and_then(|()| wipe_between(device.as_ref()));
         wiped.and_then(|()| device.sync()).context("wipe", device.name())?;
+    }
+    Ok(())
+}
+
+/// Wipes the places between the ends where a few formats keep a mark.
+fn wipe_between(device: &dyn Dev) -> std::io::Result<()> {
+    let zeros = vec![0; usize::try_from(signature::SPOT).unwrap_or_default()];
+    let spots = signature::BETWEEN.into_iter();
+    for at in spots.filter(|at| at.saturating_add(signature::SPOT) <= device.size().get()) {
+        device.write_at(&zeros, Bytes::new(at))?;
     }
     Ok(())
 }
