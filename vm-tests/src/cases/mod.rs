@@ -6,6 +6,7 @@ mod kit;
 mod lvm2_alone;
 mod main_job;
 mod own_hands;
+mod refusals;
 mod taking_turns;
 
 use crate::case::Case;
@@ -20,6 +21,7 @@ pub fn all() -> Vec<Case> {
         beside_lvm2::cases(),
         file_systems::cases(),
         own_hands::cases(),
+        refusals::cases(),
     ]
     .concat()
 }
