@@ -1,9 +1,16 @@
-//! A block device, as little of one as the rest needs, and one in memory.
+//! A block device, as little of one as the rest needs, and some in memory:
+//! a plain one, one above shared bytes, and some that record what a power cut
+//! could leave.
 
 use std::io;
 use std::sync::Mutex;
 
 use crate::units::Bytes;
+
+mod overlay;
+pub mod record;
+
+pub use overlay::Overlay;
 
 /// A block device or a file that stands for one.
 ///

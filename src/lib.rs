@@ -12,9 +12,13 @@
 #![forbid(unsafe_code)]
 
 pub mod dev;
+pub mod diff;
 pub mod dm;
+pub mod dry;
 pub mod error;
 pub mod ext4;
+#[cfg(feature = "host")]
+pub mod host;
 pub mod image;
 pub mod layout;
 pub mod lvm2;
@@ -23,6 +27,7 @@ pub mod name;
 pub mod ops;
 pub mod report;
 pub mod signature;
+pub mod tree;
 pub mod units;
 pub mod xfs;
 

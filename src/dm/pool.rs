@@ -161,7 +161,8 @@ pub fn check_room(state: &PoolState, chunk: Sectors, need: Bytes, percent: u8) -
         return full("metadata", reserve, state.metadata_free());
     }
     let need = need.max(chunk.bytes());
-    let limit = u128::from(state.data_bytes(chunk).get()) * u128::from(percent.min(100)) / 100;
+    let total = u128::from(state.data_bytes(chunk).get());
+    let limit = total.saturating_mul(u128::from(percent.min(100))) / 100;
     let limit = Bytes::new(u64::try_from(limit).unwrap_or(u64::MAX));
     let have = match state.mode {
         PoolMode::OutOfDataSpace => Bytes::ZERO,
@@ -252,7 +253,9 @@ impl Transaction<'_> {
     /// [`Exists`](ErrorKind::Exists) where a new id is taken ([`Mode::Fresh`] alone): take
     /// another and commit again. [`Diverged`](ErrorKind::Diverged) where the kernel is not one
     /// transaction behind. [`NotFound`](ErrorKind::NotFound) where pool or origin is not there,
-    /// [`Busy`](ErrorKind::Busy) where a volume to delete is active, and as [`check_writable`].
+    /// [`Busy`](ErrorKind::Busy) where a volume to delete is active,
+    /// [`Unhealthy`](ErrorKind::Unhealthy) where the pool could not write its metadata, and as
+    /// [`check_writable`]. The stanzas must stay in the text then: they can be replayed.
     pub fn send(&self, mode: Mode) -> Result<()> {
         let text_id = thin_pool(self.vg, self.pool)?.transaction_id;
         let inactive = || Error::new(ErrorKind::NotFound, "the thin pool is not active");
@@ -269,7 +272,22 @@ impl Transaction<'_> {
         }
         let last = PoolMessage::SetTransactionId { from: kernel_id, to: text_id };
         messages.push((last, last.to_string()));
-        self.send_frozen(&device.name, &messages, mode)
+        self.send_frozen(&device.name, &messages, mode)?;
+        self.check_durable(&device.name, text_id)
+    }
+
+    /// The kernel obeys a message even where it cannot commit it, and takes it back then: only
+    /// the status tells (drivers/md/dm-thin.c, `pool_message` and `abort_transaction`).
+    fn check_durable(&self, pool: &DmName, text_id: u64) -> Result<()> {
+        let state = pool_state(self.kernel, pool)?;
+        if state.transaction_id == text_id && check_writable(&state).is_ok() {
+            return Ok(());
+        }
+        let why = format!(
+            "the pool could not make its change durable and is at transaction {} instead of {text_id}",
+            state.transaction_id
+        );
+        Err(Error::new(ErrorKind::Unhealthy, why).at(pool))
     }
 
     fn send_frozen(
@@ -288,10 +306,13 @@ impl Transaction<'_> {
                 Err(error) if mode == Mode::Replay && message.is_done_already(&error) => Ok(()),
                 result => result,
             });
-        // Resume them all, whatever happened; the first failure is the one to tell.
-        let resumed = frozen.into_iter().map(Suspended::resume);
-        let resumed = resumed.fold(Ok(()), |first: Result<()>, next| first.and(next));
-        sent.and(resumed)
+        // All of them, whatever happened; the first failure is the one to tell.
+        let mut result = sent;
+        for guard in frozen {
+            let resumed = guard.resume();
+            result = result.and(resumed);
+        }
+        result
     }
 
     /// The devices of those origins that are active, each once.

@@ -9,6 +9,7 @@
 
 mod call;
 mod io;
+mod look;
 mod pool;
 mod state;
 
@@ -51,6 +52,11 @@ impl SimKernel {
     /// Gives it a disk under that number. It replaces one of the same number.
     pub fn add_disk(&self, number: DevNo, disk: Arc<dyn Dev>) {
         self.lock().disks.insert(number, disk);
+    }
+
+    /// The disk of that number.
+    pub fn disk(&self, number: DevNo) -> Option<Arc<dyn Dev>> {
+        self.lock().disks.get(&number).cloned()
     }
 
     /// All calls so far, failed ones included, in order.

@@ -70,6 +70,12 @@ pub(crate) fn run(program: &str, args: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&text).into_owned())
 }
 
+/// A folder in memory where there is one: e2fsprogs sync all that they write.
+pub(crate) fn temp_dir() -> tempfile::TempDir {
+    let in_memory = tempfile::tempdir_in("/dev/shm");
+    in_memory.or_else(|_| tempfile::tempdir()).expect("a temporary folder")
+}
+
 /// A file system in a file, with some content.
 pub(crate) struct Sample {
     pub(crate) dir: tempfile::TempDir,
@@ -79,7 +85,7 @@ pub(crate) struct Sample {
 impl Sample {
     /// Made by `mke2fs ARGS FILE SIZE`, filled from a folder with files of many sizes.
     pub(crate) fn new(args: &str, size: &str) -> Self {
-        let dir = tempfile::tempdir().expect("a temporary folder");
+        let dir = temp_dir();
         let content = dir.path().join("content");
         fill(&content).expect("there is room");
         let path = dir.path().join("fs.img");
@@ -123,7 +129,7 @@ pub(crate) fn assert_fsck(path: &Path) {
 
 /// What a file system holds: each path with its bytes, or its target for a link.
 pub(crate) fn content(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let out = tempfile::tempdir().expect("a temporary folder");
+    let out = temp_dir();
     let command = format!("rdump / {}", out.path().display());
     run("debugfs", &["-R", &command, &path.display().to_string()]);
     let mut all = BTreeMap::new();
@@ -151,16 +157,16 @@ fn walk(root: &Path, dir: &Path, all: &mut BTreeMap<PathBuf, Vec<u8>>) -> io::Re
 
 /// The flavours that every test of a real file system goes through: arguments, size.
 pub(crate) const FLAVOURS: [(&str, &str); 12] = [
-    ("-t ext4 -O metadata_csum,64bit,has_journal,extent,flex_bg,sparse_super,uninit_bg", "96M"),
+    ("-t ext4 -O metadata_csum,64bit,has_journal,extent,flex_bg,sparse_super,uninit_bg", "64M"),
     ("-t ext4 -b 1024 -O metadata_csum,^64bit,has_journal,extent,flex_bg,sparse_super", "64M"),
-    ("-t ext4 -b 2048 -O metadata_csum,64bit,extent,^flex_bg,sparse_super", "96M"),
-    ("-t ext4 -b 4096 -g 2048 -O metadata_csum,64bit,extent,flex_bg,meta_bg,^resize_inode", "96M"),
-    ("-t ext4 -b 1024 -O metadata_csum,64bit,extent,bigalloc,has_journal -C 16384", "96M"),
-    ("-t ext4 -b 4096 -O metadata_csum,64bit,extent,bigalloc,has_journal -C 65536", "256M"),
-    ("-t ext4 -b 4096 -O metadata_csum,metadata_csum_seed,extent,64bit,has_journal", "96M"),
-    ("-t ext4 -b 4096 -g 4096 -O metadata_csum,sparse_super2,^resize_inode,extent,64bit", "96M"),
+    ("-t ext4 -b 2048 -O metadata_csum,64bit,extent,^flex_bg,sparse_super", "64M"),
+    ("-t ext4 -b 4096 -g 2048 -O metadata_csum,64bit,extent,flex_bg,meta_bg,^resize_inode", "64M"),
+    ("-t ext4 -b 1024 -O metadata_csum,64bit,extent,bigalloc,has_journal -C 16384", "64M"),
+    ("-t ext4 -b 4096 -O metadata_csum,64bit,extent,bigalloc,has_journal -C 65536", "80M"),
+    ("-t ext4 -b 4096 -O metadata_csum,metadata_csum_seed,extent,64bit,has_journal", "64M"),
+    ("-t ext4 -b 4096 -g 4096 -O metadata_csum,sparse_super2,^resize_inode,extent,64bit", "64M"),
     ("-t ext4 -b 1024 -O ^metadata_csum,uninit_bg,extent,64bit,has_journal", "64M"),
-    ("-t ext4 -b 4096 -O ^metadata_csum,^uninit_bg,extent,has_journal", "96M"),
+    ("-t ext4 -b 4096 -O ^metadata_csum,^uninit_bg,extent,has_journal", "64M"),
     ("-t ext3 -O has_journal", "64M"),
     ("-t ext2 -b 1024 -O ^metadata_csum", "64M"),
 ];

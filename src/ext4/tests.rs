@@ -158,6 +158,8 @@ fn a_file_system_not_left_in_order_is_not_believed() {
     let sb = Superblock::read(&sample.dev()).expect("still one");
     assert_eq!((sb.state(), sb.needs_recovery()), (State::NeedsReplay, true));
     assert_eq!(sb.trust_bitmaps(), Err(Distrust::NotClean));
+    let error = seal_for_layers(&sample.dev()).expect_err("the journal comes first");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
     sample.debugfs("feature -needs_recovery");
     sample.debugfs("set_super_value state 0");
     let sb = Superblock::read(&sample.dev()).expect("still one");
@@ -188,7 +190,7 @@ fn a_damaged_bitmap_counts_its_group_as_used() {
 
 #[test]
 fn an_external_journal_and_what_needs_one_are_refused() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = crate::ext4::testing::temp_dir();
     let journal = dir.path().join("journal");
     let name = journal.display().to_string();
     let (code, text) = run("mke2fs", &["-q", "-F", "-O", "journal_dev", &name, "16M"]);

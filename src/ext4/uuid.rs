@@ -72,6 +72,8 @@ impl Serialize for FsUuid {
 enum Detail {
     #[error("its checksums start from the UUID: the seed must be stored first")]
     NotSealed,
+    #[error("its journal must be replayed first: it may hold an older superblock")]
+    NotReplayed,
     #[error("its encryption depends on the UUID (stable_inodes)")]
     StableInodes,
     #[error("its journal is on another device")]
@@ -102,7 +104,8 @@ impl From<Detail> for Error {
 ///
 /// # Errors
 /// [`Unsupported`](ErrorKind::Unsupported) where the UUID could never be changed (unknown features,
-/// a journal elsewhere, encryption that depends on it), and as [`Superblock::read`].
+/// a journal elsewhere, encryption that depends on it) or the journal must be replayed first, and
+/// as [`Superblock::read`].
 pub fn seal_for_layers(dev: &dyn Dev) -> Result<bool> {
     let sb = Superblock::read(dev)?;
     check_changeable(&sb).map_err(|why| at(why, "seal the file system", dev))?;
@@ -166,6 +169,8 @@ fn check_changeable(sb: &Superblock) -> Result<(), Detail> {
         features.ro_compat(ro_compat::METADATA_CSUM) || features.incompat(incompat::CSUM_SEED);
     if !features.known() {
         Err(Detail::Unknown(features.incompat, features.ro_compat))
+    } else if sb.needs_recovery() {
+        Err(Detail::NotReplayed)
     } else if features.compat(compat::STABLE_INODES) {
         Err(Detail::StableInodes)
     } else if sb.has_external_journal() {

@@ -21,6 +21,8 @@ mod tests;
 
 pub use copy::{Control, Copied, Progress};
 pub use filesystem::{FileSystem, Needs};
+#[cfg(feature = "host")]
+pub use holes::FileHoles;
 pub use holes::{Holes, NoHoles};
 pub use magic::seems_to_be;
 pub use sink::Target;

@@ -15,11 +15,11 @@ use crate::name::LvmId;
 use crate::units::{Bytes, Extents, Sectors};
 
 use super::commit::Protocol;
+use super::edit::NewVg;
 use super::label::{DiskLocn, LABEL_SCAN, PvLabel};
 use super::mda::Mda;
 use super::ring::Ring;
 use super::scan::{Content, Group, Member, MetadataCopy, TextId};
-use super::edit::NewVg;
 use super::store::commit_to;
 
 /// Where the first metadata area begins: behind the label, on a page.
@@ -200,8 +200,8 @@ pub fn wipe_pv(plan: &PvPlan) -> Result<()> {
 ///
 /// # Commit point
 /// The first header with the text that is on a disk.
-pub fn create_group(plans: &[PvPlan], new: &NewVg) -> Result<Group> {
-    check(plans, new)?;
+pub fn create_group(plans: &[PvPlan], new: NewVg) -> Result<Group> {
+    check(plans, &new)?;
     let made = plans.iter().try_for_each(PvPlan::make);
     made.and_then(|()| first_commit(plans, new)).map_err(|error| undo(plans, error))
 }
@@ -226,7 +226,7 @@ fn check(plans: &[PvPlan], new: &NewVg) -> Result<()> {
         .map_err(|e| e.kept("nothing was changed"))
 }
 
-fn first_commit(plans: &[PvPlan], new: &NewVg) -> Result<Group> {
+fn first_commit(plans: &[PvPlan], new: NewVg) -> Result<Group> {
     let vg = Arc::new(new.vg().clone());
     // No area holds this: all are behind, and none is current.
     let current = TextId { vg: vg.id, seqno: 0, size: 0, checksum: 0 };
@@ -252,3 +252,6 @@ fn undo(plans: &[PvPlan], error: Error) -> Error {
     }
     error.with_kind(ErrorKind::NeedsRecovery).kept("not all devices could be made blank again")
 }
+
+#[cfg(test)]
+mod tests;

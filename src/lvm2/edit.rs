@@ -85,6 +85,12 @@ pub struct NewVg {
 }
 
 impl NewVg {
+    /// Any text, for tests of what commits it.
+    #[cfg(test)]
+    pub(crate) fn of_text(disk_text: String) -> Result<Self> {
+        Ok(Self { vg: Vg::parse(&disk_text)?, disk_text })
+    }
+
     /// The group as it will be.
     pub fn vg(&self) -> &Vg {
         &self.vg

@@ -1,9 +1,7 @@
 //! Little-endian fields one after the other, off a sector and into one.
 
-use crate::units::SECTOR;
-
-/// A sector's length as a count of bytes in memory.
-pub(super) const SECTOR_LEN: usize = SECTOR as usize;
+/// [`SECTOR`](crate::units::SECTOR) as a count of bytes in memory.
+pub(super) const SECTOR_LEN: usize = 512;
 
 /// Bytes of one sector.
 pub(super) type Sector = [u8; SECTOR_LEN];

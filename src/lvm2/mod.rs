@@ -17,6 +17,8 @@ pub mod validate;
 
 #[cfg(test)]
 pub(crate) mod golden;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use edit::{NewVg, VgEdit};
 pub use model::Vg;

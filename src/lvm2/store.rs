@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::{Error, ErrorKind, Result};
 
 use super::commit::{self, Protocol};
+use super::edit::NewVg;
 use super::model::Vg;
 use super::scan::{Group, Problem, Reread};
-use super::edit::NewVg;
 
 /// A group's metadata, whoever reads and writes it.
 ///
@@ -87,7 +87,7 @@ impl MetadataStore for NativeStore {
         state.check_not_lost()?;
         state.check(&new)?;
         let group = &mut state.group;
-        let result = commit_to(group, &new, Protocol::SOUND, between);
+        let result = commit_to(group, new, Protocol::SOUND, between);
         state.lost = matches!(&result, Err(e) if e.kind() == ErrorKind::NeedsRecovery);
         result
     }
@@ -128,7 +128,7 @@ fn changed(group: &Group, why: &'static str) -> Error {
 /// The three steps, with `between` before the last.
 pub(super) fn commit_to(
     group: &mut Group,
-    new: &NewVg,
+    new: NewVg,
     protocol: Protocol,
     between: &mut dyn FnMut(&Vg) -> Result<()>,
 ) -> Result<Arc<Vg>> {
@@ -146,7 +146,7 @@ pub(super) fn commit_to(
     for warning in &committed.warnings {
         log::warn!("{warning}; the change is committed, this copy is behind until the next one");
     }
-    let vg = Arc::new(new.vg().clone());
+    let vg = Arc::new(new.into_vg());
     committed.apply(group, Arc::clone(&vg));
     Ok(vg)
 }

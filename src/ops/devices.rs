@@ -1,18 +1,33 @@
 //! A session's devices: activation, deactivation, the pool under them.
 
 use super::session::Session;
-use crate::dm::{self, PvNumbers, Stack};
-use crate::error::{ErrorKind, Result};
+use crate::dm::pool::{self, Decision, Mode, PoolMessage};
+use crate::dm::{self, ActivePool, PvNumbers, Stack};
+use crate::error::{Error, ErrorKind, Result};
 use crate::name::LvName;
 
 impl Session<'_> {
-    /// Activates the pool, where it is not.
+    /// Activates the pool, where it is not, and brings it and the text together where a crash, of
+    /// whatever program, left them apart: the pool's own transaction id says how far it came.
+    ///
+    /// # Errors
+    /// [`Diverged`](ErrorKind::Diverged) where the text is further ahead than any crash explains.
     pub(super) fn pool_on(&mut self) -> Result<()> {
+        let active = self.open_pool()?;
+        if !self.may_commit() {
+            return Ok(());
+        }
+        pool::check_writable(&active.state).map_err(|error| error.at(&active.name))?;
+        self.bring_together(&active)
+    }
+
+    /// Activates the pool, where it is not, and leaves its transaction id as it is.
+    pub(super) fn open_pool(&mut self) -> Result<ActivePool> {
         let pool = self.pool()?;
         let numbers = self.numbers()?;
-        let (_, activated) = self.stack(&numbers).open_pool(self.machine.kernel, &pool)?;
+        let (active, activated) = self.stack(&numbers).open_pool(self.machine.kernel, &pool)?;
         self.made_pool |= !activated.made.is_empty();
-        Ok(())
+        Ok(active)
     }
 
     /// Deactivates the pool where this session activated it and nothing uses it now.
@@ -23,6 +38,41 @@ impl Session<'_> {
         match dm::deactivate(self.machine.kernel, &self.vg, &[self.pool()?]) {
             Err(error) if error.kind() != ErrorKind::Busy => Err(error),
             _ => Ok(()),
+        }
+    }
+
+    fn bring_together(&mut self, active: &ActivePool) -> Result<()> {
+        let segment = self.layout()?.pool_segment.clone();
+        let (text, kernel) = (segment.transaction_id, active.state.transaction_id);
+        let decision = pool::decide(kernel, text, !segment.messages.is_empty());
+        if decision == Decision::Steady {
+            return Ok(());
+        }
+        log::warn!("{}: the pool is at transaction {kernel}, its text at {text}", active.name);
+        match decision {
+            Decision::Steady => Ok(()),
+            Decision::DropStanzas => self.clear_messages(),
+            Decision::ReplayMessages => {
+                self.send(&active.lv, Mode::Replay)?;
+                self.clear_messages()
+            }
+            Decision::RaiseText { to } => {
+                let mut edit = self.vg.edit();
+                edit.clear_messages(&active.lv)?;
+                edit.set_transaction_id(&active.lv, to)?;
+                self.commit(edit)
+            }
+            Decision::SetKernelId { from, to } => {
+                PoolMessage::SetTransactionId { from, to }.send(self.machine.kernel, &active.name)
+            }
+            Decision::Refuse { kernel, text } => {
+                let why = format!(
+                    "the pool is at transaction {kernel}, the metadata at {text}: no crash explains \
+                     that; restore the metadata that belongs to this pool (vgcfgrestore --force)"
+                );
+                let error = Error::new(ErrorKind::Diverged, why).at(&active.name);
+                Err(error.kept("nothing was changed"))
+            }
         }
     }
 

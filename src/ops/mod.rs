@@ -10,7 +10,8 @@ mod add_base;
 mod add_layer;
 mod check;
 mod devices;
-// mod diff;
+#[cfg(feature = "host")]
+mod diff;
 mod filesystem;
 mod find;
 mod init;

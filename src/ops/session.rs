@@ -9,7 +9,7 @@ use super::find;
 use crate::dev::Dev;
 use crate::dm::status::PoolState;
 use crate::dm::{Active, DmInfo, PvNumbers};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::layout::Layout;
 use crate::lvm2::edit::VgEdit;
 use crate::lvm2::text::{Stamp, Style};
@@ -19,11 +19,15 @@ use crate::machine::{Held, LockMode, Machine};
 use crate::name::LvName;
 use crate::units::Bytes;
 
+/// So often the disks are looked at where they change meanwhile.
+const SCANS: usize = 3;
+
 /// A group that was read, and the lock that it was read under.
 pub(super) struct Session<'m> {
     pub(super) machine: Machine<'m>,
     pub(super) store: NativeStore,
     pub(super) vg: Arc<Vg>,
+    may_commit: bool,
     /// True once this session has activated the pool.
     pub(super) made_pool: bool,
     what: &'static str,
@@ -45,18 +49,30 @@ impl<'m> Session<'m> {
     /// a pool that a crash left out of step with the text back in step.
     pub(super) fn change(imgbase: &Imgbase<'m>, what: &'static str) -> Result<Self> {
         imgbase.machine.lvm2.check_writable()?;
-        let session = Self::open(imgbase, LockMode::Exclusive, what)?;
+        let mut session = Self::open(imgbase, LockMode::Exclusive, what)?;
+        session.may_commit = true;
         session.check_writable()?;
         Ok(session)
     }
 
     fn open(imgbase: &Imgbase<'m>, mode: LockMode, what: &'static str) -> Result<Self> {
         let machine = imgbase.machine;
-        let group = find::group(machine.disks, imgbase.vg.as_ref())?;
-        let lock = machine.lvm2.lock_vg(&group.vg.name, mode)?;
-        let store = NativeStore::new(group);
-        let vg = store.read()?;
-        Ok(Self { machine, store, vg, made_pool: false, what, lock: Some(lock) })
+        let mut tries_left = SCANS;
+        let (lock, store, vg) = loop {
+            let group = find::group(machine.disks, imgbase.vg.as_ref())?;
+            let lock = machine.lvm2.lock_vg(&group.vg.name, mode)?;
+            let store = NativeStore::new(group);
+            tries_left = tries_left.saturating_sub(1);
+            match store.read() {
+                Ok(vg) => break (lock, store, vg),
+                // Its disks changed between the look at them and the lock.
+                Err(error) if error.kind() == ErrorKind::Busy && tries_left > 0 => {
+                    log::info!("look again: {error}");
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        Ok(Self { machine, store, vg, may_commit: false, made_pool: false, what, lock: Some(lock) })
     }
 
     /// Lets go of the lock; what was read may be out of date from here on.
@@ -96,6 +112,11 @@ impl<'m> Session<'m> {
         Ok(numbers)
     }
 
+    /// True for a session that was opened to change the text.
+    pub(super) fn may_commit(&self) -> bool {
+        self.may_commit
+    }
+
     pub(super) fn machine(&self) -> &Machine<'m> {
         &self.machine
     }
@@ -126,7 +147,11 @@ impl<'m> Session<'m> {
         log::debug!("commit {} seqno {} ({})", self.vg.name, new.vg().seqno, self.what);
         self.machine.lvm2.archive(&self.vg.name, self.vg.seqno, &self.vg.to_text(Style::Backup))?;
         let kept = format!("metadata still at seqno {}", self.vg.seqno);
-        self.vg = self.store.commit(new, &mut |_| Ok(())).map_err(|error| error.kept(kept))?;
+        self.vg = self.store.commit(new, &mut |_| Ok(())).map_err(|error| match error.unchanged() {
+            // The store knows better where it could not tell which text is in force.
+            Some(_) => error,
+            None => error.kept(kept),
+        })?;
         self.machine.lvm2.backup(&self.vg.name, &self.vg.to_text(Style::Backup));
         Ok(())
     }

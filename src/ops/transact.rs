@@ -17,18 +17,37 @@ use crate::machine::Machine;
 use crate::name::LvName;
 use crate::units::Bytes;
 
+/// So many device ids that the text does not know are stepped over.
+const STRAY_IDS: u32 = 16;
+
 impl<'m> Session<'m> {
     /// Makes a thin volume, tagged pending: T1 and the messages. The text still holds the
     /// message afterwards; [`finish_thin`](Self::finish_thin) or
     /// [`undo_thin`](Self::undo_thin) take it out.
+    ///
+    /// A device id that the pool has and the text has not may be all that is left of somebody's
+    /// data: it is never touched, the next one is taken.
     pub(super) fn begin_thin(&mut self, thin: &NewThin) -> Result<()> {
         let pool = self.pool()?;
-        let edit = self.edit_for(thin, &pool)?;
-        self.commit(edit)?;
-        self.send(&pool).map_err(|error| self.undo_thin(&thin.name, error))
+        let first = self.vg.next_device_id(&pool)?;
+        for id in first..=first.saturating_add(STRAY_IDS) {
+            let edit = self.edit_for(thin, &pool, id)?;
+            self.commit(edit)?;
+            match self.send(&pool, Mode::Fresh) {
+                Err(error) if error.kind() == ErrorKind::Exists => {
+                    log::warn!("{pool} has a thin device {id} that the metadata does not know");
+                    self.take_back(&thin.name, &pool)?;
+                }
+                Err(error) => return Err(self.undo_thin(&thin.name, error)),
+                Ok(()) => return Ok(()),
+            }
+        }
+        let why = format!("the pool has thin devices from {first} on that the metadata does not know");
+        let error = Error::new(ErrorKind::Diverged, why).at(&pool);
+        Err(error.kept(format!("nothing was made; metadata at seqno {}", self.vg.seqno)))
     }
 
-    fn edit_for(&self, thin: &NewThin, pool: &LvName) -> Result<VgEdit> {
+    fn edit_for(&self, thin: &NewThin, pool: &LvName, device_id: u32) -> Result<VgEdit> {
         let origin = thin.origin.as_ref().and_then(|origin| self.vg.lv(origin));
         let extents = match (origin, thin.size) {
             (Some(origin), _) => origin.extents(),
@@ -43,7 +62,7 @@ impl<'m> Session<'m> {
             tags: vec![tag::PENDING.try_into()?, thin.role.tag().try_into()?],
             activation_skip: thin.role == Role::Base,
             writable: true,
-            device_id: self.vg.next_device_id(pool)?,
+            device_id,
             birth: self.birth(),
         })?;
         self.raise(&mut edit, pool, &[Message::Create(thin.name.clone())])?;
@@ -72,11 +91,11 @@ impl<'m> Session<'m> {
     }
 
     /// Sends the messages that the text holds and raises the pool's transaction id.
-    fn send(&self, pool: &LvName) -> Result<()> {
+    pub(super) fn send(&self, pool: &LvName, mode: Mode) -> Result<()> {
         let active = self.devices()?;
         let transaction =
             Transaction { kernel: self.machine.kernel, vg: &self.vg, pool, active: &active };
-        transaction.send(Mode::Fresh)
+        transaction.send(mode)
     }
 
     /// T2 and the commit point in one: drops the message and the tag, and gives the volume the
@@ -130,15 +149,20 @@ impl<'m> Session<'m> {
             self.remove_thins(std::slice::from_ref(lv))?;
             return self.pool_as_before();
         }
-        // The pool has not passed this transaction: take the device away, if it got so far, and
-        // bring the text back to the pool's number.
+        // The pool has not passed this transaction: take the device away, if it got so far.
         self.delete_if_there(&pool, id)?;
+        self.take_back(lv, &pool)?;
+        self.pool_as_before()
+    }
+
+    /// Brings the text back to where the pool still is, without a volume that it did not make.
+    fn take_back(&mut self, lv: &LvName, pool: &LvName) -> Result<()> {
+        let id = self.layout()?.pool_segment.transaction_id;
         let mut edit = self.vg.edit();
         edit.remove_lv(lv)?;
-        edit.clear_messages(&pool)?;
-        edit.set_transaction_id(&pool, in_kernel)?;
-        self.commit(edit)?;
-        self.pool_as_before()
+        edit.clear_messages(pool)?;
+        edit.set_transaction_id(pool, id.saturating_sub(1))?;
+        self.commit(edit)
     }
 
     fn delete_if_there(&self, pool: &LvName, id: u32) -> Result<()> {
@@ -162,7 +186,7 @@ impl<'m> Session<'m> {
         }
         self.raise(&mut edit, &pool, &messages)?;
         self.commit(edit)?;
-        let finished = self.send(&pool).and_then(|()| self.clear_messages());
+        let finished = self.send(&pool, Mode::Fresh).and_then(|()| self.clear_messages());
         finished.map_err(|error| {
             let error = error.with_kind(ErrorKind::NeedsRecovery);
             error.kept("the volumes are gone from the metadata, the pool still holds their data")

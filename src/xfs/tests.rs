@@ -9,7 +9,7 @@ const LOG: Bytes = Bytes::new(307_248 * 512);
 const LOG_LEN: u64 = 16384 * 4096;
 
 fn sample(superblock: &[u8], log: &[(u64, &[u8])]) -> (tempfile::TempDir, FileDev) {
-    let dir = tempfile::tempdir().expect("a temporary folder");
+    let dir = crate::ext4::testing::temp_dir();
     let dev = FileDev::create(&dir.path().join("xfs.img"), Bytes::mib(300));
     dev.write_at(superblock, Bytes::ZERO).expect("inside");
     for (at, bytes) in log {

@@ -1,4 +1,29 @@
 //! Everything unsafe that imgbase does, behind safe functions.
 //!
 //! The root crate forbids `unsafe`; whoever audits it needs to read this
-//! crate alone.
+//! crate alone. It knows nothing of volumes or layers: each module is one
+//! kernel interface, its numbers and its quirks.
+//!
+//! - [`dm`]: the device-mapper ioctls that carry a udev cookie or that the
+//!   devicemapper crate cannot express.
+//! - [`cookie`]: the System V semaphore by which udev says that it is done.
+//! - [`hold`]: what must hold between a suspend and a resume of the disk that
+//!   this program itself runs from.
+//! - [`block`]: ioctls of block devices. [`aligned`]: memory for O_DIRECT.
+//! - [`mount`]: mounts that are attached nowhere. [`grow`]: growing what is mounted.
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod aligned;
+pub mod block;
+pub mod cookie;
+pub mod dm;
+pub mod grow;
+pub mod hold;
+pub mod mount;
+
+use std::io;
+
+/// A system call's result: -1 becomes `errno`.
+fn checked(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

@@ -3,9 +3,8 @@
 
 use imgbase::Result;
 use imgbase::diff::{Change, ChangeKind};
-use serde::Serialize;
 
-use super::{Data, Format, json, printable};
+use super::{Data, Format, json};
 
 /// A list of changes that is being printed.
 pub(crate) struct Changes<'d> {
@@ -27,7 +26,7 @@ impl<'d> Changes<'d> {
             Format::Text => writeln!(out, "{}", text_line(change)),
             Format::Json => {
                 let before = if first { json::open_list("diff", "changes") } else { ",\n".into() };
-                write!(out, "{before}{}", json_item(change))
+                write!(out, "{before}{}", json::compact(change))
             }
         })
     }
@@ -44,37 +43,10 @@ impl<'d> Changes<'d> {
 
 /// `~ /etc/hosts (content, mode)`
 pub(super) fn text_line(change: &Change) -> String {
-    let mark = match change.kind {
-        ChangeKind::Added => '+',
-        ChangeKind::Removed => '-',
-        ChangeKind::Changed => '~',
-    };
-    let path = printable(&String::from_utf8_lossy(&change.path));
-    match change.what.is_empty() {
-        true => format!("{mark} {path}"),
-        false => format!("{mark} {path} ({})", printable(&change.what)),
+    let path = &change.path;
+    match change.kind {
+        ChangeKind::Added => format!("+ {path}"),
+        ChangeKind::Removed => format!("- {path}"),
+        ChangeKind::Changed(what) => format!("~ {path} ({what})"),
     }
-}
-
-/// A change in JSON.
-#[derive(Serialize)]
-struct Item<'c> {
-    kind: ChangeKind,
-    /// With U+FFFD for bytes that are not UTF-8.
-    path: String,
-    /// The path's bytes where they are not UTF-8.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_hex: Option<String>,
-    what: &'c str,
-}
-
-pub(super) fn json_item(change: &Change) -> String {
-    let lossless = std::str::from_utf8(&change.path).is_ok();
-    let hex = || change.path.iter().map(|byte| format!("{byte:02x}")).collect();
-    json::compact(&Item {
-        kind: change.kind,
-        path: String::from_utf8_lossy(&change.path).into_owned(),
-        path_hex: (!lossless).then(hex),
-        what: &change.what,
-    })
 }

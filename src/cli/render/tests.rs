@@ -1,7 +1,8 @@
 //! Answers made by hand, printed, and compared with what users were promised.
 //! JSON is read back into structures that refuse unknown and missing fields.
 
-use imgbase::diff::{Change, ChangeKind};
+use imgbase::diff::{Change, ChangeKind, Difference, Differences};
+use imgbase::tree::{Kind, TreePath};
 use imgbase::ops::Progress;
 use imgbase::report::*;
 use imgbase::units::Bytes;
@@ -399,18 +400,23 @@ needs 2048 bytes (2 KiB)
 
 #[test]
 fn changes_are_lines_or_items() {
-    let change =
-        |kind, path: &[u8], what: &str| Change { kind, path: path.to_vec(), what: what.into() };
-    let added = change(ChangeKind::Added, b"/etc/x", "");
-    let changed = change(ChangeKind::Changed, b"/a\nb", "content, mode");
-    let raw = change(ChangeKind::Removed, b"/\xff", "");
-    assert_eq!(changes::text_line(&added), "+ /etc/x");
-    assert_eq!(changes::text_line(&changed), "~ /a\\nb (content, mode)");
-    assert_eq!(changes::text_line(&raw), "- /\u{fffd}");
-    let item = r#"{"kind":"changed","path":"/a\nb","what":"content, mode"}"#;
-    assert_eq!(changes::json_item(&changed), item);
-    let item = "{\"kind\":\"removed\",\"path\":\"/\u{fffd}\",\"path_hex\":\"2fff\",\"what\":\"\"}";
-    assert_eq!(changes::json_item(&raw), item);
+    let change = |kind, name: &[u8]| Change {
+        path: TreePath::root().join(name),
+        entry: Kind::File,
+        kind,
+    };
+    let mut what = Differences::only(Difference::Content);
+    what.note(Difference::Mode, true);
+    let added = change(ChangeKind::Added, b"x y");
+    let changed = change(ChangeKind::Changed(what), b"a\nb");
+    let raw = change(ChangeKind::Removed, b"\xff");
+    assert_eq!(changes::text_line(&added), "+ /x y");
+    assert_eq!(changes::text_line(&changed), "~ /a\\x0ab (content, mode)");
+    assert_eq!(changes::text_line(&raw), "- /\\xff");
+    let item = r#"{"path":"/a\\x0ab","type":"file","change":"changed","what":["content","mode"]}"#;
+    assert_eq!(json::compact(&changed), item);
+    let item = r#"{"path":"/\\xff","type":"file","change":"removed"}"#;
+    assert_eq!(json::compact(&raw), item);
 }
 
 #[derive(Deserialize)]

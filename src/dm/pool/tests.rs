@@ -1,10 +1,11 @@
 use super::*;
+use crate::dev::Dev;
 use crate::dm::sim::{Breakage, SimKernel};
 use crate::dm::status::PoolStatus;
+use crate::dm::testing::{PV1, edit_lv, thin, volume};
 use crate::dm::testing::{
     changes, edit_pool, filled_kernel, golden, lv_name, names, numbers, stack,
 };
-use crate::dm::testing::{edit_lv, thin, volume};
 
 const TPOOL: &str = "Host--VG-pool--0-tpool";
 
@@ -81,11 +82,11 @@ fn an_active_origin_is_frozen_and_let_go() {
 
 #[test]
 fn whatever_fails_nothing_stays_suspended() {
-    for nth in 0..6 {
+    for nth in 0..7 {
         let kernel = active(&["base"]);
         kernel.fail_at(nth, ErrorKind::Io, false);
         let result = send_with_list(&kernel, &with_snapshot(4));
-        // list, status, suspend, create_snap, set_transaction_id, resume.
+        // list, status, suspend, create_snap, set_transaction_id, resume, status.
         assert!(result.is_err(), "call {nth}");
         kernel.heal();
         let suspended = kernel.list("").expect("a list").into_iter().any(|info| info.suspended);
@@ -129,13 +130,13 @@ fn batches_go_in_order_under_one_id_and_can_be_repeated() {
         Message::Create(lv_name("layer4")),
     ];
     edit_pool(&mut vg, |pool| pool.messages = batch);
-    for stop in 0..5 {
+    for stop in 0..6 {
         let kernel = active(&["pool-0"]);
-        // status, then the messages.
+        // list and status, then the messages, then the status again.
         kernel.fail_at(stop + 2, ErrorKind::Io, false);
         let first = send(&kernel, &vg, Mode::Fresh);
         kernel.heal();
-        assert_eq!(first.is_ok(), stop == 4);
+        assert_eq!(first.is_ok(), stop == 5);
         if kernel_id(&kernel) == 3 {
             send(&kernel, &vg, Mode::Replay).expect("replayed");
         }
@@ -225,4 +226,52 @@ fn a_guard_that_is_dropped_resumes() {
     assert!(guard.resume().is_err());
     assert!(kernel.settle().is_ok(), "the drop tried once more");
     assert_eq!(names(&kernel).len(), 4);
+}
+
+/// A disk that has become read-only.
+struct Worn(std::sync::Arc<dyn Dev>);
+
+impl Dev for Worn {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn size(&self) -> Bytes {
+        self.0.size()
+    }
+
+    fn read_at(&self, buf: &mut [u8], at: Bytes) -> std::io::Result<()> {
+        self.0.read_at(buf, at)
+    }
+
+    fn write_at(&self, _: &[u8], _: Bytes) -> std::io::Result<()> {
+        Err(std::io::Error::from_raw_os_error(5))
+    }
+
+    fn sync(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn discard(&self, _: Bytes, _: Bytes) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_message_that_was_obeyed_and_not_kept_is_noticed() {
+    let kernel = active(&["base"]);
+    let disk = kernel.disk(PV1).expect("a disk");
+    kernel.add_disk(PV1, std::sync::Arc::new(Worn(disk)));
+    let error = send(&kernel, &with_snapshot(4), Mode::Fresh).expect_err("not durable");
+    // The kernel refuses the second message after it has taken the first one back.
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert_eq!(kernel.thin_ids(&tpool()).expect("ids"), [1, 2, 3]);
+    let mut raise = golden(3);
+    edit_pool(&mut raise, |pool| pool.transaction_id = 4);
+    let kernel = active(&["base"]);
+    let disk = kernel.disk(PV1).expect("a disk");
+    kernel.add_disk(PV1, std::sync::Arc::new(Worn(disk)));
+    let error = send(&kernel, &raise, Mode::Replay).expect_err("not durable");
+    assert_eq!(error.kind(), ErrorKind::Unhealthy, "{error}");
+    assert_eq!(kernel_id(&kernel), 3);
 }

@@ -8,7 +8,7 @@ use super::state::{Errno, State};
 use crate::dev::Dev;
 use crate::dm::kernel::DevNo;
 use crate::dm::status::PoolMode;
-use crate::dm::table::{Line, Place, PoolTarget, Table, Target};
+use crate::dm::table::{Line, Place, PoolFeatures, PoolTarget, Table, Target};
 use crate::lvm2::model::Discards;
 use crate::name::DmName;
 use crate::units::{Bytes, Sectors};
@@ -131,7 +131,7 @@ impl State {
         if let Some(disk) = self.disks.get(&to) {
             return disk.write_at(data, Bytes::new(at));
         }
-        if self.by_number(to).is_some_and(super::state::Device::is_read_only) {
+        if self.by_number(to).is_some_and(|device| device.read_only) {
             return Err(io::Error::from_raw_os_error(1));
         }
         let (mut rest, mut at) = (data, at);
@@ -240,14 +240,27 @@ impl State {
             self.put(metadata, &image.body, image.at)?;
             self.put(metadata, &image.superblock, 0)
         });
-        if let Some(pool) = self.pools.get_mut(&metadata) {
-            match written {
-                Ok(()) => pool.committed(),
-                // From here on nobody knows what is on disk: the kernel stops writing too.
-                Err(_) => pool.break_it(super::Breakage::NeedsCheck),
-            }
+        match (&written, self.pools.get_mut(&metadata)) {
+            (Ok(()), Some(pool)) => pool.committed(),
+            _ => self.roll_back(metadata, data),
         }
         written
+    }
+
+    /// After a commit that failed: back to the last one, and no more changes.
+    fn roll_back(&mut self, metadata: DevNo, data: DevNo) {
+        let Some(pool) = self.pools.get(&metadata) else { return };
+        let (chunk, chunks) = (Sectors::new(pool.chunk), pool.chunks);
+        let features = PoolFeatures::default();
+        let target = PoolTarget { metadata, data, chunk, low_water: 0, features };
+        let mut old = self.read_pool(&target).unwrap_or_else(|_| {
+            let mut lost = Pool::new(data, chunk.get());
+            lost.failed = true;
+            lost
+        });
+        old.break_it(super::Breakage::NeedsCheck);
+        old.chunks = chunks;
+        self.pools.insert(metadata, old);
     }
 
     fn put(&mut self, on: DevNo, data: &[u8], at: u64) -> Result<(), Errno> {

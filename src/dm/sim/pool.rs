@@ -248,7 +248,7 @@ impl Pool {
             return Err(Errno::ENOSPC);
         }
         let version = self.version.wrapping_add(1);
-        let at = if version % 2 == 0 { BLOCK } else { BLOCK.saturating_add(half) };
+        let at = if version.is_multiple_of(2) { BLOCK } else { BLOCK.saturating_add(half) };
         Ok(Image { superblock: self.superblock((at, len), version), body, at })
     }
 

@@ -4,15 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
-use super::Breakage;
 use super::call::Log;
-use super::pool::{Pool, ThinDevice};
+use super::pool::Pool;
 use crate::dev::Dev;
-use crate::dm::kernel::{Create, DevNo, DmInfo, Suspend, TargetStatus, Visibility};
-use crate::dm::status::{PoolMode, PoolState};
+use crate::dm::kernel::{Create, DevNo, Suspend, Visibility};
+use crate::dm::status::PoolMode;
 use crate::dm::table::{PoolTarget, Table, Target, ThinTarget};
-use crate::lvm2::model::Discards;
-use crate::name::{DmName, LvName, VgName};
+use crate::name::DmName;
 use crate::units::Sectors;
 
 /// The kernel's errors that occur here.
@@ -46,15 +44,15 @@ impl From<Errno> for io::Error {
 
 /// A device.
 pub(super) struct Device {
-    name: DmName,
-    uuid: Box<str>,
-    read_only: bool,
+    pub(super) name: DmName,
+    pub(super) uuid: Box<str>,
+    pub(super) read_only: bool,
     pub(super) suspended: bool,
     pub(super) live: Option<Table>,
-    inactive: Option<(Table, bool)>,
+    pub(super) inactive: Option<(Table, bool)>,
     /// How many have it open from outside.
-    handles: u32,
-    seen: Option<Visibility>,
+    pub(super) handles: u32,
+    pub(super) seen: Option<Visibility>,
 }
 
 /// All there is.
@@ -65,7 +63,7 @@ pub(super) struct State {
     /// By the number of the device that holds the metadata.
     pub(super) pools: BTreeMap<DevNo, Pool>,
     pub(super) log: Log,
-    major: u32,
+    pub(super) major: u32,
 }
 
 impl Default for State {
@@ -92,7 +90,7 @@ impl State {
     }
 
     /// The number of the device with that minor.
-    fn number(&self, minor: u32) -> DevNo {
+    pub(super) fn number(&self, minor: u32) -> DevNo {
         DevNo { major: self.major, minor }
     }
 
@@ -102,34 +100,12 @@ impl State {
     }
 
     /// How many other devices lie on this one, and how many have it open.
-    fn open_count(&self, minor: u32) -> u32 {
+    pub(super) fn open_count(&self, minor: u32) -> u32 {
         let number = self.number(minor);
         let on_it = |device: &&Device| device.tables().any(|t| t.devices().any(|d| *d == number));
         let holders = u32::try_from(self.devices.values().filter(on_it).count());
         let handles = self.devices.get(&minor).map_or(0, |device| device.handles);
         holders.unwrap_or(u32::MAX).saturating_add(handles)
-    }
-
-    pub(super) fn infos(&self) -> Vec<DmInfo> {
-        let info = |(minor, device): (&u32, &Device)| DmInfo {
-            name: device.name.clone(),
-            uuid: device.uuid.clone(),
-            number: self.number(*minor),
-            open_count: self.open_count(*minor),
-            suspended: device.suspended,
-            read_only: device.read_only,
-            live: device.live.is_some(),
-            inactive: device.inactive.is_some(),
-            event: 0,
-        };
-        self.devices.iter().map(info).collect()
-    }
-
-    pub(super) fn links(&self) -> BTreeMap<(VgName, LvName), DmName> {
-        let live = self.devices.values().filter(|device| device.live.is_some());
-        let link =
-            |device: &Device| Some((device.seen.as_ref()?.link.clone()?, device.name.clone()));
-        live.filter_map(link).collect()
     }
 
     pub(super) fn create(&mut self, new: &Create) -> Result<DevNo, Errno> {
@@ -249,7 +225,7 @@ impl State {
         self.by_number(number)?.live.as_ref()?.thin_pool().cloned()
     }
 
-    fn pool_of(&mut self, name: &DmName) -> Result<&mut Pool, Errno> {
+    pub(super) fn pool_of(&mut self, name: &DmName) -> Result<&mut Pool, Errno> {
         let target = self.device(name)?.live.as_ref().and_then(Table::thin_pool).cloned();
         self.pools.get_mut(&target.ok_or(Errno::EINVAL)?.metadata).ok_or(Errno::EINVAL)
     }
@@ -379,134 +355,10 @@ impl State {
             device.handles = device.handles.saturating_sub(1);
         }
     }
-
-    pub(super) fn status(&mut self, name: &DmName) -> Result<Vec<TargetStatus>, Errno> {
-        let table = self.table(name)?;
-        let status = |target: &Target| {
-            let params = match target {
-                Target::ThinPool(pool) => self.pool_status(pool),
-                Target::Thin(thin) => self.thin_status(thin),
-                _ => String::new(),
-            };
-            TargetStatus { target: target.kind().into(), params }
-        };
-        Ok(table.lines.iter().map(|line| status(&line.target)).collect())
-    }
-
-    fn pool_status(&self, target: &PoolTarget) -> String {
-        let Some(pool) = self.pools.get(&target.metadata) else { return "Error".to_owned() };
-        if pool.failed {
-            return "Fail".to_owned();
-        }
-        let blocks = self.size(target.metadata).unwrap_or_default().bytes().get() / 4096;
-        let mode = match pool.mode {
-            PoolMode::ReadWrite => "rw",
-            PoolMode::ReadOnly => "ro",
-            PoolMode::OutOfDataSpace => "out_of_data_space",
-        };
-        let discards = match target.features.discards {
-            Discards::Ignore => "ignore_discard",
-            Discards::NoPassdown => "no_discard_passdown",
-            Discards::Passdown => "discard_passdown",
-        };
-        format!(
-            "{} {}/{blocks} {}/{} {} {mode} {discards} {} {} {}",
-            pool.transaction_id,
-            pool.metadata_used(),
-            pool.used(),
-            pool.chunks,
-            if pool.held_root { "1" } else { "-" },
-            if target.features.error_if_no_space {
-                "error_if_no_space"
-            } else {
-                "queue_if_no_space"
-            },
-            if pool.needs_check { "needs_check" } else { "-" },
-            blocks / 4,
-        )
-    }
-
-    fn thin_status(&self, target: &ThinTarget) -> String {
-        let pool = self.live_pool(target.pool);
-        let Some(pool) = pool.and_then(|pool| self.pools.get(&pool.metadata)) else {
-            return "Error".to_owned();
-        };
-        let Some(thin) = pool.thins.get(&target.id).filter(|_| !pool.failed) else {
-            return "Fail".to_owned();
-        };
-        let mapped = u64::try_from(thin.map.len()).unwrap_or(u64::MAX).saturating_mul(pool.chunk);
-        match thin.map.last_key_value() {
-            None => format!("{mapped} -"),
-            Some((last, _)) => {
-                let end = last.saturating_add(1).saturating_mul(pool.chunk);
-                format!("{mapped} {}", end.saturating_sub(1))
-            }
-        }
-    }
-
-    pub(super) fn adopt(&mut self, devices: Vec<(DmInfo, Table)>) {
-        let open: Vec<_> =
-            devices.iter().map(|(info, _)| (info.number.minor, info.open_count)).collect();
-        devices.into_iter().for_each(|(info, table)| self.adopt_one(&info, table));
-        // What holds them open beside one another.
-        for (minor, count) in open {
-            let others = count.saturating_sub(self.open_count(minor));
-            if let Some(device) = self.devices.get_mut(&minor) {
-                device.handles = others;
-            }
-        }
-    }
-
-    fn adopt_one(&mut self, info: &DmInfo, table: Table) {
-        self.major = info.number.major;
-        if let Some(target) = table.thin_pool() {
-            let mut pool = Pool::new(target.data, target.chunk.get());
-            (pool.adopted, pool.dirty) = (true, false);
-            pool.chunks = table.len().get().checked_div(pool.chunk).unwrap_or_default();
-            self.pools.insert(target.metadata, pool);
-        }
-        let mut device = Device::new(&info.name, &info.uuid, info.read_only);
-        device.live = info.live.then_some(table);
-        device.suspended = info.suspended;
-        self.devices.insert(info.number.minor, device);
-    }
-
-    pub(super) fn adopt_pool(&mut self, name: &DmName, state: &PoolState) -> Result<(), Errno> {
-        let pool = self.pool_of(name).map_err(|_| Errno::ENXIO)?;
-        pool.transaction_id = state.transaction_id;
-        pool.chunks = state.data_total;
-        pool.used_before = (state.data_used, state.metadata_used);
-        pool.mode = state.mode;
-        pool.needs_check = state.needs_check;
-        pool.held_root = state.held_root.is_some();
-        Ok(())
-    }
-
-    pub(super) fn adopt_thin(
-        &mut self,
-        pool: &DmName,
-        id: u32,
-        content: Arc<dyn Dev>,
-    ) -> Result<(), Errno> {
-        let pool = self.pool_of(pool).map_err(|_| Errno::ENXIO)?;
-        let device = ThinDevice { below: Some(content), ..ThinDevice::default() };
-        pool.thins.insert(id, device);
-        Ok(())
-    }
-
-    pub(super) fn break_pool(&mut self, name: &DmName, how: Breakage) -> Result<(), Errno> {
-        self.pool_of(name).map_err(|_| Errno::ENXIO)?.break_it(how);
-        Ok(())
-    }
-
-    pub(super) fn thin_ids(&mut self, name: &DmName) -> Result<Vec<u32>, Errno> {
-        let pool = self.pool_of(name).map_err(|_| Errno::ENXIO)?;
-        Ok(pool.thins.keys().copied().collect())
-    }
 }
 
 impl Device {
-    fn new(name: &DmName, uuid: &str, read_only: bool) -> Self {
+    pub(super) fn new(name: &DmName, uuid: &str, read_only: bool) -> Self {
         Self {
             name: name.clone(),
             uuid: uuid.into(),
@@ -521,10 +373,6 @@ impl Device {
 
     fn tables(&self) -> impl Iterator<Item = &Table> {
         self.live.iter().chain(self.inactive.iter().map(|(table, _)| table))
-    }
-
-    pub(super) fn is_read_only(&self) -> bool {
-        self.read_only
     }
 }
 

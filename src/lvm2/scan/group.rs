@@ -116,14 +116,10 @@ impl Group {
         if ids(&group) != ids(self) {
             return Ok(Reread::ScanAgain);
         }
-        let elsewhere = |p: &Problem| {
-            matches!(
-                p,
-                Problem::SameName { .. } | Problem::Outdated { .. } | Problem::DuplicatePv { .. }
-            )
-        };
-        let kept: Vec<_> = self.problems.drain(..).filter(elsewhere).collect();
+        // What lies on other devices is not seen this time, and not gone for that.
+        let kept: Vec<_> = self.problems.drain(..).filter(Problem::is_of_others).collect();
         *self = group;
+        self.problems.retain(|problem| !kept.contains(problem));
         self.problems.extend(kept);
         Ok(Reread::Changed)
     }
@@ -142,19 +138,24 @@ impl Group {
     fn is_as_seen(&self) -> Result<bool> {
         for member in &self.members {
             for copy in &member.mdas {
-                let Some(seen) = copy.header else {
-                    continue;
-                };
-                let now = header_now(member.dev.as_ref(), copy.area);
-                match now {
-                    Ok(now) if now.committed() == seen.committed() => {}
-                    Ok(_) => return Ok(false),
-                    Err(error) if error.kind() == crate::ErrorKind::Io => return Err(error),
-                    Err(_) => return Ok(false),
+                if !is_as_seen(member, copy)? {
+                    return Ok(false);
                 }
             }
         }
         Ok(true)
+    }
+}
+
+fn is_as_seen(member: &Member, copy: &MetadataCopy) -> Result<bool> {
+    let now = header_now(member.dev.as_ref(), copy.area);
+    match (copy.header, now) {
+        (Some(seen), Ok(now)) => Ok(now.committed() == seen.committed()),
+        // Seen while someone wrote it, or repaired since.
+        (None, Ok(_)) => Ok(false),
+        (None, Err(_)) => Ok(true),
+        (Some(_), Err(error)) if error.kind() == crate::ErrorKind::Corrupt => Ok(false),
+        (Some(_), Err(error)) => Err(error),
     }
 }
 

@@ -196,6 +196,17 @@ impl fmt::Display for Problem {
 }
 
 impl Problem {
+    /// True where it is about devices or groups beside the group's own.
+    pub(super) fn is_of_others(&self) -> bool {
+        matches!(
+            self,
+            Self::SameName { .. }
+                | Self::Outdated { .. }
+                | Self::DuplicatePv { .. }
+                | Self::Claimed { .. }
+        )
+    }
+
     /// True where it is about what a single metadata area holds.
     pub(super) fn is_of_copy(&self) -> bool {
         matches!(

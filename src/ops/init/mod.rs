@@ -77,7 +77,7 @@ impl Imgbase<'_> {
         making.zero_pool_head()?;
         making.format_config(machine)?;
         watch.step("write the volume group");
-        create_group(&making.plans, &making.new)?;
+        create_group(&making.plans, making.new.clone())?;
         watch.committed(&format!("{} exists (seqno {})", request.vg, making.vg().seqno));
         machine.lvm2.devices_changed(&making.new_pvs());
         let pool: LvName = POOL.parse()?;

@@ -2,12 +2,14 @@
 
 mod beside_lvm2;
 mod file_systems;
+mod harness;
 mod kit;
 mod lvm2_alone;
 mod main_job;
 mod own_hands;
 mod refusals;
 mod taking_turns;
+mod verbs;
 
 use crate::case::Case;
 
@@ -15,6 +17,7 @@ use crate::case::Case;
 #[must_use]
 pub fn all() -> Vec<Case> {
     [
+        harness::cases(),
         lvm2_alone::cases(),
         taking_turns::cases(),
         main_job::cases(),
@@ -22,6 +25,7 @@ pub fn all() -> Vec<Case> {
         file_systems::cases(),
         own_hands::cases(),
         refusals::cases(),
+        verbs::cases(),
     ]
     .concat()
 }

@@ -7,6 +7,7 @@ use crate::vm::Vm;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
+        Case::new("own_hands::small_and_static", small_and_static),
         Case::new("own_hands::no_child_process", no_child_process).within(300),
         Case::new("own_hands::stands_on_what_it_suspends", stands_on_what_it_suspends),
         Case::new("own_hands::deleting_returns_space", deleting_returns_space).within(180),
@@ -17,6 +18,13 @@ pub(super) fn cases() -> Vec<Case> {
 
 /// The only programs that may run.
 const ALLOWED: &[&str] = &["mke2fs", "tune2fs", "xfs_admin"];
+
+fn small_and_static(vm: &mut Vm) -> Outcome {
+    let size = vm.ok("stat -c %s /tools/imgbase")?;
+    must(size.parse().is_ok_and(|n: u32| n < 3_000_000), format!("{size} bytes"))?;
+    let linked = vm.sh("ldd /tools/imgbase 2>&1")?.stdout;
+    must(linked.contains("not a dynamic executable"), linked)
+}
 
 fn no_child_process(vm: &mut Vm) -> Outcome {
     kit::folders(vm)?;

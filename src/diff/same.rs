@@ -1,0 +1,110 @@
+//! Whether one entry of two trees is the same in both.
+
+use std::io::{self, Read};
+
+use super::change::{Difference, Differences};
+use crate::tree::{Folder, Kind, Meta};
+
+/// How much is read with one call.
+const BUFFER: usize = 128 * 1024;
+
+/// When an entry may be taken as unchanged without a look into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// Never: all content and attributes are compared.
+    Nothing,
+    /// Where inode number, both times and the size are the same. Right for a file system and its
+    /// snapshots, where the kernel sets the time of a change; wrong for two file systems made apart,
+    /// since reproducible builds give them the same numbers and times.
+    SameInode,
+}
+
+/// Compares entries; holds the memory for it.
+pub(super) struct Comparer {
+    trust: Trust,
+    buffers: [Vec<u8>; 2],
+}
+
+impl Comparer {
+    pub(super) fn new(trust: Trust) -> Self {
+        Self { trust, buffers: [vec![0; BUFFER], vec![0; BUFFER]] }
+    }
+
+    fn untouched(&self, a: &Meta, b: &Meta) -> bool {
+        let id = |meta: &Meta| (meta.kind, meta.ino, meta.size, meta.mtime, meta.ctime);
+        self.trust == Trust::SameInode && id(a) == id(b)
+    }
+
+    /// How two folders themselves differ.
+    pub(super) fn folders<F: Folder>(&self, a: &F, b: &F) -> io::Result<Differences> {
+        let metas = (a.own_meta()?, b.own_meta()?);
+        let mut what = metadata(&metas.0, &metas.1);
+        if !self.untouched(&metas.0, &metas.1) {
+            what.note(Difference::Xattr, a.own_xattrs()? != b.own_xattrs()?);
+        }
+        Ok(what)
+    }
+
+    /// How an entry differs that both folders have, as what they say of it.
+    pub(super) fn entries<F: Folder>(
+        &mut self,
+        name: &[u8],
+        a: (&F, &Meta),
+        b: (&F, &Meta),
+    ) -> io::Result<Differences> {
+        let ((a, a_meta), (b, b_meta)) = (a, b);
+        if a_meta.kind != b_meta.kind {
+            return Ok(Differences::only(Difference::Type));
+        }
+        let mut what = metadata(a_meta, b_meta);
+        if self.untouched(a_meta, b_meta) {
+            return Ok(what);
+        }
+        match a_meta.kind {
+            Kind::File => {
+                let differs =
+                    a_meta.size != b_meta.size || !self.same_bytes(a.file(name)?, b.file(name)?)?;
+                what.note(Difference::Content, differs);
+            }
+            Kind::Link => what.note(Difference::Target, a.target(name)? != b.target(name)?),
+            _ => {}
+        }
+        what.note(Difference::Xattr, a.xattrs(name)? != b.xattrs(name)?);
+        Ok(what)
+    }
+
+    fn same_bytes(&mut self, mut a: Box<dyn Read>, mut b: Box<dyn Read>) -> io::Result<bool> {
+        let [one, two] = &mut self.buffers;
+        loop {
+            let (a, b) = (fill(&mut a, one)?, fill(&mut b, two)?);
+            if a != b {
+                return Ok(false);
+            }
+            if a.is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+}
+
+/// What `lstat` alone tells apart.
+fn metadata(a: &Meta, b: &Meta) -> Differences {
+    let mut what = Differences::NONE;
+    what.note(Difference::Mode, a.mode != b.mode);
+    what.note(Difference::Owner, (a.uid, a.gid) != (b.uid, b.gid));
+    what.note(Difference::Device, a.kind.is_device() && a.rdev != b.rdev);
+    what
+}
+
+fn fill<'b>(from: &mut dyn Read, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
+    let mut got = 0usize;
+    while let Some(rest) = buffer.get_mut(got..).filter(|rest| !rest.is_empty()) {
+        match from.read(rest) {
+            Ok(0) => break,
+            Ok(count) => got = got.saturating_add(count),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(buffer.get(..got).unwrap_or_default())
+}

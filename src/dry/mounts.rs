@@ -1,0 +1,55 @@
+//! Mounts in a dry run: listed for real, made on paper.
+
+use std::path::Path;
+
+use super::Notes;
+use crate::error::Result;
+use crate::machine::{MountEntry, MountHow, Mounts};
+use crate::units::Bytes;
+
+pub(super) struct DryMounts<'m> {
+    real: &'m dyn Mounts,
+    notes: Notes,
+}
+
+impl<'m> DryMounts<'m> {
+    pub(super) fn new(real: &'m dyn Mounts, notes: Notes) -> Self {
+        Self { real, notes }
+    }
+}
+
+impl Mounts for DryMounts<'_> {
+    fn list(&self) -> Result<Vec<MountEntry>> {
+        self.real.list()
+    }
+
+    fn mount(&self, device: &Path, dir: &Path, how: &MountHow) -> Result<()> {
+        let access = if how.read_only { "read-only" } else { "read-write" };
+        let (device, dir) = (device.display(), dir.display());
+        self.notes.add(format!("mount {device} ({}, {access}) at {dir}", how.fs_type));
+        Ok(())
+    }
+
+    fn unmount(&self, dir: &Path) -> Result<()> {
+        self.notes.add(format!("unmount {}", dir.display()));
+        Ok(())
+    }
+
+    fn mount_once(&self, device: &Path, fs_type: &str, grow_to: Option<Bytes>) -> Result<()> {
+        let device = device.display();
+        let grow = grow_to.map(|size| format!(" and grow it to {size}")).unwrap_or_default();
+        self.notes.add(format!("mount {device} ({fs_type}) privately to replay it{grow}"));
+        Ok(())
+    }
+
+    fn look_into(
+        &self,
+        device: &Path,
+        fs_type: &str,
+        _look: &mut dyn FnMut(&Path) -> Result<()>,
+    ) -> Result<()> {
+        let device = device.display();
+        self.notes.add(format!("mount {device} ({fs_type}) privately and read-only to look into it"));
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! The machine's disks, as sysfs and /dev know them.
+
+mod file;
+mod sysfs;
+mod usage;
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use loopdev::{LoopControl, LoopDevice};
+
+pub use self::file::FileDev;
+use self::file::FileHoles;
+use super::filter::Filter;
+use crate::dev::Dev;
+use crate::dm::DevNo;
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::image::NoHoles;
+use crate::machine::{Disks, ImageFile, InUse};
+
+/// Another process may take a loop device between our asking for a free one and taking it.
+const LOOP_TRIES: u32 = 16;
+
+/// Disks by sysfs, ioctls and loop-control.
+#[derive(Debug, Default)]
+pub struct RealDisks {
+    filter: Filter,
+}
+
+impl RealDisks {
+    /// Those that lvm2's filter accepts.
+    pub(super) fn new(filter: Filter) -> Self {
+        Self { filter }
+    }
+}
+
+/// The number of a block device; `None` for anything else.
+pub(super) fn number_of(path: &Path) -> Result<Option<DevNo>> {
+    let meta = fs::metadata(path).context("look at", path.display())?;
+    if !meta.file_type().is_block_device() {
+        return Ok(None);
+    }
+    let (major, minor) = (nix::sys::stat::major(meta.rdev()), nix::sys::stat::minor(meta.rdev()));
+    let number = |value| u32::try_from(value).unwrap_or(u32::MAX);
+    Ok(Some(DevNo { major: number(major), minor: number(minor) }))
+}
+
+impl Disks for RealDisks {
+    fn candidates(&self) -> Result<Vec<PathBuf>> {
+        let mut found = sysfs::candidates()?;
+        found.retain(|path| self.filter.accepts(path));
+        Ok(found)
+    }
+
+    fn open(&self, path: &Path) -> Result<Arc<dyn Dev>> {
+        Ok(Arc::new(FileDev::open(path)?))
+    }
+
+    fn open_image(&self, path: &Path) -> Result<ImageFile> {
+        let dev = Arc::new(FileDev::open_read_only(path)?);
+        if number_of(path)?.is_some() {
+            return Ok(ImageFile { dev, holes: Box::new(NoHoles) });
+        }
+        Ok(ImageFile { dev, holes: Box::new(FileHoles::open(path)?) })
+    }
+
+    fn is_in_dev(&self, name: &str) -> bool {
+        let path = Path::new("/dev").join(name);
+        // An empty folder is what a group of that name may have left.
+        let is_empty = |mut entries: fs::ReadDir| entries.next().is_none();
+        match fs::read_dir(&path) {
+            Ok(entries) => !is_empty(entries),
+            Err(_) => fs::symlink_metadata(&path).is_ok(),
+        }
+    }
+
+    fn number(&self, path: &Path) -> Result<Option<DevNo>> {
+        number_of(path)
+    }
+
+    fn in_use(&self, path: &Path) -> Result<Option<InUse>> {
+        usage::of(path)
+    }
+
+    fn attach(&self, file: &Path) -> Result<PathBuf> {
+        let file = fs::canonicalize(file).context("attach a loop device to", file.display())?;
+        if let Some(there) = sysfs::loop_of(&file)? {
+            return Ok(there);
+        }
+        let failed = |error| {
+            let error = Error::io(error).op("attach a loop device");
+            match error.kind() {
+                ErrorKind::NotFound => error.with_kind(ErrorKind::Unsupported),
+                _ => error,
+            }
+            .at(file.display())
+        };
+        let control = LoopControl::open().map_err(failed)?;
+        let mut last = std::io::Error::from_raw_os_error(libc::EBUSY);
+        for _ in 0..LOOP_TRIES {
+            let device = control.next_free().map_err(failed)?;
+            match attach_to(&device, &file) {
+                Ok(path) => return Ok(path),
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => last = error,
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Err(failed(last))
+    }
+}
+
+fn attach_to(device: &LoopDevice, file: &Path) -> std::io::Result<PathBuf> {
+    device.with().attach(file)?;
+    // Without it the file's data would be in memory twice; a file system may not have it.
+    let _ = device.set_direct_io(true);
+    let path = device.path().ok_or(std::io::ErrorKind::NotFound)?;
+    log::debug!("attached {} to {}", path.display(), file.display());
+    Ok(path)
+}

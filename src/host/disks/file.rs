@@ -1,0 +1,216 @@
+//! A block device or a file, by descriptor.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
+use std::path::Path;
+
+use imgbase_sys::aligned::AlignedBuf;
+use imgbase_sys::block;
+
+use crate::dev::Dev;
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::ext4::Extent;
+use crate::image::Holes;
+use crate::units::Bytes;
+
+/// A block device, or a plain file that stands for one.
+///
+/// A block device is read and written past the page cache (O_DIRECT), as lvm2 does it: what
+/// another process wrote is what is read. What is not aligned is widened here.
+#[derive(Debug)]
+pub struct FileDev {
+    file: File,
+    name: String,
+    size: Bytes,
+    /// The unit of O_DIRECT; `None` for a file, which goes through the page cache.
+    direct: Option<usize>,
+}
+
+impl FileDev {
+    /// Opens for reading and writing; a device that may not be written, for reading alone.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound), [`Denied`](ErrorKind::Denied),
+    /// [`Busy`](ErrorKind::Busy), [`Io`](ErrorKind::Io), [`Invalid`](ErrorKind::Invalid) for what
+    /// is neither a block device nor a file.
+    pub fn open(path: &Path) -> Result<Self> {
+        match Self::with(path, true) {
+            Err(error) if error.raw_os_error() == Some(libc::EROFS) => Self::with(path, false),
+            result => result,
+        }
+        .map_err(|error| refused(error, path))
+    }
+
+    /// Opens for reading.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_read_only(path: &Path) -> Result<Self> {
+        Self::with(path, false).map_err(|error| refused(error, path))
+    }
+
+    fn with(path: &Path, write: bool) -> io::Result<Self> {
+        let kind = std::fs::metadata(path)?.file_type();
+        if !kind.is_block_device() && !kind.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(write);
+        let name = path.display().to_string();
+        if !kind.is_block_device() {
+            let file = options.open(path)?;
+            let size = Bytes::new(file.metadata()?.len());
+            return Ok(Self { file, name, size, direct: None });
+        }
+        let file = options.custom_flags(libc::O_DIRECT).open(path)?;
+        let size = Bytes::new(block::size(&file)?);
+        let unit = usize::try_from(block::logical_block_size(&file)?).unwrap_or(4096);
+        Ok(Self { file, name, size, direct: Some(unit) })
+    }
+
+    /// The whole blocks around a range, and where the range begins in them.
+    fn widened(at: u64, len: usize, unit: usize) -> io::Result<(u64, usize, usize)> {
+        let unit = u64::try_from(unit).map_err(io::Error::other)?;
+        let len = u64::try_from(len).map_err(io::Error::other)?;
+        let start = at - at % unit;
+        let end = at.checked_add(len).and_then(|end| end.checked_next_multiple_of(unit));
+        let whole = end.ok_or(io::ErrorKind::UnexpectedEof)? - start;
+        let number = |value| usize::try_from(value).map_err(io::Error::other);
+        Ok((start, number(at - start)?, number(whole)?))
+    }
+
+    fn buffer(len: usize, unit: usize) -> io::Result<AlignedBuf> {
+        AlignedBuf::zeroed(len, unit.max(512)).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+    }
+}
+
+/// True where the kernel takes these bytes for O_DIRECT as they are.
+fn is_aligned(bytes: &[u8], at: u64, unit: usize) -> bool {
+    let place = u64::try_from(unit).is_ok_and(|unit| at.is_multiple_of(unit));
+    place && bytes.len().is_multiple_of(unit) && bytes.as_ptr().addr().is_multiple_of(unit)
+}
+
+fn refused(error: io::Error, path: &Path) -> Error {
+    let error = if error.kind() == io::ErrorKind::InvalidInput {
+        Error::new(ErrorKind::Invalid, "it is neither a block device nor a file")
+    } else {
+        Error::io(error)
+    };
+    error.op("open").at(path.display())
+}
+
+impl Dev for FileDev {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn size(&self) -> Bytes {
+        self.size
+    }
+
+    fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()> {
+        let at = at.get();
+        let Some(unit) = self.direct.filter(|unit| !is_aligned(buf, at, *unit)) else {
+            return self.file.read_exact_at(buf, at);
+        };
+        let (start, skip, len) = Self::widened(at, buf.len(), unit)?;
+        let mut whole = Self::buffer(len, unit)?;
+        self.file.read_exact_at(&mut whole, start)?;
+        let wanted = whole.get(skip..).and_then(|rest| rest.get(..buf.len()));
+        buf.copy_from_slice(wanted.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn write_at(&self, data: &[u8], at: Bytes) -> io::Result<()> {
+        let at = at.get();
+        let Some(unit) = self.direct.filter(|unit| !is_aligned(data, at, *unit)) else {
+            return self.file.write_all_at(data, at);
+        };
+        let (start, skip, len) = Self::widened(at, data.len(), unit)?;
+        let mut whole = Self::buffer(len, unit)?;
+        if skip != 0 || len != data.len() {
+            self.file.read_exact_at(&mut whole, start)?;
+        }
+        let place = whole.get_mut(skip..).and_then(|rest| rest.get_mut(..data.len()));
+        place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
+        self.file.write_all_at(&whole, start)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn discard(&self, at: Bytes, len: Bytes) -> io::Result<()> {
+        if self.direct.is_none() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        block::discard(&self.file, at.get(), len.get())
+    }
+}
+
+/// An image file's holes, by its file system (`SEEK_DATA`, `SEEK_HOLE`).
+#[derive(Debug)]
+pub(super) struct FileHoles(File);
+
+impl FileHoles {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        File::open(path).map(Self).context("open", path.display())
+    }
+
+    fn seek(&self, what: rustix::fs::SeekFrom) -> io::Result<Option<u64>> {
+        match rustix::fs::seek(&self.0, what) {
+            Ok(place) => Ok(Some(place)),
+            Err(rustix::io::Errno::NXIO) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
+impl Holes for FileHoles {
+    fn next_data(&self, from: Bytes) -> io::Result<Option<Extent>> {
+        use rustix::fs::SeekFrom::{Data, Hole};
+        let from = from.get();
+        let Some(data) = self.seek(Data(from))? else { return Ok(None) };
+        let hole = self.seek(Hole(data))?.unwrap_or(u64::MAX);
+        Ok(Some(Bytes::new(data)..Bytes::new(hole)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_file_is_a_device_with_holes() {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.as_file().set_len(1 << 20).expect("grows");
+        file.write_all(b"front").expect("written");
+        let dev = FileDev::open(file.path()).expect("opens");
+        assert_eq!(dev.size(), Bytes::mib(1));
+        dev.write_at(b"abc", Bytes::kib(512)).expect("fits");
+        let mut buf = [0; 5];
+        dev.read_at(&mut buf, Bytes::new((512 << 10) - 1)).expect("fits");
+        assert_eq!(&buf, b"\0abc\0");
+        assert!(dev.read_at(&mut buf, Bytes::mib(1)).is_err());
+        let holes = FileHoles::open(file.path()).expect("opens");
+        let next = holes.next_data(Bytes::kib(64)).expect("seeks").expect("more data");
+        assert!(next.start <= Bytes::kib(512) && next.end > Bytes::kib(512));
+    }
+
+    #[test]
+    fn ranges_are_widened_to_whole_blocks() {
+        assert_eq!(FileDev::widened(700, 10, 512).expect("fits"), (512, 188, 512));
+        assert_eq!(FileDev::widened(1000, 100, 512).expect("fits"), (512, 488, 1024));
+        assert!(FileDev::widened(u64::MAX - 1, 100, 512).is_err());
+    }
+
+    #[test]
+    fn what_is_no_device_is_refused() {
+        let error = FileDev::open(Path::new("/dev/null")).expect_err("a character device");
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        let error = FileDev::open(Path::new("/does-not-exist")).expect_err("nothing");
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+}

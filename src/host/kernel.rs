@@ -1,0 +1,341 @@
+//! Device-mapper of this machine, by ioctl.
+//!
+//! Tables and status go through the devicemapper crate; what carries a udev
+//! cookie goes through [`imgbase_sys::dm`], because the crate waits for udev
+//! at each call and here one cookie serves a whole batch.
+
+mod control;
+mod errno;
+mod frozen;
+mod nodes;
+mod udev;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::sleep;
+use std::time::Duration;
+
+use devicemapper::{DevId, DmFlags, DmName as CrateName, DmOptions};
+use imgbase_sys::dm::{Creation, Uuid};
+
+use self::control::Ways;
+use self::errno::{failure, io_error};
+use self::frozen::Frozen;
+use self::nodes::{Nodes, Task, is_node};
+use self::udev::{Batch, Udev};
+use super::disks::FileDev;
+use crate::dev::Dev;
+use crate::dm::table::{Line, Table, Target};
+use crate::dm::{Create, DevNo, DmInfo, Kernel, Suspend, TargetStatus, Visibility};
+use crate::error::{Error, ErrorKind, Result};
+use crate::name::DmName;
+use crate::units::Sectors;
+
+/// A device that is open only because udev's rules look at it is tried again so often.
+const REMOVE_TRIES: u32 = 25;
+/// And after this pause (lvm2: `activation/retry_deactivation`).
+const REMOVE_PAUSE: Duration = Duration::from_millis(200);
+
+/// Device-mapper of this machine. Opened when it is first used.
+pub struct RealKernel {
+    state: Mutex<State>,
+    udev: Udev,
+    nodes: Nodes,
+}
+
+struct State {
+    ways: Option<Ways>,
+    batch: Batch,
+    frozen: Frozen,
+}
+
+impl Default for RealKernel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl RealKernel {
+    /// Opens nothing yet.
+    pub fn new() -> Self {
+        let udev = Udev::find();
+        let state = State { ways: None, batch: Batch::new(udev), frozen: Frozen::default() };
+        Self { state: Mutex::new(state), udev, nodes: Nodes::new("/dev") }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the open control device.
+    fn with<T>(&self, act: impl FnOnce(&mut Open<'_>) -> Result<T>) -> Result<T> {
+        let mut state = self.state();
+        let State { ways, batch, frozen } = &mut *state;
+        let ways = match ways {
+            Some(ways) => ways,
+            None => ways.insert(control::open()?),
+        };
+        act(&mut Open { ways, batch, frozen, nodes: &self.nodes, udev: self.udev })
+    }
+}
+
+/// The control device, open, and what belongs to the batch.
+struct Open<'k> {
+    ways: &'k Ways,
+    batch: &'k mut Batch,
+    frozen: &'k mut Frozen,
+    nodes: &'k Nodes,
+    udev: Udev,
+}
+
+impl Open<'_> {
+    /// Makes nodes and links where udev does not; later, while a device is frozen.
+    fn nodes(&mut self, task: Task) -> Result<()> {
+        if self.udev == Udev::Runs {
+            return Ok(());
+        }
+        match self.frozen.later(task) {
+            None => Ok(()),
+            Some(task) => self.nodes.perform(&task).map_err(|error| node_error(error, &task)),
+        }
+    }
+
+    fn info(&self, name: &str) -> Result<Option<DmInfo>> {
+        let answer = match self.ways.raw.status(name) {
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
+            other => other.map_err(|error| failure("status", name, error))?,
+        };
+        Ok(Some(DmInfo {
+            name: name.parse()?,
+            uuid: "".into(),
+            number: DevNo { major: answer.major, minor: answer.minor },
+            open_count: answer.open_count,
+            suspended: answer.is_suspended(),
+            read_only: answer.is_read_only(),
+            live: answer.is_live(),
+            inactive: answer.has_inactive(),
+            event: answer.event,
+        }))
+    }
+
+    fn uuid(&self, name: &str) -> Result<String> {
+        let crate_name = CrateName::new(name).map_err(|error| failed("status", name, error))?;
+        let info = self.ways.dm.device_info(&DevId::Name(crate_name));
+        let info = info.map_err(|error| failed("status", name, error))?;
+        Ok(info.uuid().map(ToString::to_string).unwrap_or_default())
+    }
+
+    fn remove(&mut self, name: &str, flags: u16) -> std::io::Result<()> {
+        let event = self.batch.event(flags).map_err(std::io::Error::other)?;
+        let result = self.ways.raw.remove(name, event);
+        self.batch.done(result.as_ref().ok());
+        result.map(drop)
+    }
+}
+
+fn node_error(error: std::io::Error, task: &Task) -> Error {
+    Error::io(error).op("make or remove device nodes in /dev").at(task.name())
+}
+
+/// An error of the devicemapper crate.
+fn failed(op: &'static str, name: &str, error: devicemapper::DmError) -> Error {
+    failure(op, name, io_error(error))
+}
+
+/// Calls `act` with the crate's form of the name.
+fn named<T>(
+    op: &'static str,
+    name: &DmName,
+    act: impl FnOnce(&DevId<'_>) -> devicemapper::DmResult<T>,
+) -> Result<T> {
+    let crate_name = CrateName::new(name.as_str());
+    crate_name
+        .and_then(|crate_name| act(&DevId::Name(crate_name)))
+        .map_err(|error| failed(op, name.as_str(), error))
+}
+
+impl Kernel for RealKernel {
+    fn list(&self, uuid_prefix: &str) -> Result<Vec<DmInfo>> {
+        self.with(|open| {
+            let listed = open.ways.raw.list(uuid_prefix);
+            let mut devices = Vec::new();
+            for device in listed.map_err(|error| failure("list", "/dev/mapper", error))? {
+                let uuid = match device.uuid {
+                    Uuid::Is(uuid) => uuid,
+                    Uuid::None => String::new(),
+                    Uuid::Unknown => open.uuid(&device.name)?,
+                };
+                if !uuid.starts_with(uuid_prefix) {
+                    continue;
+                }
+                // One that is gone by now was not there.
+                let Some(info) = open.info(&device.name)? else { continue };
+                devices.push(DmInfo { uuid: uuid.into(), ..info });
+            }
+            Ok(devices)
+        })
+    }
+
+    fn info(&self, name: &DmName) -> Result<Option<DmInfo>> {
+        self.with(|open| {
+            let Some(info) = open.info(name.as_str())? else { return Ok(None) };
+            Ok(Some(DmInfo { uuid: open.uuid(name.as_str())?.into(), ..info }))
+        })
+    }
+
+    fn create(&self, device: &Create) -> Result<DevNo> {
+        self.with(|open| {
+            open.frozen.note(|| format!("dm create {device:?}"));
+            let name = device.name.as_str();
+            let creation = Creation {
+                name,
+                uuid: &device.uuid,
+                read_only: device.read_only,
+                minor: device.minor,
+            };
+            let answer =
+                open.ways.raw.create(creation).map_err(|error| failure("create", name, error))?;
+            Ok(DevNo { major: answer.major, minor: answer.minor })
+        })
+    }
+
+    fn load(&self, name: &DmName, table: &Table, read_only: bool) -> Result<()> {
+        self.with(|open| {
+            open.frozen.note(|| format!("dm load {name}{}: {table}", mark(read_only)));
+            let lines: Vec<_> = table.lines.iter().map(crate_line).collect();
+            let flags = if read_only { DmFlags::DM_READONLY } else { DmFlags::empty() };
+            let options = DmOptions::default().set_flags(flags);
+            named("load", name, |id| open.ways.dm.table_load(id, &lines, options)).map(drop)
+        })
+    }
+
+    fn clear(&self, name: &DmName) -> Result<()> {
+        self.with(|open| {
+            open.frozen.note(|| format!("dm clear {name}"));
+            named("clear", name, |id| open.ways.dm.table_clear(id)).map(drop)
+        })
+    }
+
+    fn resume(&self, name: &DmName, seen: &Visibility) -> Result<()> {
+        self.with(|open| {
+            open.frozen.note(|| format!("dm resume {name}"));
+            let event = open.batch.event(seen.udev_flags)?;
+            let result = open.ways.raw.resume(name.as_str(), event);
+            open.batch.done(result.as_ref().ok());
+            let answer = result.map_err(|error| failure("resume", name.as_str(), error))?;
+            let thawed = open.frozen.thaw(name);
+            let number = DevNo { major: answer.major, minor: answer.minor };
+            let link = seen.link.clone();
+            open.nodes(Task::Add { name: name.clone(), number, link })?;
+            for task in open.frozen.due() {
+                open.nodes(task)?;
+            }
+            thawed
+        })
+    }
+
+    fn suspend(&self, name: &DmName, how: Suspend) -> Result<()> {
+        self.with(|open| {
+            open.frozen.note(|| format!("dm suspend {name} ({how:?})"));
+            let quick = how == Suspend::Quick;
+            if !quick {
+                open.batch.prepare()?;
+                open.frozen.prepare(&open.ways.raw, name)?;
+            }
+            let result = open.ways.raw.suspend(name.as_str(), quick);
+            if result.is_err() && !quick {
+                let _ = open.frozen.thaw(name);
+            }
+            result.map(drop).map_err(|error| failure("suspend", name.as_str(), error))
+        })
+    }
+
+    fn remove(&self, name: &DmName, seen: &Visibility) -> Result<()> {
+        self.with(|open| {
+            open.frozen.note(|| format!("dm remove {name}"));
+            let tries = if open.udev == Udev::Runs { REMOVE_TRIES } else { 1 };
+            for left in (0..tries).rev() {
+                match open.remove(name.as_str(), seen.udev_flags) {
+                    Ok(()) => break,
+                    Err(error) if error.raw_os_error() == Some(libc::EBUSY) && left > 0 => {
+                        sleep(REMOVE_PAUSE);
+                    }
+                    Err(error) => return Err(failure("remove", name.as_str(), error)),
+                }
+            }
+            open.nodes(Task::Remove { name: name.clone(), link: seen.link.clone() })
+        })
+    }
+
+    fn rename(&self, name: &DmName, new: &DmName, seen: &Visibility) -> Result<()> {
+        self.with(|open| {
+            open.frozen.note(|| format!("dm rename {name} {new}"));
+            let event = open.batch.event(seen.udev_flags)?;
+            let result = open.ways.raw.rename(name.as_str(), new.as_str(), event);
+            open.batch.done(result.as_ref().ok());
+            result.map_err(|error| failure("rename", name.as_str(), error))?;
+            let link = seen.link.clone();
+            open.nodes(Task::Rename { old: name.clone(), new: new.clone(), link })
+        })
+    }
+
+    fn message(&self, name: &DmName, message: &str) -> Result<()> {
+        self.with(|open| {
+            open.frozen.note(|| format!("dm message {name} 0 {message}"));
+            let sent = open.ways.raw.message(name.as_str(), message);
+            sent.map(drop).map_err(|error| failure("message", name.as_str(), error))
+        })
+    }
+
+    fn status(&self, name: &DmName) -> Result<Vec<TargetStatus>> {
+        self.with(|open| {
+            let options = DmOptions::default().set_flags(DmFlags::DM_NOFLUSH);
+            let answer = named("status", name, |id| open.ways.dm.table_status(id, options))?;
+            let lines = answer.1.into_iter();
+            Ok(lines.map(|(_, _, target, params)| status(target, params)).collect())
+        })
+    }
+
+    fn table(&self, name: &DmName) -> Result<Table> {
+        self.with(|open| {
+            let flags = DmFlags::DM_NOFLUSH | DmFlags::DM_STATUS_TABLE;
+            let options = DmOptions::default().set_flags(flags);
+            let answer = named("table", name, |id| open.ways.dm.table_status(id, options))?;
+            let lines = answer.1.into_iter().map(|(start, len, kind, params)| Line {
+                start: Sectors::new(start),
+                len: Sectors::new(len),
+                target: Target::parse(&kind, &params),
+            });
+            Ok(Table { lines: lines.collect() })
+        })
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.state().batch.settle()
+    }
+
+    fn open(&self, name: &DmName) -> Result<Box<dyn Dev>> {
+        self.settle()?;
+        let path = self.nodes.path(name);
+        let info = self.info(name)?;
+        let gone = || Error::new(ErrorKind::NotFound, "the device is not active").at(name);
+        let number = info.ok_or_else(gone)?.number;
+        if !is_node(&path, number) {
+            let task = Task::Add { name: name.clone(), number, link: None };
+            self.nodes.perform(&task).map_err(|error| node_error(error, &task))?;
+        }
+        Ok(Box::new(FileDev::open(&path)?))
+    }
+}
+
+fn mark(read_only: bool) -> &'static str {
+    if read_only { " (read-only)" } else { "" }
+}
+
+fn crate_line(line: &Line) -> (u64, u64, String, String) {
+    let target = &line.target;
+    (line.start.get(), line.len.get(), target.kind().to_owned(), target.params())
+}
+
+fn status(target: String, params: String) -> TargetStatus {
+    TargetStatus { target: target.into(), params }
+}

@@ -1,0 +1,92 @@
+//! Mounts of this machine.
+
+mod private;
+mod table;
+
+use std::fs;
+use std::path::Path;
+
+use nix::mount::{MsFlags, MntFlags, mount, umount2};
+
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::machine::{MountEntry, MountHow, Mounts};
+use crate::units::Bytes;
+
+/// The kernel's list of this process's mounts.
+const TABLE: &str = "/proc/self/mountinfo";
+
+/// Mounts by system calls; no program is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealMounts;
+
+impl Mounts for RealMounts {
+    fn list(&self) -> Result<Vec<MountEntry>> {
+        let text = fs::read(TABLE).context("list the mounts", TABLE)?;
+        Ok(table::parse(&text))
+    }
+
+    fn mount(&self, device: &Path, dir: &Path, how: &MountHow) -> Result<()> {
+        log::debug!("mount {} at {} as {how:?}", device.display(), dir.display());
+        let flags = if how.read_only { MsFlags::MS_RDONLY } else { MsFlags::empty() };
+        let data = (!how.data.is_empty()).then_some(how.data.as_str());
+        let what = || format!("{} at {}", device.display(), dir.display());
+        mount(Some(device), dir, Some(how.fs_type.as_str()), flags, data)
+            .map_err(|errno| failure(errno.into(), &how.fs_type).op("mount").at(what()))
+    }
+
+    fn unmount(&self, dir: &Path) -> Result<()> {
+        log::debug!("unmount {}", dir.display());
+        umount2(dir, MntFlags::UMOUNT_NOFOLLOW)
+            .map_err(|errno| Error::io(errno.into()).op("unmount").at(dir.display()))
+    }
+
+    fn mount_once(&self, device: &Path, fs_type: &str, grow_to: Option<Bytes>) -> Result<()> {
+        private::mount_once(device, fs_type, grow_to)
+    }
+
+    fn look_into(
+        &self,
+        device: &Path,
+        fs_type: &str,
+        look: &mut dyn FnMut(&Path) -> Result<()>,
+    ) -> Result<()> {
+        let number = super::number_of(device)?;
+        let mounted = self.list()?.iter().any(|mount| {
+            Some(mount.number) == number && !mount.options.iter().any(|option| option == "ro")
+        });
+        private::look_into(device, fs_type, mounted, look)
+    }
+}
+
+/// What a refused mount means.
+fn failure(source: std::io::Error, fs_type: &str) -> Error {
+    match source.raw_os_error() {
+        Some(libc::ENODEV) => {
+            let why = format!("the kernel does not know the file system {fs_type}");
+            Error::new(ErrorKind::Unsupported, why)
+        }
+        Some(libc::EINVAL | libc::EUCLEAN) => Error::io(source).with_kind(ErrorKind::Corrupt),
+        _ => Error::io(source),
+    }
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_mounted() {
+        let mounts = RealMounts.list().expect("there is a table");
+        assert!(mounts.iter().any(|mount| mount.dir == Path::new("/")));
+    }
+
+    #[test]
+    fn refusals_name_the_device_and_the_folder() {
+        let how = MountHow { fs_type: "ext4".into(), ..MountHow::default() };
+        let (device, dir) = (Path::new("/dev/does-not-exist"), Path::new("/does-not-exist"));
+        let error = RealMounts.mount(device, dir, &how).expect_err("there is nothing");
+        assert!(error.to_string().contains("/dev/does-not-exist at /does-not-exist"), "{error}");
+        assert!(RealMounts.unmount(dir).is_err());
+    }
+}

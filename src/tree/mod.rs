@@ -1,0 +1,134 @@
+//! A file tree as values: what an entry is, whatever it lies in, and how to look at one.
+
+mod path;
+
+pub use path::TreePath;
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use serde::Serialize;
+
+use crate::units::Bytes;
+
+/// What sort of thing an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Link,
+    /// A block device.
+    BlockDevice,
+    /// A character device.
+    CharDevice,
+    /// A named pipe.
+    Pipe,
+    /// A socket.
+    Socket,
+}
+
+impl Kind {
+    /// A word for it: `file`, `folder`, `block-device`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Folder => "folder",
+            Self::Link => "link",
+            Self::BlockDevice => "block-device",
+            Self::CharDevice => "char-device",
+            Self::Pipe => "pipe",
+            Self::Socket => "socket",
+        }
+    }
+
+    /// True for a device node.
+    pub const fn is_device(self) -> bool {
+        matches!(self, Self::BlockDevice | Self::CharDevice)
+    }
+}
+
+/// Seconds since 1970 and nanoseconds.
+pub type Time = (i64, u32);
+
+/// All of an entry that one `lstat` tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// What it is.
+    pub kind: Kind,
+    /// Permissions, set-id and sticky bits: the low twelve bits of `st_mode`.
+    pub mode: u32,
+    /// Its owner.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Its length; a link's is its target's.
+    pub size: Bytes,
+    /// Major and minor number of a device node; zeros else.
+    pub rdev: (u32, u32),
+    /// Its inode's number.
+    pub ino: u64,
+    /// The file system that it is on, by a number that means nothing else.
+    pub fs: u64,
+    /// When its content was changed last.
+    pub mtime: Time,
+    /// When anything about it was changed last; cannot be set.
+    pub ctime: Time,
+}
+
+/// Extended attributes by name.
+pub type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
+
+/// A folder that can be looked at. Names are single components, never `.` or `..`; no link is followed.
+pub trait Folder: Sized {
+    /// The folder's own metadata.
+    ///
+    /// # Errors
+    /// As the file system gives them.
+    fn own_meta(&self) -> io::Result<Meta>;
+
+    /// The folder's own attributes.
+    ///
+    /// # Errors
+    /// As the file system gives them.
+    fn own_xattrs(&self) -> io::Result<Xattrs>;
+
+    /// The names in it, in any order.
+    ///
+    /// # Errors
+    /// As the file system gives them.
+    fn names(&self) -> io::Result<Vec<Vec<u8>>>;
+
+    /// An entry's metadata.
+    ///
+    /// # Errors
+    /// As the file system gives them; `NotFound` where it has gone.
+    fn meta(&self, name: &[u8]) -> io::Result<Meta>;
+
+    /// A folder in it.
+    ///
+    /// # Errors
+    /// As the file system gives them.
+    fn folder(&self, name: &[u8]) -> io::Result<Self>;
+
+    /// A regular file in it.
+    ///
+    /// # Errors
+    /// As the file system gives them.
+    fn file(&self, name: &[u8]) -> io::Result<Box<dyn Read>>;
+
+    /// A link's target.
+    ///
+    /// # Errors
+    /// As the file system gives them.
+    fn target(&self, name: &[u8]) -> io::Result<Vec<u8>>;
+
+    /// An entry's attributes; none where the file system has none.
+    ///
+    /// # Errors
+    /// As the file system gives them.
+    fn xattrs(&self, name: &[u8]) -> io::Result<Xattrs>;
+}
