@@ -77,7 +77,7 @@ impl<'s> Session<'s> {
         machine: Machine<'_>,
         verb: impl FnOnce(&Imgbase<'_>, &mut dyn Watch) -> Result<Answer>,
     ) -> Result<Answer> {
-        let dry = DryRun::over(machine);
+        let dry = DryRun::over(machine)?;
         let mut planner = Planner::new(&dry, self.reporter());
         let result = verb(&self.imgbase(dry.machine()), &mut planner)?;
         Ok(Answer::Plan(Plan {

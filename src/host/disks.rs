@@ -25,14 +25,14 @@ const LOOP_TRIES: u32 = 16;
 
 /// Disks by sysfs, ioctls and loop-control.
 #[derive(Debug, Default)]
-pub struct RealDisks {
-    filter: Filter,
+pub(super) struct RealDisks {
+    filters: [Filter; 2],
 }
 
 impl RealDisks {
-    /// Those that lvm2's filter accepts.
-    pub(super) fn new(filter: Filter) -> Self {
-        Self { filter }
+    /// Those that lvm2's filters accept, all of them.
+    pub(super) fn new(filters: [Filter; 2]) -> Self {
+        Self { filters }
     }
 }
 
@@ -50,7 +50,7 @@ pub(super) fn number_of(path: &Path) -> Result<Option<DevNo>> {
 impl Disks for RealDisks {
     fn candidates(&self) -> Result<Vec<PathBuf>> {
         let mut found = sysfs::candidates()?;
-        found.retain(|path| self.filter.accepts(path));
+        found.retain(|path| self.filters.iter().all(|filter| filter.accepts(path)));
         Ok(found)
     }
 

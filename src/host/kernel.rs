@@ -36,7 +36,7 @@ const REMOVE_TRIES: u32 = 25;
 const REMOVE_PAUSE: Duration = Duration::from_millis(200);
 
 /// Device-mapper of this machine. Opened when it is first used.
-pub struct RealKernel {
+pub(super) struct RealKernel {
     state: Mutex<State>,
     udev: Udev,
     nodes: Nodes,
@@ -56,7 +56,7 @@ impl Default for RealKernel {
 
 impl RealKernel {
     /// Opens nothing yet.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let udev = Udev::find();
         let state = State { ways: None, batch: Batch::new(udev), frozen: Frozen::default() };
         Self { state: Mutex::new(state), udev, nodes: Nodes::new("/dev") }

@@ -1,25 +1,26 @@
 //! The real machine, behind the traits of [`crate::machine`] and
 //! [`crate::dm::Kernel`].
 
-// mod archive;
+mod archive;
 mod disks;
 mod filter;
-// mod hints;
+mod hints;
 mod kernel;
-// mod locks;
-// mod lvm2_host;
-// mod lvmconf;
+mod locks;
+mod lvm2_host;
+mod lvmconf;
 mod mounts;
-// mod tools;
+mod tools;
 
 use std::time::Duration;
 
 use self::disks::{RealDisks, number_of};
 use self::filter::Filter;
 use self::kernel::RealKernel;
-// use self::lvm2_host::RealLvm2;
+use self::lvm2_host::RealLvm2;
+use self::lvmconf::LvmConf;
 use self::mounts::RealMounts;
-// use self::tools::RealTools;
+use self::tools::RealTools;
 use crate::error::Result;
 use crate::machine::Machine;
 
@@ -55,10 +56,13 @@ impl Host {
     /// # Errors
     /// None so far: what is missing shows where it is needed.
     pub fn new(config: HostConfig) -> Result<Self> {
-        let lvm2 = RealLvm2::new(config.lock_timeout);
-        let filter = Filter::new(lvm2.filter_patterns());
+        let conf = LvmConf::read();
+        // lvm2 lets a device pass only if both lists accept it; the global one is asked first.
+        let filters = [&conf.global_filter, &conf.filter];
+        let filters = filters.map(|list| Filter::new(list.iter().map(String::as_str)));
+        let lvm2 = RealLvm2::new(conf, config.lock_timeout);
         Ok(Self {
-            disks: RealDisks::new(filter),
+            disks: RealDisks::new(filters),
             kernel: RealKernel::new(),
             mounts: RealMounts,
             tools: RealTools,

@@ -17,7 +17,7 @@ const TABLE: &str = "/proc/self/mountinfo";
 
 /// Mounts by system calls; no program is run.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RealMounts;
+pub(super) struct RealMounts;
 
 impl Mounts for RealMounts {
     fn list(&self) -> Result<Vec<MountEntry>> {

@@ -80,13 +80,17 @@ pub(super) fn give_own_uuid(
         Err(error) if error.kind() == ErrorKind::Invalid => return Ok(None),
         Err(error) => return Err(error),
     };
+    if file_system.needs(device)? == Needs::Replay {
+        // A snapshot of a layer that a crash left: its journal could bring the old UUID back.
+        machine.mounts.mount_once(node, file_system.fs_type(), None)?;
+    }
     let uuid = FsUuid::random()?;
     match &file_system {
         FileSystem::Ext4(_) => {
             ext4::set_uuid(device, uuid)?;
             device.sync().context("sync", device.name())?;
         }
-        FileSystem::Xfs(_) => set_xfs_uuid(machine, node, device, uuid, &file_system)?,
+        FileSystem::Xfs(_) => set_xfs_uuid(machine, node, device, uuid)?,
     }
     Ok(Some(uuid.to_string()))
 }
@@ -97,11 +101,7 @@ fn set_xfs_uuid(
     node: &Path,
     device: &dyn Dev,
     uuid: FsUuid,
-    file_system: &FileSystem,
 ) -> Result<()> {
-    if file_system.needs(device)? != Needs::Nothing {
-        machine.mounts.mount_once(node, file_system.fs_type(), None)?;
-    }
     let uuid_text = uuid.to_string();
     let args = [OsStr::new("-U"), OsStr::new(&uuid_text), node.as_os_str()];
     let output = machine.tools.run(Tool::XfsAdmin, &args)?;

@@ -162,6 +162,8 @@ fn attempt(shared: &Shared<'_>, case: &Case, machine: &mut Option<Vm>) -> Outcom
             Err(Stop::Failed(fail))
         }
         outcome => {
+            // What an earlier run kept is of no use any more.
+            let _ = fs::remove_dir_all(failed_folder(case));
             *machine = Some(vm);
             outcome
         }

@@ -11,7 +11,7 @@ use imgbase_sys::block;
 use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::ext4::Extent;
-use crate::image::Holes;
+use crate::image::{self, Holes};
 use crate::units::Bytes;
 
 /// A block device, or a plain file that stands for one.
@@ -149,7 +149,7 @@ impl Dev for FileDev {
     }
 }
 
-/// An image file's holes, by its file system (`SEEK_DATA`, `SEEK_HOLE`).
+/// An image file's holes, and the file open for as long as they are asked for.
 #[derive(Debug)]
 pub(super) struct FileHoles(File);
 
@@ -157,23 +157,11 @@ impl FileHoles {
     pub(super) fn open(path: &Path) -> Result<Self> {
         File::open(path).map(Self).context("open", path.display())
     }
-
-    fn seek(&self, what: rustix::fs::SeekFrom) -> io::Result<Option<u64>> {
-        match rustix::fs::seek(&self.0, what) {
-            Ok(place) => Ok(Some(place)),
-            Err(rustix::io::Errno::NXIO) => Ok(None),
-            Err(errno) => Err(errno.into()),
-        }
-    }
 }
 
 impl Holes for FileHoles {
     fn next_data(&self, from: Bytes) -> io::Result<Option<Extent>> {
-        use rustix::fs::SeekFrom::{Data, Hole};
-        let from = from.get();
-        let Some(data) = self.seek(Data(from))? else { return Ok(None) };
-        let hole = self.seek(Hole(data))?.unwrap_or(u64::MAX);
-        Ok(Some(Bytes::new(data)..Bytes::new(hole)))
+        image::FileHoles(&self.0).next_data(from)
     }
 }
 

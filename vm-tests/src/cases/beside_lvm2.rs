@@ -47,9 +47,9 @@ fn no_metadata_area_on_one(vm: &mut Vm) -> Outcome {
 
 fn striped_and_linear(vm: &mut Vm) -> Outcome {
     vm.ok("vgcreate -q HostVG /dev/vda /dev/vdb /dev/vdc")?;
-    vm.ok("lvcreate -q -i 3 -I 64k -L 300M -n striped HostVG")?;
+    vm.ok("lvcreate -q -i 3 -I 64k -L 90M -n striped HostVG")?;
     make_pool(vm)?;
-    vm.ok("lvcreate -q -L 100M -n linear HostVG && lvextend -q -L +900M HostVG/linear")?;
+    vm.ok("lvcreate -q -L 40M -n linear HostVG && lvextend -q -L +60M HostVG/linear")?;
     vm.ok("for v in striped linear; do mke2fs -q -t ext4 /dev/HostVG/$v; done")?;
     let sums = "for v in striped linear; do md5sum </dev/HostVG/$v; done";
     let tables = "dmsetup table | grep 'striped\\|linear' | sort";

@@ -1,6 +1,7 @@
 //! The first process: mounts what a system needs, loads the modules, serves the channel.
 
 use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread::sleep;
@@ -26,6 +27,14 @@ const MOUNTS: &[(&str, &str, &str)] = &[
     ("tmpfs", "/tmp", "tmpfs"),
 ];
 
+/// What shells expect, and devtmpfs does not make.
+const LINKS: &[(&str, &str)] = &[
+    ("/dev/fd", "/proc/self/fd"),
+    ("/dev/stdin", "/proc/self/fd/0"),
+    ("/dev/stdout", "/proc/self/fd/1"),
+    ("/dev/stderr", "/proc/self/fd/2"),
+];
+
 /// Serves until the host says `off`, then stops the machine, whatever happened.
 pub(super) fn first_process(flavour: &str) -> ExitCode {
     if let Err(fail) = start(flavour).and_then(|port| serve::serve(port, flavour)) {
@@ -41,6 +50,9 @@ pub(super) fn first_process(flavour: &str) -> ExitCode {
 fn start(flavour: &str) -> Result<File> {
     for (source, target, kind) in MOUNTS {
         mount_once(source, target, kind)?;
+    }
+    for (name, target) in LINKS {
+        symlink(target, name).doing(name)?;
     }
     fs::create_dir_all("/run/lock")?;
     fs::create_dir_all("/run/harness")?;

@@ -1,0 +1,174 @@
+//! lvm2's archive and backup: a group's text before and after a change, as files that
+//! vgcfgrestore(8) reads.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::error::{IoContext, Result};
+
+/// How many old texts of a group are kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retain {
+    /// At least so many files.
+    pub(super) min: usize,
+    /// And whatever is younger than this.
+    pub(super) days: u64,
+}
+
+/// Keeps a text as `GROUP_NUMBER-RANDOM.vg`, numbered on from those that are there, and removes
+/// what is too old.
+///
+/// # Errors
+/// [`Io`](crate::ErrorKind::Io) where it could not be written.
+pub(super) fn archive(dir: &Path, vg: &str, text: &str, retain: Retain) -> Result<()> {
+    make_folder(dir)?;
+    let mut old = archived(dir, vg).context("list lvm2's archive", dir.display())?;
+    let number = old.last().map_or(0, |(number, _)| number.saturating_add(1));
+    let random = u32::from_ne_bytes(random()?);
+    write(&dir.join(format!("{vg}_{number:05}-{random}.vg")), text)?;
+    // The new one is among those to keep.
+    let spare = old.len().saturating_add(1).saturating_sub(retain.min);
+    old.truncate(spare);
+    prune(&old, retain.days);
+    Ok(())
+}
+
+/// Keeps a text as the group's only backup.
+///
+/// # Errors
+/// [`Io`](crate::ErrorKind::Io) where it could not be written.
+pub(super) fn backup(dir: &Path, vg: &str, text: &str) -> Result<()> {
+    make_folder(dir)?;
+    write(&dir.join(vg), text)
+}
+
+fn make_folder(dir: &Path) -> Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.context("make a folder for lvm2's texts", dir.display())
+}
+
+fn random() -> Result<[u8; 4]> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).map_err(io::Error::other).context("get a number", "getrandom")?;
+    Ok(bytes)
+}
+
+/// The archived files of a group, oldest first, with their numbers.
+fn archived(dir: &Path, vg: &str) -> io::Result<Vec<(u32, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if let Some(number) = entry.file_name().to_str().and_then(|name| number_of(name, vg)) {
+            found.push((number, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// `7` for `vg_00007-123.vg`. Another group's name may begin with `vg_`, but not go on so.
+fn number_of(name: &str, vg: &str) -> Option<u32> {
+    let rest = name.strip_prefix(vg)?.strip_prefix('_')?.strip_suffix(".vg")?;
+    let (number, random) = rest.split_once('-')?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (number.len() >= 5 && digits(number) && digits(random)).then(|| number.parse().ok())?
+}
+
+/// Removes those of `old` that are older than so many days, from the oldest on.
+fn prune(old: &[(u32, PathBuf)], days: u64) {
+    let age = Duration::from_secs(days.saturating_mul(86_400));
+    let Some(limit) = SystemTime::now().checked_sub(age) else { return };
+    for (_, path) in old {
+        let time = fs::metadata(path).and_then(|meta| meta.modified());
+        if !time.is_ok_and(|time| time < limit) {
+            return;
+        }
+        if let Err(error) = fs::remove_file(path) {
+            log::warn!("{}: {error}", path.display());
+        }
+    }
+}
+
+/// Writes a file whole or not at all: under a name of its own first.
+pub(super) fn write(path: &Path, text: &str) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+    let done = place(&temporary, path, text);
+    if done.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    done.context("write lvm2's file", path.display())
+}
+
+fn place(temporary: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(temporary, path)?;
+    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = fs::read_dir(dir).expect("there");
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn archives_are_numbered_and_private() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = dir.path().join("archive");
+        let retain = Retain { min: 10, days: 30 };
+        archive(&folder, "vg", "first", retain).expect("written");
+        archive(&folder, "vg", "second", retain).expect("written");
+        archive(&folder, "vg_00001-2", "another group", retain).expect("written");
+        let names = names(&folder);
+        assert_eq!(names.len(), 3);
+        assert!(names.iter().any(|name| name.starts_with("vg_00000-")));
+        let second = names.iter().find(|name| number_of(name, "vg") == Some(1)).expect("numbered");
+        let path = folder.join(second);
+        assert_eq!(fs::read_to_string(&path).expect("readable"), "second");
+        assert_eq!(fs::metadata(&path).expect("there").mode() & 0o777, 0o600);
+        assert_eq!(fs::metadata(&folder).expect("there").mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn only_old_ones_beyond_the_least_number_go() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for number in 0..6 {
+            let path = dir.path().join(format!("vg_{number:05}-1.vg"));
+            let file = File::create(&path).expect("made");
+            let days = if number < 4 { 40 } else { 1 };
+            let time = SystemTime::now() - Duration::from_secs(days * 86_400);
+            file.set_modified(time).expect("set");
+        }
+        archive(dir.path(), "vg", "new", Retain { min: 5, days: 30 }).expect("written");
+        let names = names(dir.path());
+        assert_eq!(names.len(), 5, "{names:?}");
+        assert_eq!(names.first().map(String::as_str), Some("vg_00002-1.vg"));
+        archive(dir.path(), "vg", "new", Retain { min: 0, days: 30 }).expect("written");
+        assert_eq!(archived(dir.path(), "vg").expect("listed").len(), 4);
+    }
+
+    #[test]
+    fn a_backup_replaces_the_one_before() {
+        let dir = tempfile::tempdir().expect("a folder");
+        backup(dir.path(), "vg", "one").expect("written");
+        backup(dir.path(), "vg", "two").expect("written");
+        assert_eq!(names(dir.path()), ["vg"]);
+        assert_eq!(fs::read_to_string(dir.path().join("vg")).expect("readable"), "two");
+    }
+}

@@ -1,0 +1,179 @@
+//! lvm2 on this host, as far as it must find things done.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::archive::{self, Retain};
+use super::hints;
+use super::locks::LockFolder;
+use super::lvmconf::LvmConf;
+use crate::error::{Error, ErrorKind, Result};
+use crate::machine::{Creator, Held, LockMode, Lvm2Host, NewPv};
+use crate::name::VgName;
+
+/// lvm2's locks, texts, hints and settings on this host, be it installed or not.
+#[derive(Clone, Debug)]
+pub(super) struct RealLvm2 {
+    conf: LvmConf,
+    locks: LockFolder,
+    /// Where lvm2 keeps its hints.
+    run_dir: PathBuf,
+}
+
+impl RealLvm2 {
+    /// By this configuration; a lock is waited for no longer than `lock_timeout`.
+    pub(super) fn new(conf: LvmConf, lock_timeout: Duration) -> Self {
+        let locks = LockFolder::new(&conf.locking_dir, lock_timeout);
+        Self { conf, locks, run_dir: PathBuf::from("/run/lvm") }
+    }
+
+    /// True where lvm2 is set up, so that somebody may look for its texts.
+    fn is_set_up(&self) -> bool {
+        self.conf.system_dir.is_dir()
+    }
+
+    fn list_devices(&self, file: &Path, new: &[NewPv]) -> Result<()> {
+        let name = format!("D_{}", self.conf.devicesfile);
+        let _held = self.locks.lock(&name, LockMode::Exclusive)?;
+        hints::list(file, new)
+    }
+}
+
+/// A setting of the kernel's, or `unknown`.
+fn kernel(name: &str) -> String {
+    let text = fs::read_to_string(Path::new("/proc/sys/kernel").join(name)).unwrap_or_default();
+    let text = text.trim();
+    if text.is_empty() { "unknown".to_owned() } else { text.to_owned() }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+fn warn(done: Result<()>) {
+    if let Err(error) = done {
+        log::warn!("{error}");
+    }
+}
+
+impl Lvm2Host for RealLvm2 {
+    fn creator(&self) -> Creator {
+        let host = kernel("hostname");
+        let (release, version) = (kernel("osrelease"), kernel("version"));
+        let arch = std::env::consts::ARCH;
+        let system = format!("{} {host} {release} {version} {arch}", kernel("ostype"));
+        Creator { host, system, time: now() }
+    }
+
+    fn lock_vg(&self, vg: &VgName, mode: LockMode) -> Result<Box<dyn Held>> {
+        self.locks.lock(&format!("V_{vg}"), mode)
+    }
+
+    fn lock_global(&self, mode: LockMode) -> Result<Box<dyn Held>> {
+        self.locks.lock("P_global", mode)
+    }
+
+    fn system_ids(&self) -> Vec<String> {
+        self.conf.system_id.iter().chain(&self.conf.extra_system_ids).cloned().collect()
+    }
+
+    fn autoextend_threshold(&self) -> u8 {
+        self.conf.autoextend_threshold
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        if !self.conf.metadata_read_only {
+            return Ok(());
+        }
+        let why = "global/metadata_read_only is set: nothing may be changed";
+        let file = self.conf.system_dir.join("lvm.conf");
+        Err(Error::new(ErrorKind::Denied, why).at(file.display()))
+    }
+
+    fn archive(&self, vg: &VgName, seqno: u64, text: &str) -> Result<()> {
+        // A group that is only being made has nothing to keep.
+        if !self.is_set_up() || !self.conf.archive || seqno == 0 {
+            return Ok(());
+        }
+        let retain = Retain { min: self.conf.retain_min, days: self.conf.retain_days };
+        archive::archive(&self.conf.archive_dir, vg.as_str(), text, retain)
+    }
+
+    fn backup(&self, vg: &VgName, text: &str) {
+        if self.is_set_up() && self.conf.backup {
+            warn(archive::backup(&self.conf.backup_dir, vg.as_str(), text));
+        }
+    }
+
+    fn devices_changed(&self, new: &[NewPv]) {
+        if let Some(file) = self.conf.devices_file().filter(|_| !new.is_empty()) {
+            warn(self.list_devices(&file, new));
+        }
+        warn(hints::invalidate(&self.run_dir));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(dir: &Path, text: &str) -> RealLvm2 {
+        fs::write(dir.join("lvm.conf"), text).expect("written");
+        let mut conf = LvmConf::read_in(dir);
+        conf.locking_dir = dir.join("locks");
+        let mut host = RealLvm2::new(conf, Duration::from_millis(20));
+        host.run_dir = dir.join("run");
+        host
+    }
+
+    #[test]
+    fn texts_are_kept_only_where_asked_for() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let vg: VgName = "vg".parse().expect("a name");
+        host(dir.path(), "backup { archive = 0\n backup = 0 }\n").backup(&vg, "text");
+        assert!(!dir.path().join("backup").exists());
+        let host = host(dir.path(), "");
+        host.backup(&vg, "text");
+        host.archive(&vg, 3, "old").expect("written");
+        assert_eq!(fs::read_to_string(dir.path().join("backup/vg")).expect("there"), "text");
+        assert_eq!(fs::read_dir(dir.path().join("archive")).expect("there").count(), 1);
+    }
+
+    #[test]
+    fn a_read_only_setting_forbids_writes() {
+        let dir = tempfile::tempdir().expect("a folder");
+        host(dir.path(), "").check_writable().expect("nothing is set");
+        let host = host(dir.path(), "global { metadata_read_only = 1 }\n");
+        assert_eq!(host.check_writable().expect_err("set").kind(), ErrorKind::Denied);
+    }
+
+    #[test]
+    fn a_new_volume_is_listed_and_the_hints_go() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = host(dir.path(), "");
+        let file = dir.path().join("devices/system.devices");
+        fs::create_dir_all(dir.path().join("devices")).expect("made");
+        fs::create_dir_all(dir.path().join("run")).expect("made");
+        fs::write(&file, "VERSION=1.1.1\n").expect("written");
+        fs::write(dir.path().join("run/hints"), "x").expect("written");
+        let id = crate::name::LvmId::random().expect("random");
+        host.devices_changed(&[NewPv { path: "/nowhere/disk".into(), id: id.clone() }]);
+        assert!(!dir.path().join("run/hints").exists());
+        let text = fs::read_to_string(&file).expect("there");
+        assert!(text.contains("VERSION=1.1.2\n") && text.contains(id.undashed()), "{text}");
+    }
+
+    #[test]
+    fn locks_and_the_creator_are_this_hosts() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let host = host(dir.path(), "");
+        let vg: VgName = "HostVG".parse().expect("a name");
+        let _global = host.lock_global(LockMode::Exclusive).expect("free");
+        let _held = host.lock_vg(&vg, LockMode::Exclusive).expect("free");
+        assert!(dir.path().join("locks/V_HostVG").exists());
+        let creator = host.creator();
+        assert!(creator.time > 1_600_000_000 && creator.system.contains(&creator.host));
+    }
+}

@@ -1,0 +1,246 @@
+//! What lvm2's configuration on this host says, as far as it concerns us. lvm2 itself need not
+//! be there: every setting has lvm2's default.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::lvm2::text::{Document, Item};
+
+/// lvm2's settings, by their names in lvm.conf(5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LvmConf {
+    /// The folder of the configuration: `/etc/lvm`, or `LVM_SYSTEM_DIR`.
+    pub(super) system_dir: PathBuf,
+    /// `global/locking_dir`.
+    pub(super) locking_dir: PathBuf,
+    /// `global/metadata_read_only`.
+    pub(super) metadata_read_only: bool,
+    /// This host's system id, by `global/system_id_source`.
+    pub(super) system_id: Option<String>,
+    /// `local/extra_system_ids`.
+    pub(super) extra_system_ids: Vec<String>,
+    /// `devices/filter`, as it is written.
+    pub(super) filter: Vec<String>,
+    /// `devices/global_filter`, as it is written.
+    pub(super) global_filter: Vec<String>,
+    /// `devices/use_devicesfile`, where it is set; distributions differ in the default.
+    pub(super) use_devicesfile: Option<bool>,
+    /// `devices/devicesfile`, a name in the folder `devices`.
+    pub(super) devicesfile: String,
+    /// `backup/backup`.
+    pub(super) backup: bool,
+    /// `backup/archive`.
+    pub(super) archive: bool,
+    /// `backup/backup_dir`.
+    pub(super) backup_dir: PathBuf,
+    /// `backup/archive_dir`.
+    pub(super) archive_dir: PathBuf,
+    /// `backup/retain_min`, in files.
+    pub(super) retain_min: usize,
+    /// `backup/retain_days`.
+    pub(super) retain_days: u64,
+    /// `activation/thin_pool_autoextend_threshold`, in percent.
+    pub(super) autoextend_threshold: u8,
+    /// True where `activation/volume_list` is set.
+    pub(super) has_volume_list: bool,
+}
+
+impl LvmConf {
+    /// Reads the configuration in `LVM_SYSTEM_DIR` or `/etc/lvm`. A file that is broken or
+    /// cannot be read counts as empty, with a warning.
+    pub(super) fn read() -> Self {
+        let dir = std::env::var_os("LVM_SYSTEM_DIR").filter(|dir| !dir.is_empty());
+        Self::read_in(&dir.map_or_else(|| PathBuf::from("/etc/lvm"), PathBuf::from))
+    }
+
+    /// The same for the configuration in this folder.
+    pub(super) fn read_in(dir: &Path) -> Self {
+        // lvmlocal.conf comes first: its settings win.
+        Settings(vec![file(&dir.join("lvmlocal.conf")), file(&dir.join("lvm.conf"))]).conf(dir)
+    }
+
+    /// The devices file, where it is in use: it is there, and not switched off.
+    pub(super) fn devices_file(&self) -> Option<PathBuf> {
+        let path = self.system_dir.join("devices").join(&self.devicesfile);
+        // Where nothing is set, a file that someone made tells that lvm2 here uses it. A line
+        // too many does no harm where it does not.
+        (self.use_devicesfile.unwrap_or(true) && path.is_file()).then_some(path)
+    }
+}
+
+fn file(path: &Path) -> Document {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(error) => {
+            log::warn!("{}: {error}; lvm2's defaults are used", path.display());
+            String::new()
+        }
+    };
+    if text.trim().is_empty() {
+        return Document::default();
+    }
+    Document::parse(&text).unwrap_or_else(|error| {
+        log::warn!("{}: {error}; lvm2's defaults are used", path.display());
+        Document::default()
+    })
+}
+
+/// The files, the one that wins first.
+struct Settings(Vec<Document>);
+
+impl Settings {
+    fn find(&self, path: &str) -> Option<&Item> {
+        self.0.iter().find_map(|file| file.find(path))
+    }
+
+    fn text(&self, path: &str) -> Option<String> {
+        let text = self.find(path)?.scalar()?.as_str()?.into_owned();
+        Some(text).filter(|text| !text.is_empty())
+    }
+
+    fn number(&self, path: &str, default: u64) -> u64 {
+        let number = self.find(path).and_then(|item| item.scalar()?.as_int());
+        number.and_then(|number| u64::try_from(number).ok()).unwrap_or(default)
+    }
+
+    fn flag(&self, path: &str) -> Option<bool> {
+        let scalar = self.find(path)?.scalar()?;
+        match (scalar.as_int(), scalar.as_str().as_deref()) {
+            (Some(number), _) => Some(number != 0),
+            (None, Some("y" | "yes" | "on" | "true")) => Some(true),
+            (None, Some("n" | "no" | "off" | "false")) => Some(false),
+            _ => None,
+        }
+    }
+
+    fn list(&self, path: &str) -> Vec<String> {
+        let Some(item) = self.find(path) else { return Vec::new() };
+        let one = item.scalar().map(std::slice::from_ref);
+        let all = item.array().map(|array| array.scalars());
+        let scalars = one.or(all).unwrap_or_default();
+        scalars.iter().filter_map(|scalar| scalar.as_str()).map(|text| text.into_owned()).collect()
+    }
+
+    fn folder(&self, path: &str, default: PathBuf) -> PathBuf {
+        self.text(path).map_or(default, PathBuf::from)
+    }
+
+    fn conf(&self, dir: &Path) -> LvmConf {
+        let threshold = self.number("activation/thin_pool_autoextend_threshold", 100);
+        let retain_min = self.number("backup/retain_min", 10);
+        LvmConf {
+            system_dir: dir.to_owned(),
+            locking_dir: self.folder("global/locking_dir", "/run/lock/lvm".into()),
+            metadata_read_only: self.flag("global/metadata_read_only").unwrap_or(false),
+            system_id: self.system_id(),
+            extra_system_ids: self.list("local/extra_system_ids"),
+            filter: self.list("devices/filter"),
+            global_filter: self.list("devices/global_filter"),
+            use_devicesfile: self.flag("devices/use_devicesfile"),
+            devicesfile: self.devicesfile(),
+            backup: self.flag("backup/backup").unwrap_or(true),
+            archive: self.flag("backup/archive").unwrap_or(true),
+            backup_dir: self.folder("backup/backup_dir", dir.join("backup")),
+            archive_dir: self.folder("backup/archive_dir", dir.join("archive")),
+            retain_min: usize::try_from(retain_min).unwrap_or(usize::MAX),
+            retain_days: self.number("backup/retain_days", 30),
+            autoextend_threshold: u8::try_from(threshold.min(100)).unwrap_or(100),
+            has_volume_list: self.find("activation/volume_list").is_some(),
+        }
+    }
+
+    /// A name without a folder, as lvm2 demands.
+    fn devicesfile(&self) -> String {
+        let name = self.text("devices/devicesfile").filter(|name| !name.contains('/'));
+        name.unwrap_or_else(|| "system.devices".to_owned())
+    }
+
+    fn system_id(&self) -> Option<String> {
+        let source = self.text("global/system_id_source")?;
+        let found = match source.as_str() {
+            "none" => return None,
+            "lvmlocal" => self.text("local/system_id"),
+            "uname" => first_line(Path::new("/proc/sys/kernel/hostname")),
+            "machineid" => first_line(Path::new("/etc/machine-id")),
+            "file" => self.text("global/system_id_file").and_then(|path| first_line(path.as_ref())),
+            _ => None,
+        };
+        let id = found.map(|text| cleaned(&text)).filter(|id| !id.is_empty());
+        if id.is_none() {
+            log::warn!("lvm2's system_id_source \"{source}\" gives this host no system id");
+        }
+        id
+    }
+}
+
+/// The first line that is no comment.
+fn first_line(path: &Path) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let mut lines = text.lines().map(str::trim);
+    lines.find(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned)
+}
+
+/// As lvmsystemid(7) has it: letters, digits and `_.-+`, the first a letter or digit, at most 128.
+/// A host named localhost has none.
+fn cleaned(text: &str) -> String {
+    let known = |letter: &char| letter.is_ascii_alphanumeric() || "_.-+".contains(*letter);
+    let text = text.trim_start_matches(|letter: char| !letter.is_ascii_alphanumeric());
+    let id: String = text.chars().filter(known).take(128).collect();
+    if id.starts_with("localhost") { String::new() } else { id }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conf(main: &str, local: &str) -> LvmConf {
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::write(dir.path().join("lvm.conf"), main).expect("written");
+        fs::write(dir.path().join("lvmlocal.conf"), local).expect("written");
+        LvmConf::read_in(dir.path())
+    }
+
+    #[test]
+    fn without_files_lvm2s_defaults_hold() {
+        let conf = LvmConf::read_in(Path::new("/nowhere"));
+        assert_eq!(conf.locking_dir, Path::new("/run/lock/lvm"));
+        assert_eq!(conf.archive_dir, Path::new("/nowhere/archive"));
+        assert_eq!((conf.retain_min, conf.retain_days), (10, 30));
+        assert_eq!((conf.autoextend_threshold, conf.system_id), (100, None));
+        assert!(conf.backup && conf.archive && !conf.metadata_read_only && !conf.has_volume_list);
+    }
+
+    #[test]
+    fn settings_are_read_and_the_local_file_wins() {
+        let main = "# text\nglobal {\n\tlocking_dir = \"/locks\" # why\n\
+                    system_id_source = \"lvmlocal\"\n metadata_read_only = 1\n}\n\
+                    devices { filter = [ \"a|^/dev/sd|\", \"r|.*|\" ]\n use_devicesfile = 0 }\n\
+                    activation { thin_pool_autoextend_threshold = 70\n volume_list = [ \"vg\" ] }\n\
+                    backup/archive = 0\n";
+        let local = "local { system_id = \"one\"\n extra_system_ids = [ \"two\", \"three\" ] }\n\
+                     backup { retain_min = 3 }\n";
+        let conf = conf(main, local);
+        assert_eq!(conf.locking_dir, Path::new("/locks"));
+        assert_eq!(conf.system_id.as_deref(), Some("one"));
+        assert_eq!(conf.extra_system_ids, ["two", "three"]);
+        assert_eq!(conf.filter, ["a|^/dev/sd|", "r|.*|"]);
+        assert_eq!((conf.use_devicesfile, conf.retain_min), (Some(false), 3));
+        assert_eq!(conf.autoextend_threshold, 70);
+        assert!(conf.metadata_read_only && conf.has_volume_list && conf.backup && !conf.archive);
+    }
+
+    #[test]
+    fn a_broken_file_gives_the_defaults_and_the_other_still_counts() {
+        let conf = conf("global { locking_dir = ", "backup { retain_days = 1 }\n");
+        assert_eq!(conf.locking_dir, Path::new("/run/lock/lvm"));
+        assert_eq!(conf.retain_days, 1);
+    }
+
+    #[test]
+    fn a_system_id_is_cleaned() {
+        assert_eq!(cleaned("_my host!"), "myhost");
+        assert_eq!(cleaned("localhost.localdomain"), "");
+    }
+}
