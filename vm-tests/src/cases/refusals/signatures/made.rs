@@ -2,6 +2,17 @@
 
 use super::{Signature, any, called};
 
+/// Half of a mirror, made and stopped again, for each version of its superblock.
+macro_rules! mirror {
+    ($version:literal) => {
+        concat!(
+            "m mdadm -q -C /dev/md9 -e ",
+            $version,
+            " -l 1 -n 2 --run $d missing; m mdadm -q -S /dev/md9"
+        )
+    };
+}
+
 pub(super) const FILE_SYSTEMS: &[Signature] = &[
     called("ext2", "ext", "mke2fs -q -t ext2 $d"),
     called("ext3", "ext", "mke2fs -q -t ext3 $d 100M"),
@@ -17,9 +28,9 @@ pub(super) const FILE_SYSTEMS: &[Signature] = &[
     ),
     called("btrfs", "btrfs", "m mkfs.btrfs -q $d"),
     called("vfat", "FAT", "m mkfs.vfat $d"),
-    called("vfat", "FAT", "m mkfs.vfat -F 12 -s 128 $d"),
+    called("vfat", "FAT", "m mkfs.vfat -F 12 $d 20000"),
     called("ntfs", "NTFS", "m mkntfs -q -F -Q $d 100000"),
-    called("exfat", "exFAT", "m mkfs.exfat -q $d"),
+    called("exfat", "exFAT", "m mkfs.exfat $d"),
     any("f2fs", "m mkfs.f2fs -q $d"),
     any("jfs", "m mkfs.jfs -q -s 1 $d 20000"),
     any("nilfs2", "m mkfs.nilfs2 -q -K $d"),
@@ -65,10 +76,10 @@ pub(super) const STORAGE: &[Signature] = &[
         "echo x | m cryptsetup -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 \
             --luks2-metadata-size 4m luksFormat $d; dd if=/dev/zero of=$d bs=1M count=3",
     ),
-    called("linux_raid_member", "RAID", RAID_0_90),
-    called("linux_raid_member", "RAID", RAID_1_0),
-    called("linux_raid_member", "RAID", RAID_1_1),
-    called("linux_raid_member", "RAID", RAID_1_2),
+    called("linux_raid_member", "RAID", mirror!("0.90")),
+    called("linux_raid_member", "RAID", mirror!("1.0")),
+    called("linux_raid_member", "RAID", mirror!("1.1")),
+    called("linux_raid_member", "RAID", mirror!("1.2")),
     any("ddf_raid_member", RAID_DDF),
     any("isw_raid_member", RAID_IMSM),
     any("bcache", "m make-bcache -B $d"),
@@ -86,12 +97,7 @@ pub(super) const STORAGE: &[Signature] = &[
     called("dos", "partition", "echo 'label: dos' | sfdisk -q $d"),
     any("sun", "echo 'label: sun' | sfdisk -q $d"),
     any("sgi", "echo 'label: sgi' | sfdisk -q $d"),
-    any("bsd", "printf 'b\\ny\\nw\\n' | fdisk $d"),
 ];
 
-const RAID_0_90: &str = "modprobe raid1; m mdadm -q -C /dev/md9 -e 0.90 -l 1 -n 2 --run $d missing; m mdadm -q -S /dev/md9";
-const RAID_1_0: &str = "modprobe raid1; m mdadm -q -C /dev/md9 -e 1.0 -l 1 -n 2 --run $d missing; m mdadm -q -S /dev/md9";
-const RAID_1_1: &str = "modprobe raid1; m mdadm -q -C /dev/md9 -e 1.1 -l 1 -n 2 --run $d missing; m mdadm -q -S /dev/md9";
-const RAID_1_2: &str = "modprobe raid1; m mdadm -q -C /dev/md9 -e 1.2 -l 1 -n 2 --run $d missing; m mdadm -q -S /dev/md9";
-const RAID_DDF: &str = "at -512 '\\336\\021\\336\\021'; at -480 01.00.00";
+const RAID_DDF: &str = r"at -512 '\336\021\336\021'; at -480 01.00.00";
 const RAID_IMSM: &str = "at -1024 'Intel Raid ISM Cfg Sig. 1.1.00'";

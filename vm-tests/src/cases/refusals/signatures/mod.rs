@@ -52,7 +52,8 @@ at() {
 m() { chroot /makers "$@"; }
 "#;
 
-const PREPARE: &str = "mount --bind /dev /makers/dev && mount -t proc proc /makers/proc";
+const PREPARE: &str =
+    "for d in dev proc sys; do mkdir -p /makers/$d && mount --rbind /$d /makers/$d; done";
 
 /// As many at once as the machine has disks.
 fn all(vm: &mut Vm, signatures: &[Signature]) -> Outcome {
@@ -63,14 +64,12 @@ fn all(vm: &mut Vm, signatures: &[Signature]) -> Outcome {
             some.iter().zip(disks.iter().map(String::as_str)).collect();
         some_at_once(vm, &taken)?;
     }
-    vm.ok("umount /makers/proc /makers/dev")?;
+    vm.ok("umount /makers/sys /makers/proc /makers/dev")?;
     Ok(())
 }
 
 fn some_at_once(vm: &mut Vm, taken: &[(&Signature, &str)]) -> Outcome {
-    for (signature, disk) in taken {
-        make(vm, signature, disk)?;
-    }
+    make(vm, taken)?;
     unchanged(vm, |vm| {
         for (signature, disk) in taken {
             refused(vm, 3, &format!("layout --init {disk}"), &[disk, signature.called, "--force"])?;
@@ -81,12 +80,18 @@ fn some_at_once(vm: &mut Vm, taken: &[(&Signature, &str)]) -> Outcome {
     wiped(vm, &disks.join(" "))
 }
 
-fn make(vm: &mut Vm, signature: &Signature, disk: &str) -> Outcome {
-    let Signature { kind, make, .. } = signature;
-    vm.ok(&format!("set -e\nd={disk}\n{HELP}\n{make}\nsync"))?;
-    let seen = vm.ok(&format!("wipefs -n -o TYPE --noheadings {disk}"))?;
-    let seen: Vec<&str> = seen.split_whitespace().collect();
-    must(seen.contains(kind), format!("wipefs sees {seen:?}, not {kind}, after {make}"))
+/// Makes each on its disk; wipefs must see it.
+fn make(vm: &mut Vm, taken: &[(&Signature, &str)]) -> Outcome {
+    let mut script = format!("set -e\n{HELP}");
+    for (Signature { make, .. }, disk) in taken {
+        script += &format!("d={disk}\n{make} >&2\necho $(wipefs -n -O TYPE --noheadings $d)\n");
+    }
+    let seen = vm.ok(&script)?;
+    for ((Signature { kind, make, .. }, _), seen) in taken.iter().zip(seen.lines()) {
+        let sees_it = seen.split(' ').any(|word| word == *kind);
+        must(sees_it, format!("wipefs sees `{seen}`, not {kind}, after {make}"))?;
+    }
+    Ok(())
 }
 
 /// With `--force` the devices become a layout, and nothing else is seen on them.
@@ -96,7 +101,7 @@ fn wiped(vm: &mut Vm, disks: &str) -> Outcome {
     vm.imgbase("deactivate")?;
     vm.ok("vgchange -q -an HostVG")?;
     vm.says(
-        &format!("for d in {disks}; do wipefs -n -o TYPE --noheadings $d; done | sort -u"),
+        &format!("for d in {disks}; do wipefs -n -O TYPE --noheadings $d; done | sort -u"),
         "LVM2_member",
     )?;
     vm.ok(&format!("for d in {disks}; do blkdiscard -f $d; done"))?;
