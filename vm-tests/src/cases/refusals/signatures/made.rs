@@ -27,8 +27,8 @@ pub(super) const FILE_SYSTEMS: &[Signature] = &[
         "truncate -s 300M /tmp/xfs; mkfs.xfs -q -f -l logdev=$d,size=64m /tmp/xfs",
     ),
     called("btrfs", "btrfs", "m mkfs.btrfs -q $d"),
-    called("vfat", "FAT", "m mkfs.vfat $d"),
-    called("vfat", "FAT", "m mkfs.vfat -F 12 $d 20000"),
+    called("vfat", "vfat", "m mkfs.vfat $d"),
+    called("vfat", "vfat", "m mkfs.vfat -F 12 $d 20000"),
     called("ntfs", "NTFS", "m mkntfs -q -F -Q $d 100000"),
     called("exfat", "exFAT", "m mkfs.exfat $d"),
     any("f2fs", "m mkfs.f2fs -q $d"),
@@ -89,12 +89,8 @@ pub(super) const STORAGE: &[Signature] = &[
     called("gpt", "GPT", "echo 'label: gpt' | sfdisk -q $d"),
     // Only the second copy is left.
     called("gpt", "GPT", "echo 'label: gpt' | sfdisk -q $d; dd if=/dev/zero of=$d bs=512 count=34"),
-    called(
-        "PMBR",
-        "GPT",
-        "echo 'label: gpt' | sfdisk -q $d; blkdiscard -f -o 512 $d; at 446 '\\0'",
-    ),
-    called("dos", "partition", "echo 'label: dos' | sfdisk -q $d"),
+    any("PMBR", "echo 'label: gpt' | sfdisk -q $d; blkdiscard -f -o 512 $d; at 446 '\\0'"),
+    called("dos", "boot sector", "echo 'label: dos' | sfdisk -q $d"),
     any("sun", "echo 'label: sun' | sfdisk -q $d"),
     any("sgi", "echo 'label: sgi' | sfdisk -q $d"),
 ];
