@@ -7,6 +7,7 @@ mod kit;
 mod lvm2_alone;
 mod main_job;
 mod own_hands;
+mod refusals;
 mod taking_turns;
 mod verbs;
 
@@ -23,6 +24,7 @@ pub fn all() -> Vec<Case> {
         beside_lvm2::cases(),
         file_systems::cases(),
         own_hands::cases(),
+        refusals::cases(),
         verbs::cases(),
     ]
     .concat()

@@ -10,6 +10,12 @@ use crate::setup::{SUITE, once};
 const INCLUDE: &str = "acl,attr,diffutils,dmsetup,e2fsprogs,fdisk,kmod,libcap2-bin,lvm2,procps,\
     qemu-utils,strace,thin-provisioning-tools,udev,util-linux,xfsprogs";
 
+/// Makers of what else may be on a disk. They are in a root of their own, `/makers`, unpacked but
+/// not installed: nothing of theirs acts in the guest until a case calls it.
+const MAKERS: &str = "bcache-tools,btrfs-progs,cryptsetup-bin,dosfstools,drbd-utils,erofs-utils,\
+    exfatprogs,f2fs-tools,genromfs,gfs2-utils,jfsutils,mdadm,mtd-utils,nilfs-tools,ntfs-3g,\
+    ocfs2-tools,reiser4progs,reiserfsprogs,squashfs-tools,udftools,xorriso";
+
 /// The first process until the tools' disk is there, which holds the harness's own.
 const INIT: &str = r#"#!/bin/sh
 mount -t devtmpfs devtmpfs /dev 2>/dev/null
@@ -21,14 +27,19 @@ exec /tools/guest init "$1"
 "#;
 
 const BUILD: &str = r#"
-suite=$1 include=$2 modules=$3 init=$4
+suite=$1 include=$2 modules=$3 init=$4 makers=$5
 mmdebstrap --quiet --variant=minbase --include="$include" "$suite" root
 mkdir -p root/lib/modules root/tools root/images
 cp -a "$modules" root/lib/modules/
 depmod -b root "$(basename "$modules")"
 printf '%s' "$init" >root/harness-init
 chmod 755 root/harness-init
-rm -rf root/var/cache/apt root/var/lib/apt/lists root/usr/share/doc root/usr/share/locale
+mmdebstrap --quiet --variant=extract --include="$makers" "$suite" root/makers
+ln -s ../proc/mounts root/makers/etc/mtab
+mkdir -p root/makers/proc root/makers/run
+for part in root root/makers; do
+    rm -rf $part/var/cache/apt $part/var/lib/apt/lists $part/usr/share/doc $part/usr/share/locale
+done
 mke2fs -q -t ext4 -O ^has_journal -d root root.img 2G
 rm -rf root
 "#;
@@ -36,7 +47,7 @@ rm -rf root
 /// The image of it.
 pub(super) fn guest_root(kernel: &Kernel) -> Result<PathBuf> {
     let modules = path(&kernel.modules);
-    let args = [SUITE, INCLUDE, modules, INIT];
+    let args = [SUITE, INCLUDE, modules, INIT, MAKERS];
     let recipe = [&args[..], &[BUILD]].concat();
     let folder = once("guest", &recipe, |folder: &Path| script(folder, BUILD, &args).map(drop))?;
     Ok(folder.join("root.img"))

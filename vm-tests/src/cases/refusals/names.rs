@@ -1,0 +1,175 @@
+//! Names that are empty, hostile, of the wrong kind or unknown, for each verb that takes one.
+
+use super::refused::{refused, refused_script, refused_words};
+use super::small_layout;
+use super::state::unchanged;
+use crate::case::{Case, Outcome};
+use crate::vm::Vm;
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("refusals::names_that_are_none", names_that_are_none).within(240),
+        Case::new("refusals::names_of_nothing", names_of_nothing),
+        Case::new("refusals::words_that_do_not_fit", words_that_do_not_fit),
+    ]
+}
+
+/// Each verb that takes a name, which stands where the `NAME` is.
+const VERBS: &[&[&str]] = &[
+    &["base", "--add", "NAME", "/tmp/small.ext4"],
+    &["base", "--remove", "NAME"],
+    &["base", "--of-layer", "NAME"],
+    &["base", "--pin", "NAME"],
+    &["base", "--unpin", "NAME"],
+    &["layer", "--add", "NAME"],
+    &["layer", "--remove", "NAME"],
+    &["layer", "--volume-path", "NAME"],
+    &["mount", "NAME", "/mnt"],
+    &["activate", "NAME"],
+    &["deactivate", "NAME"],
+    &["diff", "NAME", "Small-1-1"],
+    &["diff", "Small-1-1", "NAME"],
+    &["layout", "--init-nvr", "NAME", "--from", "/tmp/small.ext4", "/dev/vdc"],
+    &["--vg", "NAME", "layout"],
+    &["--vg", "NAME", "layout", "--init", "/dev/vdc"],
+];
+
+/// What no verb takes, and a part of it that must be in the line.
+const HOSTILE: &[(&str, &str)] = &[
+    ("../x", "../x"),
+    ("a b", "a b"),
+    ("-x", "-x"),
+    ("", "imgbase: "),
+    ("a/b", "a/b"),
+    ("a\nb-1-1", "b-1-1"),
+    ("b\u{e4}se-1-1", "b"),
+    ("..", ".."),
+    ("x\u{1b}[31m-1-1", "[31m-1-1"),
+];
+
+/// What is no base and no layer, though volumes may be called so.
+const WRONG: &[&str] = &[
+    "Small",
+    "Small-1",
+    "Small-1-1+0",
+    "Small-1-1+01x",
+    "Small-1-1+-1",
+    "Small-1-1+1+1",
+    "Small-1-1+99999999999",
+    "--1-1",
+    "-1-1",
+    "Small--",
+    "x-1-1_tdata",
+    "pvmove-1-1_mlog",
+    "snapshot-1-1",
+    "Small:1-1-1",
+    "$(touch /tmp/x)-1-1",
+];
+
+fn names_that_are_none(vm: &mut Vm) -> Outcome {
+    small_layout(vm)?;
+    unchanged(vm, |vm| {
+        let long = "x".repeat(300);
+        for verb in VERBS {
+            for (name, shown) in HOSTILE {
+                refused_words(vm, 2, &with_name(verb, name), &[shown])?;
+            }
+            refused_words(vm, 2, &with_name(verb, &long), &["xxxx"])?;
+        }
+        wrong_names(vm)
+    })
+}
+
+fn with_name<'a>(verb: &[&'a str], name: &'a str) -> Vec<&'a str> {
+    verb.iter().map(|word| if *word == "NAME" { name } else { word }).collect()
+}
+
+fn wrong_names(vm: &mut Vm) -> Outcome {
+    for name in WRONG {
+        refused_words(vm, 2, &with_name(&["layer", "--remove", "NAME"], name), &[])?;
+        let add = ["base", "--add", "NAME", "/tmp/small.ext4"];
+        refused_words(vm, 2, &with_name(&add, name), &[])?;
+    }
+    let base = format!("{}-1-1", "x".repeat(52));
+    refused(vm, 2, &format!("base --add {base} /tmp/small.ext4"), &["xxxx", "55"])?;
+    refused(vm, 2, "base --add Small-1-1+2 /tmp/small.ext4", &["Small-1-1+2"])?;
+    refused(vm, 2, "base --remove Small-1-1+1", &["Small-1-1+1"])?;
+    refused(vm, 2, "base --of-layer Small-1-1", &["Small-1-1"])?;
+    refused(vm, 2, "layer --remove Small-1-1", &["Small-1-1"])?;
+    refused_script(vm, 2, r#"imgbase layer --remove "$(printf 'x\377-1-1+1')""#, &[])?;
+    refused_script(vm, 2, r#"imgbase base --add "$(printf 'x\377-1-1')" /tmp/small.ext4"#, &[])
+}
+
+fn names_of_nothing(vm: &mut Vm) -> Outcome {
+    small_layout(vm)?;
+    unchanged(vm, |vm| {
+        for args in [
+            "base --remove None-1-1",
+            "base --of-layer None-1-1+1",
+            "base --pin None-1-1",
+            "base --unpin None-1-1",
+            "layer --add None-1-1",
+            "layer --add None-1-1+1",
+            "layer --remove None-1-1+1",
+            "layer --volume-path None-1-1",
+            "mount None-1-1+1 /mnt",
+            "activate None-1-1+1",
+            "activate Small-1-1+1 None-1-1",
+            "deactivate None-1-1+1",
+            "diff None-1-1 Small-1-1",
+            "diff Small-1-1 None-1-1+1",
+        ] {
+            refused(vm, 3, args, &["None-1-1"])?;
+        }
+        refused(vm, 3, "layer --remove Small-1-1+2", &["Small-1-1+2"])?;
+        refused(vm, 3, "layer --add Small-1-1+7", &["Small-1-1+7"])?;
+        refused(vm, 3, "--vg None layout", &["None"])?;
+        refused(vm, 3, "--vg None layer --add", &["None"])?;
+        refused(vm, 3, "mount Small-1-1+1 /mnt/none", &["/mnt/none"])?;
+        refused(vm, 3, "umount /mnt/none", &["/mnt/none"])?;
+        refused(vm, 3, "umount /tmp", &["/tmp"])?;
+        refused(vm, 3, "layer --current", &["/"])?;
+        refused(vm, 3, "w", &["/"])?;
+        refused(vm, 3, "--config /tmp/none layout", &["/tmp/none"])
+    })?;
+    vm.ok("vgremove -qq -y HostVG")?;
+    unchanged(vm, |vm| {
+        for args in ["layout", "layout --bases", "base --latest", "layer --latest", "layer --add"] {
+            refused(vm, 3, args, &["imgbased:vg"])?;
+        }
+        refused(vm, 3, "base --add Small-1-1 /tmp/small.ext4", &["imgbased:vg"])
+    })
+}
+
+fn words_that_do_not_fit(vm: &mut Vm) -> Outcome {
+    small_layout(vm)?;
+    unchanged(vm, |vm| {
+        for (args, shown) in [
+            ("frobnicate", "frobnicate"),
+            ("layer", "--add"),
+            ("base --add --latest", "--latest"),
+            ("layout --size 1G", "--size"),
+            ("layout --init --size 1.5G /dev/vdc", "1.5G"),
+            ("layout --init --size 1X /dev/vdc", "1X"),
+            ("layout --init --size 0 /dev/vdc", "--size"),
+            ("layout --init --size 99999999999P /dev/vdc", "99999999999P"),
+            ("layout --init --metadata-size 1M /dev/vdc", "--metadata-size"),
+            ("layout --init --metadata-size 20G /dev/vdc", "--metadata-size"),
+            ("layout --init --mda-size 1k --vg Other /dev/vdc", "32 KiB"),
+            ("layout --init None-1-1 /dev/vdc", "None-1-1"),
+            ("layout --init vdc", "vdc"),
+            ("layout --units q", "--units"),
+            ("mount Small-1-1+1", "DIR"),
+            ("--lock-timeout soon layout", "soon"),
+            ("--loader lilo layout", "lilo"),
+            ("--quiet --debug layout", "--quiet"),
+            ("completions csh-for-all", "csh-for-all"),
+            ("base --add None-1-1 small.ext4", "small.ext4"),
+            ("base --add None-1-1 /tmp/small.ext4 /tmp/other", "/tmp/other"),
+            ("--config /tmp layout", "/tmp"),
+        ] {
+            refused(vm, 2, args, &[shown])?;
+        }
+        Ok(())
+    })
+}
