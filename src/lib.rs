@@ -1,14 +1,24 @@
 //! Base images and writable layers in an LVM thin pool, without lvm2.
 //!
+//! Programs start at [`ops::Imgbase`]: one method a verb, over a
+//! [`machine::Machine`], which [`host`] (feature `host`) makes of the real one.
+//!
 //! The layers of this library, each using only what stands above it in this
 //! list:
 //!
 //! 1. [`units`], [`name`], [`error`], [`dev`]: values, and a block device.
-//! 2. [`lvm2`] reads and writes LVM2's metadata, [`dm`] knows device-mapper's
-//!    tables and the thin pool's protocol.
-//! 3. [`machine`]: the seams to the real machine.
-//! 4. [`layout`]: what our names and tags mean.
-//! 5. [`ops`]: the verbs, [`report`]: their results as values.
+//! 2. [`lvm2`] reads and writes LVM2's metadata; [`ext4`], [`xfs`],
+//!    [`signature`] know what stands on a disk; [`tree`] is a file tree.
+//! 3. [`dm`] knows device-mapper's tables and the thin pool's protocol,
+//!    [`image`] copies an image to a volume, [`layout`] knows what our names
+//!    and tags mean.
+//! 4. [`machine`]: the seams to the real machine; [`diff`] compares trees,
+//!    [`report`] holds results as values.
+//! 5. [`ops`]: the verbs.
+//! 6. [`host`]: the real machine, [`dry`]: one that changes nothing.
+//!
+//! Without default features everything but [`host`] builds, on any host and
+//! without C headers.
 #![forbid(unsafe_code)]
 
 pub mod dev;

@@ -89,6 +89,6 @@ impl Settings {
 
     /// How the machine is to be used.
     pub(crate) fn host(&self) -> HostConfig {
-        HostConfig { lock_timeout: self.lock_timeout, ..HostConfig::default() }
+        HostConfig { lock_timeout: self.lock_timeout }
     }
 }

@@ -49,7 +49,8 @@ impl Mounts for DryMounts<'_> {
         _look: &mut dyn FnMut(&Path) -> Result<()>,
     ) -> Result<()> {
         let device = device.display();
-        self.notes.add(format!("mount {device} ({fs_type}) privately and read-only to look into it"));
+        self.notes
+            .add(format!("mount {device} ({fs_type}) privately and read-only to look into it"));
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use devicemapper::{DevId, DmFlags, DmName as CrateName, DmOptions};
 use imgbase_sys::dm::{Creation, Uuid};
 
 use self::control::Ways;
-use self::errno::{failure, io_error};
+use self::errno::{Refusal, failure, io_error};
 use self::frozen::Frozen;
 use self::nodes::{Nodes, Task, is_node};
 use self::udev::{Batch, Udev};
@@ -117,6 +117,15 @@ impl Open<'_> {
         }))
     }
 
+    /// A target of the table that this kernel does not have, not even as a module: asking for it
+    /// has loaded what there is.
+    fn missing_target(&self, table: &Table) -> Option<String> {
+        let known = self.ways.dm.list_versions().ok()?;
+        let mut kinds = table.lines.iter().map(|line| line.target.kind());
+        let missing = kinds.find(|kind| !known.iter().any(|(name, ..)| name == kind))?;
+        Some(missing.to_owned())
+    }
+
     fn uuid(&self, name: &str) -> Result<String> {
         let crate_name = CrateName::new(name).map_err(|error| failed("status", name, error))?;
         let info = self.ways.dm.device_info(&DevId::Name(crate_name));
@@ -204,7 +213,14 @@ impl Kernel for RealKernel {
             let lines: Vec<_> = table.lines.iter().map(crate_line).collect();
             let flags = if read_only { DmFlags::DM_READONLY } else { DmFlags::empty() };
             let options = DmOptions::default().set_flags(flags);
-            named("load", name, |id| open.ways.dm.table_load(id, &lines, options)).map(drop)
+            let loaded = named("load", name, |id| open.ways.dm.table_load(id, &lines, options));
+            loaded.map(drop).map_err(|error| match open.missing_target(table) {
+                Some(target) => {
+                    let error = Error::new(ErrorKind::Unsupported, Refusal::NoTarget(target));
+                    error.op("load the table of the device").at(name)
+                }
+                None => error,
+            })
         })
     }
 

@@ -159,7 +159,7 @@ mod tests {
         fs::write(&file, "VERSION=1.1.1\n").expect("written");
         fs::write(dir.path().join("run/hints"), "x").expect("written");
         let id = crate::name::LvmId::random().expect("random");
-        host.devices_changed(&[NewPv { path: "/nowhere/disk".into(), id: id.clone() }]);
+        host.devices_changed(&[NewPv { path: "/nowhere/disk".into(), id }]);
         assert!(!dir.path().join("run/hints").exists());
         let text = fs::read_to_string(&file).expect("there");
         assert!(text.contains("VERSION=1.1.2\n") && text.contains(id.undashed()), "{text}");

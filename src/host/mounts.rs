@@ -6,7 +6,7 @@ mod table;
 use std::fs;
 use std::path::Path;
 
-use nix::mount::{MsFlags, MntFlags, mount, umount2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::machine::{MountEntry, MountHow, Mounts};
@@ -69,7 +69,6 @@ fn failure(source: std::io::Error, fs_type: &str) -> Error {
         _ => Error::io(source),
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -50,9 +50,8 @@ impl Tools for RealTools {
     fn run(&self, tool: Tool, args: &[&OsStr]) -> Result<ToolOutput> {
         let program = find(tool)?;
         log::debug!("run {} {args:?}", program.display());
-        let failed = |error| {
-            Error::new(ErrorKind::Tool, error).op("run the program").at(program.display())
-        };
+        let failed =
+            |error| Error::new(ErrorKind::Tool, error).op("run the program").at(program.display());
         let mut child = Command::new(&program)
             .args(args)
             .env_clear()

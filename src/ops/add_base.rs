@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::session::Session;
 use super::thin::{NewThin, Role};
 use super::transact::Pending;
-use super::{AddBase, ImageSource, Imgbase, Init, Progress, Watch, filesystem};
+use super::{AddBase, ImageSource, Imgbase, Init, Progress, Watch, after_commit, filesystem};
 use crate::error::{Error, ErrorKind, Result};
 use crate::image::{self, Control, Copied, FileSystem, Source, Target};
 use crate::layout::{BaseName, ImageName, Layout};
@@ -41,9 +41,8 @@ impl Imgbase<'_> {
         let mut session = Session::change(self, "base --add")?;
         refuse_taken(&session.layout()?, &request.nvr)?;
         session.pool_on()?;
-        let room = source
-            .space_need(session.chunk()?)
-            .and_then(|need| session.check_room(need.bytes()));
+        let room =
+            source.space_need(session.chunk()?).and_then(|need| session.check_room(need.bytes()));
         if let Err(error) = room {
             session.pool_as_before()?;
             return Err(error);
@@ -142,11 +141,7 @@ fn fill(
     Ok(copied)
 }
 
-fn copy(
-    pending: &Pending<'_>,
-    source: &mut Source<'_>,
-    watch: &mut dyn Watch,
-) -> Result<Copied> {
+fn copy(pending: &Pending<'_>, source: &mut Source<'_>, watch: &mut dyn Watch) -> Result<Copied> {
     let cancel = AtomicBool::new(watch.cancelled());
     let mut tell = |progress: image::Progress| {
         watch.progress(Progress {
@@ -175,8 +170,8 @@ fn finish(
         return Err(session.undo_thin(&lv, error));
     }
     watch.committed(&format!("{} exists (seqno {})", request.nvr, session.vg().seqno));
-    session.deactivate(&[&lv])?;
-    session.settle()?;
+    let tidied = session.deactivate(&[&lv]).and_then(|()| session.settle());
+    after_commit(watch, tidied);
     Ok(BaseAdded {
         nvr: request.nvr.clone(),
         size_bytes: session.size_of(&lv).get(),

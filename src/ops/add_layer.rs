@@ -7,7 +7,7 @@
 use super::list::latest;
 use super::session::Session;
 use super::thin::{NewThin, Role};
-use super::{Imgbase, Watch, filesystem};
+use super::{Imgbase, Watch, after_commit, filesystem};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{ImageName, LayerName, Layout};
 use crate::report::LayerAdded;
@@ -28,11 +28,7 @@ impl Imgbase<'_> {
     ///
     /// # Commit point
     /// The metadata commit that drops the tag `imgbased:pending` from the layer.
-    pub fn add_layer(
-        &self,
-        on: Option<&ImageName>,
-        watch: &mut dyn Watch,
-    ) -> Result<LayerAdded> {
+    pub fn add_layer(&self, on: Option<&ImageName>, watch: &mut dyn Watch) -> Result<LayerAdded> {
         let mut session = Session::change(self, "layer --add")?;
         let plan = Plan::make(&session.layout()?, on)?;
         session.pool_on()?;
@@ -49,7 +45,7 @@ impl Imgbase<'_> {
             Err(error) => return Err(session.undo_thin(&lv, error)),
         };
         watch.committed(&format!("{} exists (seqno {})", plan.layer, session.vg().seqno));
-        session.settle()?;
+        after_commit(watch, session.settle());
         Ok(LayerAdded {
             nvr: plan.layer,
             origin: plan.origin,

@@ -95,7 +95,9 @@ fn mode(name: &str, state: &PoolState) -> CheckReport {
         (false, PoolMode::ReadWrite) => {
             report(name, Health::Ok, format!("read-write; when full it {policy}"))
         }
-        (false, mode) => report(name, Health::Failed, format!("the kernel has it in mode {mode:?}")),
+        (false, mode) => {
+            report(name, Health::Failed, format!("the kernel has it in mode {mode:?}"))
+        }
     }
 }
 

@@ -96,12 +96,7 @@ pub(super) fn give_own_uuid(
 }
 
 /// xfs_admin's exit code cannot be trusted: the UUID is read back.
-fn set_xfs_uuid(
-    machine: &Machine<'_>,
-    node: &Path,
-    device: &dyn Dev,
-    uuid: FsUuid,
-) -> Result<()> {
+fn set_xfs_uuid(machine: &Machine<'_>, node: &Path, device: &dyn Dev, uuid: FsUuid) -> Result<()> {
     let uuid_text = uuid.to_string();
     let args = [OsStr::new("-U"), OsStr::new(&uuid_text), node.as_os_str()];
     let output = machine.tools.run(Tool::XfsAdmin, &args)?;

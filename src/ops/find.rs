@@ -31,11 +31,11 @@ pub(super) fn group(disks: &dyn Disks, wanted: Option<&VgName>) -> Result<Group>
 }
 
 fn by_tag(scan: Scan) -> Result<Group> {
-    let mut ours: Vec<Group> =
-        scan.groups.into_iter().filter(|group| is_ours(&group.vg)).collect();
+    let mut ours: Vec<Group> = scan.groups.into_iter().filter(|group| is_ours(&group.vg)).collect();
     if ours.len() > 1 {
         let names: Vec<String> = ours.iter().map(|group| group.vg.name.to_string()).collect();
-        let why = format!("several have the tag {}: {}; choose with --vg", tag::VG, names.join(", "));
+        let why =
+            format!("several have the tag {}: {}; choose with --vg", tag::VG, names.join(", "));
         return Err(Error::new(ErrorKind::Invalid, why).op("choose a volume group"));
     }
     ours.pop().ok_or_else(|| {

@@ -117,9 +117,9 @@ impl Imgbase<'_> {
 
 /// The latest base of a layout.
 pub(crate) fn latest<'a, 'v>(layout: &'a Layout<'v>) -> Result<&'a Base<'v>> {
-    layout.latest_base().ok_or_else(|| {
-        Error::new(ErrorKind::NotFound, "there is no base yet").at(&layout.vg.name)
-    })
+    layout
+        .latest_base()
+        .ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no base yet").at(&layout.vg.name))
 }
 
 /// What the kernel knows, asked once.

@@ -4,7 +4,6 @@
 //! the machine: each verb reads what it needs, under lvm2's own locks where it
 //! changes something.
 
-
 mod activate;
 mod add_base;
 mod add_layer;
@@ -59,6 +58,13 @@ pub trait Watch {
     /// [`Interrupted`](crate::ErrorKind::Interrupted).
     fn cancelled(&self) -> bool {
         false
+    }
+}
+
+/// What fails after the commit point is told and no more: what was asked for is done.
+fn after_commit(watch: &mut dyn Watch, result: crate::Result<()>) {
+    if let Err(error) = result {
+        watch.warn(&format!("it is done, but what follows failed: {error}"));
     }
 }
 

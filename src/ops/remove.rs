@@ -4,7 +4,7 @@
 //! message for each, is the commit point; what comes after only finishes.
 
 use super::session::Session;
-use super::{Imgbase, Watch};
+use super::{Imgbase, Watch, after_commit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{BaseName, ImageName, LayerName, Layout};
 use crate::name::LvName;
@@ -61,8 +61,8 @@ fn remove(
     session.remove_thins(&names)?;
     let list: Vec<String> = images.iter().map(ToString::to_string).collect();
     watch.committed(&format!("{} removed (seqno {})", list.join(", "), session.vg().seqno));
-    session.pool_as_before()?;
-    session.settle()?;
+    let tidied = session.pool_as_before().and_then(|()| session.settle());
+    after_commit(watch, tidied);
     Ok(Removed { removed: images, vg_seqno: session.vg().seqno })
 }
 

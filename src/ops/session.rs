@@ -11,10 +11,10 @@ use crate::dm::status::PoolState;
 use crate::dm::{Active, DmInfo, PvNumbers};
 use crate::error::{ErrorKind, Result};
 use crate::layout::Layout;
-use crate::lvm2::edit::VgEdit;
-use crate::lvm2::text::{Stamp, Style};
 use crate::lvm2::Vg;
+use crate::lvm2::edit::VgEdit;
 use crate::lvm2::store::{MetadataStore, NativeStore};
+use crate::lvm2::text::{Stamp, Style};
 use crate::machine::{Held, LockMode, Machine};
 use crate::name::LvName;
 use crate::units::Bytes;
@@ -81,6 +81,7 @@ impl<'m> Session<'m> {
     }
 
     /// Locks again, to change devices alone: the text is the one that was read.
+    #[cfg(feature = "host")]
     pub(super) fn lock_devices(&mut self) -> Result<()> {
         self.lock = Some(self.machine.lvm2.lock_vg(&self.vg.name, LockMode::Exclusive)?);
         Ok(())
@@ -147,11 +148,12 @@ impl<'m> Session<'m> {
         log::debug!("commit {} seqno {} ({})", self.vg.name, new.vg().seqno, self.what);
         self.machine.lvm2.archive(&self.vg.name, self.vg.seqno, &self.vg.to_text(Style::Backup))?;
         let kept = format!("metadata still at seqno {}", self.vg.seqno);
-        self.vg = self.store.commit(new, &mut |_| Ok(())).map_err(|error| match error.unchanged() {
-            // The store knows better where it could not tell which text is in force.
-            Some(_) => error,
-            None => error.kept(kept),
-        })?;
+        self.vg =
+            self.store.commit(new, &mut |_| Ok(())).map_err(|error| match error.unchanged() {
+                // The store knows better where it could not tell which text is in force.
+                Some(_) => error,
+                None => error.kept(kept),
+            })?;
         self.machine.lvm2.backup(&self.vg.name, &self.vg.to_text(Style::Backup));
         Ok(())
     }

@@ -42,7 +42,8 @@ impl<'m> Session<'m> {
                 Ok(()) => return Ok(()),
             }
         }
-        let why = format!("the pool has thin devices from {first} on that the metadata does not know");
+        let why =
+            format!("the pool has thin devices from {first} on that the metadata does not know");
         let error = Error::new(ErrorKind::Diverged, why).at(&pool);
         Err(error.kept(format!("nothing was made; metadata at seqno {}", self.vg.seqno)))
     }

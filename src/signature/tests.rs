@@ -44,7 +44,8 @@ fn only_zeros_are_empty() {
 
 #[test]
 fn marks_are_found_at_both_ends() {
-    let cases: &[(&str, &[(usize, &[u8])])] = &[
+    type Mark<'a> = (usize, &'a [u8]);
+    let cases: &[(&str, &[Mark<'_>])] = &[
         ("an LVM2 physical volume", &[(512, b"LABELONE"), (536, b"LVM2 001")]),
         ("a GPT partition table", &[(512, b"EFI PART")]),
         ("a GPT partition table", &[(4 * MIB - 512, b"EFI PART")]),

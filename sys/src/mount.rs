@@ -160,7 +160,13 @@ mod tests {
     use super::*;
 
     fn tmpfs(options: &str) -> Source<'_> {
-        Source { fs_type: "tmpfs", device: Path::new("none"), read_only: false, view_only: false, options }
+        Source {
+            fs_type: "tmpfs",
+            device: Path::new("none"),
+            read_only: false,
+            view_only: false,
+            options,
+        }
     }
 
     #[test]

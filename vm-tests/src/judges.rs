@@ -5,18 +5,19 @@ use crate::vm::Vm;
 
 /// Reads one command of lvm2 a line, so that one process answers all: it starts slowly.
 const SHELL: &str = "pvs=$(guest labelled); \
-    { for word in pvs vgs 'lvs -a' \"vgck $1\"; do echo \"$word\"; done; \
+    { for word in pvs vgs 'lvs -a -o +tags' \"vgck $1\"; do echo \"$word\"; done; \
     for pv in $pvs; do echo \"pvck --dump headers $pv\"; done; } | lvm";
 
-/// Asks lvm2 about `vg`: no warning and no error from any of its commands.
+/// Asks lvm2 about `vg`: no warning and no error from any of its commands; returns what it says,
+/// with the tags of the volumes.
 ///
 /// # Errors
 /// What the first of them that complains says.
-pub fn lvm2(vm: &mut Vm, vg: &str) -> Result<()> {
+pub fn lvm2(vm: &mut Vm, vg: &str) -> Result<String> {
     let said = vm.quiet(&format!("set -- {vg}\n{SHELL}"))?;
     no_complaint(&said)?;
     let known = said.lines().any(|line| line.split_whitespace().next() == Some(vg));
-    if known { Ok(()) } else { Err(Fail::new(format!("lvm2 does not see {vg}:\n{said}"))) }
+    if known { Ok(said) } else { Err(Fail::new(format!("lvm2 does not see {vg}:\n{said}"))) }
 }
 
 fn no_complaint(said: &str) -> Result<()> {

@@ -2,9 +2,9 @@
 //! JSON is read back into structures that refuse unknown and missing fields.
 
 use imgbase::diff::{Change, ChangeKind, Difference, Differences};
-use imgbase::tree::{Kind, TreePath};
 use imgbase::ops::Progress;
 use imgbase::report::*;
+use imgbase::tree::{Kind, TreePath};
 use imgbase::units::Bytes;
 use imgbase::{Error, ErrorKind};
 use serde::Deserialize;
@@ -400,11 +400,8 @@ needs 2048 bytes (2 KiB)
 
 #[test]
 fn changes_are_lines_or_items() {
-    let change = |kind, name: &[u8]| Change {
-        path: TreePath::root().join(name),
-        entry: Kind::File,
-        kind,
-    };
+    let change =
+        |kind, name: &[u8]| Change { path: TreePath::root().join(name), entry: Kind::File, kind };
     let mut what = Differences::only(Difference::Content);
     what.note(Difference::Mode, true);
     let added = change(ChangeKind::Added, b"x y");

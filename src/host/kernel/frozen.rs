@@ -81,7 +81,8 @@ impl Frozen {
         match verdict {
             Verdict::Held => Ok(()),
             Verdict::LetGo => {
-                let why = format!("it was suspended for {} s and resumed to be safe", LIMIT.as_secs());
+                let why =
+                    format!("it was suspended for {} s and resumed to be safe", LIMIT.as_secs());
                 Err(Error::new(ErrorKind::Diverged, why).at(name))
             }
             Verdict::Lost => {

@@ -27,7 +27,9 @@ impl Task {
     /// The device's name.
     pub(super) fn name(&self) -> &DmName {
         match self {
-            Self::Add { name, .. } | Self::Remove { name, .. } | Self::Rename { new: name, .. } => name,
+            Self::Add { name, .. } | Self::Remove { name, .. } | Self::Rename { new: name, .. } => {
+                name
+            }
         }
     }
 }
@@ -64,9 +66,12 @@ impl Nodes {
             }
             Task::Rename { old, new, link } => {
                 absent_is_fine(fs::rename(self.path(old), self.path(new)))?;
-                let Some(link) = link else { return Ok(()) };
-                self.remove_links_to(&link.0, &self.path(old))?;
-                self.add_link(link, new)
+                // A pool loses its link when it is first used: then it is an internal device.
+                let vg = link.as_ref().map(|link| link.0.as_str().to_owned());
+                if let Some(vg) = vg.or_else(|| vg_of(old)) {
+                    self.remove_links_to(&vg, &self.path(old))?;
+                }
+                link.as_ref().map_or(Ok(()), |link| self.add_link(link, new))
             }
         }
     }
@@ -117,8 +122,8 @@ impl Nodes {
         Ok(())
     }
 
-    fn remove_links_to(&self, vg: &VgName, target: &Path) -> io::Result<()> {
-        let Ok(entries) = fs::read_dir(self.dev.join(vg.as_str())) else { return Ok(()) };
+    fn remove_links_to(&self, vg: &str, target: &Path) -> io::Result<()> {
+        let Ok(entries) = fs::read_dir(self.dev.join(vg)) else { return Ok(()) };
         for path in entries.flatten().map(|entry| entry.path()) {
             if fs::read_link(&path).is_ok_and(|found| found == target) {
                 self.remove_link(&path)?;
@@ -126,6 +131,13 @@ impl Nodes {
         }
         Ok(())
     }
+}
+
+/// The group's name in lvm2's name of a device: up to the first dash that is not doubled.
+fn vg_of(name: &DmName) -> Option<String> {
+    let undoubled = name.as_str().replace("--", "\0");
+    let (vg, _) = undoubled.split_once('-')?;
+    Some(vg.replace('\0', "-"))
 }
 
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
@@ -220,6 +232,23 @@ mod tests {
         assert!(is_node(&dev.path().join("mapper/vg-new"), LOOP));
         assert!(is_node(&dev.path().join("vg/new"), LOOP));
         assert!(fs::symlink_metadata(dev.path().join("vg/lv")).is_err());
+    }
+
+    #[test]
+    fn a_rename_to_an_internal_device_drops_the_link() {
+        if !privileged() {
+            return;
+        }
+        let dev = tempfile::tempdir().expect("a folder");
+        let nodes = Nodes::new(dev.path());
+        let link = Some(("a-b".parse().expect("a name"), "pool".parse().expect("a name")));
+        let add = Task::Add { name: name("a--b-pool"), number: LOOP, link };
+        nodes.perform(&add).expect("makes both");
+        let rename =
+            Task::Rename { old: name("a--b-pool"), new: name("a--b-pool-tpool"), link: None };
+        nodes.perform(&rename).expect("moves the node");
+        assert!(is_node(&dev.path().join("mapper/a--b-pool-tpool"), LOOP));
+        assert!(!dev.path().join("a-b").exists());
     }
 
     #[test]

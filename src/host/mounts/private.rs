@@ -53,8 +53,7 @@ pub(super) fn look_into(
     look: &mut dyn FnMut(&Path) -> Result<()>,
 ) -> Result<()> {
     let options = if fs_type == "xfs" && !mounted { "nouuid" } else { "" };
-    let source =
-        Source { fs_type, device, read_only: !mounted, view_only: true, options };
+    let source = Source { fs_type, device, read_only: !mounted, view_only: true, options };
     let mount = mount(source)?;
     look(&mount.path())
 }

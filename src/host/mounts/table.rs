@@ -30,9 +30,10 @@ fn unescape(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((first, after)) = rest.split_first() {
-        let octal = after.first_chunk::<3>().filter(|_| *first == b'\\').and_then(|digits| {
-            u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok()
-        });
+        let octal = after
+            .first_chunk::<3>()
+            .filter(|_| *first == b'\\')
+            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
         match octal {
             Some(byte) => {
                 bytes.push(byte);
@@ -54,7 +55,8 @@ mod tests {
 
     #[test]
     fn lines_are_read_with_their_escapes() {
-        let text = b"36 35 98:5 /a /mnt\\040x\\134y rw,noatime master:1 shared:2 - ext3 /dev/r rw\n\
+        let text =
+            b"36 35 98:5 /a /mnt\\040x\\134y rw,noatime master:1 shared:2 - ext3 /dev/r rw\n\
                      broken line\n\
                      37 36 0:20 / /run rw - tmpfs tmpfs rw,size=1k\n";
         let mounts = parse(text);

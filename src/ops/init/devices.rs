@@ -99,7 +99,8 @@ pub(super) fn wipe_ends(plans: &[PvPlan]) -> Result<()> {
         let len = device.size().min(ENDS);
         let zeros = vec![0; usize::try_from(len.get()).unwrap_or_default()];
         let end = device.size().saturating_sub(len);
-        let wiped = device.write_at(&zeros, Bytes::ZERO).and_then(|()| device.write_at(&zeros, end));
+        let wiped =
+            device.write_at(&zeros, Bytes::ZERO).and_then(|()| device.write_at(&zeros, end));
         wiped.and_then(|()| device.sync()).context("wipe", device.name())?;
     }
     Ok(())

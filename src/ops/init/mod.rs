@@ -11,7 +11,7 @@ mod sizes;
 use std::ffi::OsStr;
 
 use self::sizes::{CHUNK, EXTENT, Sizes, Wish, divide};
-use super::{AddBase, Imgbase, Init, Watch, find, session};
+use super::{AddBase, Imgbase, Init, Watch, after_commit, find, session};
 use crate::dm::{self, PvNumbers, Stack};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::layout::{BaseName, ImageName, tag};
@@ -80,10 +80,7 @@ impl Imgbase<'_> {
         create_group(&making.plans, making.new.clone())?;
         watch.committed(&format!("{} exists (seqno {})", request.vg, making.vg().seqno));
         machine.lvm2.devices_changed(&making.new_pvs());
-        let pool: LvName = POOL.parse()?;
-        machine.kernel.settle()?;
-        making.stack(machine)?.open_pool(machine.kernel, &pool)?;
-        machine.kernel.settle()?;
+        after_commit(watch, making.activate_pool(machine));
         Ok(making)
     }
 
@@ -201,6 +198,11 @@ impl Making {
                 log::warn!("after '{error}' the device of {name} stays: {second}");
             }
         })
+    }
+
+    fn activate_pool(&self, machine: &Machine<'_>) -> Result<()> {
+        self.stack(machine)?.open_pool(machine.kernel, &POOL.parse()?)?;
+        machine.kernel.settle()
     }
 
     fn run_mke2fs(&self, machine: &Machine<'_>, lv: &LvName) -> Result<()> {

@@ -48,8 +48,9 @@ pub(super) fn divide(total: Extents, wish: Wish) -> Result<Sizes> {
     let fixed = metadata.saturating_add(metadata).saturating_add(config);
     let data = match wish.data {
         Some(data) if data.is_zero() => {
-            return Err(Error::new(ErrorKind::Invalid, "the pool's data cannot be 0 bytes")
-                .at("--size"));
+            return Err(
+                Error::new(ErrorKind::Invalid, "the pool's data cannot be 0 bytes").at("--size")
+            );
         }
         Some(data) => data.sectors_up().extents_up(EXTENT),
         None => {

@@ -52,7 +52,7 @@ fn striped_and_linear(vm: &mut Vm) -> Outcome {
     vm.ok("lvcreate -q -L 40M -n linear HostVG && lvextend -q -L +60M HostVG/linear")?;
     vm.ok("for v in striped linear; do mke2fs -q -t ext4 /dev/HostVG/$v; done")?;
     let sums = "for v in striped linear; do md5sum </dev/HostVG/$v; done";
-    let tables = "dmsetup table | grep 'striped\\|linear' | sort";
+    let tables = "dmsetup table | grep '^HostVG-\\(striped\\|linear\\):' | sort";
     let before = vm.ok(&format!("{sums}; {tables} | cut -d: -f1,2"))?;
     base_and_layers(vm)?;
     let after = vm.ok(&format!("{sums}; {tables} | cut -d: -f1,2"))?;

@@ -59,7 +59,11 @@ pub(super) fn small_image(vm: &mut Vm, options: &str) -> Outcome {
 /// The paths that differ between two images.
 pub(super) fn diff(vm: &mut Vm, a: &str, b: &str) -> Result<Vec<String>, Stop> {
     let said = step(vm, &format!("diff {a} {b}"))?;
-    let mut paths: Vec<String> = said.lines().map(|line| line.chars().skip(2).collect()).collect();
+    let path = |line: &str| {
+        let path = line.get(2..).unwrap_or_default();
+        path.split(" (").next().unwrap_or_default().to_owned()
+    };
+    let mut paths: Vec<String> = said.lines().map(path).collect();
     paths.sort_unstable();
     Ok(paths)
 }

@@ -23,7 +23,7 @@ fn small_and_static(vm: &mut Vm) -> Outcome {
     let size = vm.ok("stat -c %s /tools/imgbase")?;
     must(size.parse().is_ok_and(|n: u32| n < 3_000_000), format!("{size} bytes"))?;
     let linked = vm.sh("ldd /tools/imgbase 2>&1")?.stdout;
-    must(linked.contains("not a dynamic executable"), linked)
+    must(!linked.contains("=>"), linked)
 }
 
 fn no_child_process(vm: &mut Vm) -> Outcome {
@@ -72,7 +72,7 @@ fn stands_on_what_it_suspends(vm: &mut Vm) -> Outcome {
     vm.ok("mount --bind /mnt/layer/etc/lvm /etc/lvm")?;
     let own = "cd /mnt/layer && ./imgbase --debug layer --add Small-1-1+1 2>>log";
     vm.says(own, "Small-1-1+2")?;
-    vm.says("dmsetup info -c --noheadings -o suspended | sort -u", "Active")?;
+    vm.says("dmsetup info -c --noheadings -o suspended | grep -c Suspended || true", "0")?;
     vm.ok("touch /mnt/layer/alive && sync -f /mnt/layer/alive && [ -s /mnt/layer/log ]")?;
     kit::step(vm, "mount Small-1-1+2 /mnt/copy")?;
     vm.ok("cmp /tools/imgbase /mnt/copy/imgbase")?;
@@ -151,7 +151,7 @@ fn links_and_cookies(vm: &mut Vm) -> Outcome {
 fn settled(vm: &mut Vm) -> Outcome {
     vm.ok("udevadm settle --timeout=20")?;
     vm.says("dmsetup udevcookies | grep -c 0xd4d || true", "0")?;
-    vm.says("dmsetup info -c --noheadings -o suspended | sort -u", "Active")?;
+    vm.says("dmsetup info -c --noheadings -o suspended | grep -c Suspended || true", "0")?;
     Ok(())
 }
 

@@ -1,0 +1,162 @@
+//! Whole operations on a machine in memory: what they leave, what a dry run
+//! leaves (nothing), what a failing kernel leaves.
+
+mod support;
+
+use imgbase::ErrorKind;
+use imgbase::dm::Kernel;
+use imgbase::dry::DryRun;
+use imgbase::image::FileSystem;
+use imgbase::layout::ImageName;
+use imgbase::ops::{Imgbase, Unwatched};
+
+use support::SimMachine;
+
+const BASE: &str = "Base-1-0";
+
+/// Two disks with a layout and a base.
+fn with_base() -> SimMachine {
+    let sim = SimMachine::with_disks(2);
+    sim.init();
+    sim.add_base(BASE).expect("the base is made");
+    sim
+}
+
+/// Adds a layer on the base.
+fn add_layer(sim: &SimMachine) -> imgbase::Result<imgbase::report::LayerAdded> {
+    sim.imgbase().add_layer(None, &mut Unwatched)
+}
+
+/// Thin ids of the text, in order, and of the pool.
+fn ids(sim: &SimMachine) -> (Vec<u32>, Vec<u32>) {
+    let layout = sim.imgbase().layout().expect("it can be read");
+    let mut text = Vec::new();
+    for base in &layout.bases {
+        text.push(base.device_id);
+        text.extend(base.layers.iter().map(|layer| layer.device_id));
+    }
+    text.sort_unstable();
+    let pool = "HostVG-ImagePool-tpool".parse().expect("a name");
+    (text, sim.kernel.thin_ids(&pool).unwrap_or_default())
+}
+
+fn nothing_is_suspended(sim: &SimMachine) {
+    for device in sim.kernel.list("").expect("lists") {
+        assert!(!device.suspended, "{} is suspended", device.name);
+    }
+}
+
+#[test]
+fn the_main_job_leaves_what_it_says() {
+    let sim = with_base();
+    let first = add_layer(&sim).expect("a layer");
+    let second = add_layer(&sim).expect("another");
+    assert_eq!(first.nvr.to_string(), "Base-1-0+1");
+    assert_eq!(second.origin.to_string(), "Base-1-0+1");
+    assert_ne!(first.fs_uuid, second.fs_uuid);
+
+    let layout = sim.imgbase().layout().expect("it can be read");
+    assert_eq!(layout.bases.len(), 1);
+    let base = &layout.bases[0];
+    assert!(base.read_only && !base.active);
+    assert!(base.layers.iter().all(|layer| layer.active));
+    assert!(layout.pending.is_empty() && layout.orphans.is_empty());
+    assert_eq!(layout.pool.transaction_id, 3);
+    assert_eq!(ids(&sim), (vec![1, 2, 3], vec![1, 2, 3]));
+
+    let removed = sim.imgbase().remove_base(&BASE.parse().expect("a name"), &mut Unwatched);
+    assert_eq!(removed.expect("all go").removed.len(), 3);
+    assert_eq!(ids(&sim), (vec![], vec![]));
+    nothing_is_suspended(&sim);
+}
+
+#[test]
+fn a_layer_holds_its_base_under_another_uuid() {
+    let sim = with_base();
+    let added = add_layer(&sim).expect("a layer");
+    let device = sim.kernel.open(&"HostVG-Base--1--0+1".parse().expect("a name")).expect("active");
+    let FileSystem::Ext4(superblock) = FileSystem::read(device.as_ref()).expect("an ext4") else {
+        panic!("it was an ext4");
+    };
+    assert_eq!(Some(superblock.uuid().to_string()), added.fs_uuid);
+    assert!(superblock.is_clean());
+    let mut bytes = vec![0; 16 << 20];
+    device.read_at(&mut bytes, imgbase::units::Bytes::ZERO).expect("reads");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), &bytes).expect("writes");
+    let check = std::process::Command::new("e2fsck").arg("-fn").arg(file.path()).output();
+    let check = check.expect("e2fsck is installed");
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+}
+
+#[test]
+fn a_dry_run_says_it_all_and_changes_nothing() {
+    let sim = SimMachine::with_disks(2);
+    let blank = sim.bytes();
+    {
+        let dry = DryRun::over(sim.machine()).expect("looks");
+        let imgbase = Imgbase::new(dry.machine());
+        imgbase.init(&sim.layout(), &mut Unwatched).expect("it would work");
+        assert!(dry.lines().iter().any(|line| line.starts_with("write 512 bytes at byte 4096")));
+    }
+    assert!(sim.bytes() == blank, "the dry run of --init wrote to a disk");
+    sim.init();
+    sim.add_base(BASE).expect("the base is made");
+    let (before, devices) = (sim.bytes(), sim.kernel.list("").expect("lists"));
+    let dry = DryRun::over(sim.machine()).expect("looks");
+    let planned = Imgbase::new(dry.machine()).add_layer(None, &mut Unwatched).expect("works");
+    assert!(sim.bytes() == before, "the dry run of layer --add wrote to a disk");
+    assert_eq!(sim.kernel.list("").expect("lists"), devices);
+    let lines = dry.lines();
+    let place = |text: &str| lines.iter().position(|line| line.contains(text));
+    let (snap, id) = (place("create_snap 2 1"), place("set_transaction_id 1 2"));
+    assert!(snap.is_some() && snap < id, "{lines:#?}");
+
+    let real = add_layer(&sim).expect("the same, for real");
+    assert_eq!((planned.nvr, planned.vg_seqno), (real.nvr, real.vg_seqno));
+}
+
+#[test]
+fn a_failing_kernel_leaves_before_or_after_and_nothing_suspended() {
+    let mut failures = 0;
+    for nth in 0.. {
+        let sim = with_base();
+        add_layer(&sim).expect("an active origin");
+        sim.kernel.fail_at(nth, ErrorKind::Io, false);
+        let result = add_layer(&sim);
+        sim.kernel.heal();
+        nothing_is_suspended(&sim);
+        let layout = sim.imgbase().layout().expect("it can be read");
+        let layers = layout.bases[0].layers.len();
+        match &result {
+            Ok(_) => assert_eq!(layers, 2),
+            Err(error) if error.kind() == ErrorKind::NeedsRecovery => {}
+            Err(_) => {
+                assert_eq!(layers, 1, "{result:?}");
+                assert!(layout.pending.is_empty(), "{result:?}");
+            }
+        }
+        let next = add_layer(&sim).unwrap_or_else(|error| panic!("call {nth}: {error}"));
+        assert!(next.nvr.index() >= 2);
+        if result.is_ok() && sim.kernel.calls().len() > nth {
+            break;
+        }
+        failures += 1;
+        assert!(failures < 200, "the fault is never passed");
+    }
+    assert!(failures >= 8, "only {failures} calls could fail");
+}
+
+#[test]
+fn bad_requests_change_nothing() {
+    let sim = with_base();
+    let before = sim.bytes();
+    let twice = sim.add_base(BASE).expect_err("the name is taken");
+    assert_eq!(twice.kind(), ErrorKind::Exists);
+    let on: ImageName = "Other-1-0".parse().expect("a name");
+    let error = sim.imgbase().add_layer(Some(&on), &mut Unwatched).expect_err("no such base");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let error = sim.imgbase().init(&sim.layout(), &mut Unwatched).expect_err("not blank");
+    assert_eq!(error.kind(), ErrorKind::Exists);
+    assert!(sim.bytes() == before);
+}

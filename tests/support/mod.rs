@@ -1,0 +1,240 @@
+//! A machine in memory: disks, device-mapper, mounts, programs, lvm2's surroundings.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use imgbase::dev::{Dev, MemDev};
+use imgbase::dm::DevNo;
+use imgbase::dm::sim::SimKernel;
+use imgbase::image::NoHoles;
+use imgbase::machine::{
+    Creator, Disks, Held, ImageFile, InUse, LockMode, Lvm2Host, Machine, MountEntry, MountHow,
+    Mounts, NewPv, Tool, ToolOutput, Tools,
+};
+use imgbase::name::VgName;
+use imgbase::ops::{AddBase, ImageSource, Imgbase, Init, Unwatched};
+use imgbase::units::Bytes;
+use imgbase::{Error, ErrorKind, Result};
+
+/// The machine.
+pub(crate) struct SimMachine {
+    pub(crate) disks: SimDisks,
+    pub(crate) kernel: SimKernel,
+    pub(crate) mounts: SimMounts,
+    pub(crate) tools: SimTools,
+    pub(crate) lvm2: SimLvm2,
+}
+
+impl SimMachine {
+    /// With blank disks of 400 MiB under `/dev/sim0` and so on.
+    pub(crate) fn with_disks(count: u32) -> Self {
+        let kernel = SimKernel::new();
+        let mut disks = BTreeMap::new();
+        for minor in 0..count {
+            let path = PathBuf::from(format!("/dev/sim{minor}"));
+            let dev = Arc::new(MemDev::zeroed(path.display().to_string(), Bytes::mib(400)));
+            let number = DevNo { major: 8, minor };
+            kernel.add_disk(number, dev.clone());
+            disks.insert(path, (dev, number));
+        }
+        Self {
+            disks: SimDisks { disks, images: Mutex::default() },
+            kernel,
+            mounts: SimMounts,
+            tools: SimTools,
+            lvm2: SimLvm2,
+        }
+    }
+
+    pub(crate) fn machine(&self) -> Machine<'_> {
+        Machine {
+            disks: &self.disks,
+            kernel: &self.kernel,
+            mounts: &self.mounts,
+            tools: &self.tools,
+            lvm2: &self.lvm2,
+        }
+    }
+
+    pub(crate) fn imgbase(&self) -> Imgbase<'_> {
+        Imgbase::new(self.machine())
+    }
+
+    /// The bytes of all disks.
+    pub(crate) fn bytes(&self) -> Vec<Vec<u8>> {
+        self.disks.disks.values().map(|(dev, _)| dev.bytes()).collect()
+    }
+
+    /// A layout on all disks, with small metadata.
+    pub(crate) fn init(&self) -> imgbase::report::InitReport {
+        self.imgbase().init(&self.layout(), &mut Unwatched).expect("the layout is made")
+    }
+
+    pub(crate) fn layout(&self) -> Init {
+        let mut init = Init::on(self.disks.disks.keys().cloned());
+        init.metadata_size = Some(Bytes::mib(8));
+        init.config_size = Bytes::ZERO;
+        init
+    }
+
+    /// Puts an ext4 of 16 MiB under `/images/NAME`.
+    pub(crate) fn put_image(&self, name: &str) -> PathBuf {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("image");
+        let content = folder.path().join("content");
+        std::fs::create_dir(&content).expect("makes");
+        std::fs::write(content.join("hello"), "hello").expect("writes");
+        let made = Command::new("mke2fs")
+            .args(["-q", "-t", "ext4", "-d"])
+            .arg(&content)
+            .arg(&file)
+            .arg("16M")
+            .stdout(std::process::Stdio::null())
+            .status();
+        assert!(made.expect("mke2fs is installed").success());
+        let path = PathBuf::from("/images").join(name);
+        let bytes = std::fs::read(&file).expect("reads");
+        let dev = Arc::new(MemDev::new(path.display().to_string(), bytes));
+        self.disks.images.lock().expect("not poisoned").insert(path.clone(), dev);
+        path
+    }
+
+    /// A base of such an image.
+    pub(crate) fn add_base(&self, nvr: &str) -> Result<imgbase::report::BaseAdded> {
+        let image = ImageSource::Path(self.put_image(nvr));
+        let request = AddBase { nvr: nvr.parse().expect("a name"), image, size: None };
+        self.imgbase().add_base(&request, &mut Unwatched)
+    }
+}
+
+/// Disks, and images that are no disks.
+pub(crate) struct SimDisks {
+    disks: BTreeMap<PathBuf, (Arc<MemDev>, DevNo)>,
+    images: Mutex<BTreeMap<PathBuf, Arc<MemDev>>>,
+}
+
+fn missing(path: &Path) -> Error {
+    Error::new(ErrorKind::NotFound, "there is no such device").at(path.display())
+}
+
+impl Disks for SimDisks {
+    fn candidates(&self) -> Result<Vec<PathBuf>> {
+        Ok(self.disks.keys().cloned().collect())
+    }
+
+    fn open(&self, path: &Path) -> Result<Arc<dyn Dev>> {
+        match self.disks.get(path) {
+            Some((dev, _)) => Ok(dev.clone()),
+            None => Err(missing(path)),
+        }
+    }
+
+    fn open_image(&self, path: &Path) -> Result<ImageFile> {
+        let images = self.images.lock().expect("not poisoned");
+        let dev = images.get(path).ok_or_else(|| missing(path))?.clone();
+        Ok(ImageFile { dev, holes: Box::new(NoHoles) })
+    }
+
+    fn is_in_dev(&self, _name: &str) -> bool {
+        false
+    }
+
+    fn number(&self, path: &Path) -> Result<Option<DevNo>> {
+        Ok(self.disks.get(path).map(|(_, number)| *number))
+    }
+
+    fn in_use(&self, _path: &Path) -> Result<Option<InUse>> {
+        Ok(None)
+    }
+
+    fn attach(&self, file: &Path) -> Result<PathBuf> {
+        Err(missing(file))
+    }
+}
+
+/// Nothing is mounted, and every mount works.
+pub(crate) struct SimMounts;
+
+impl Mounts for SimMounts {
+    fn list(&self) -> Result<Vec<MountEntry>> {
+        Ok(Vec::new())
+    }
+
+    fn mount(&self, _device: &Path, _dir: &Path, _how: &MountHow) -> Result<()> {
+        Ok(())
+    }
+
+    fn unmount(&self, _dir: &Path) -> Result<()> {
+        Ok(())
+    }
+
+    fn mount_once(&self, _device: &Path, _fs_type: &str, _grow_to: Option<Bytes>) -> Result<()> {
+        Ok(())
+    }
+
+    fn look_into(
+        &self,
+        device: &Path,
+        _fs_type: &str,
+        _look: &mut dyn FnMut(&Path) -> Result<()>,
+    ) -> Result<()> {
+        Err(missing(device))
+    }
+}
+
+/// Every program is there and succeeds.
+pub(crate) struct SimTools;
+
+impl Tools for SimTools {
+    fn require(&self, _tool: Tool) -> Result<()> {
+        Ok(())
+    }
+
+    fn run(&self, _tool: Tool, _args: &[&OsStr]) -> Result<ToolOutput> {
+        Ok(ToolOutput { code: Some(0), ..ToolOutput::default() })
+    }
+}
+
+/// Nobody else is there.
+pub(crate) struct SimLvm2;
+
+struct Free;
+
+impl Held for Free {}
+
+impl Lvm2Host for SimLvm2 {
+    fn creator(&self) -> Creator {
+        Creator { host: "sim".into(), system: "Linux sim".into(), time: 1_795_321_697 }
+    }
+
+    fn lock_vg(&self, _vg: &VgName, _mode: LockMode) -> Result<Box<dyn Held>> {
+        Ok(Box::new(Free))
+    }
+
+    fn lock_global(&self, _mode: LockMode) -> Result<Box<dyn Held>> {
+        Ok(Box::new(Free))
+    }
+
+    fn system_ids(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn autoextend_threshold(&self) -> u8 {
+        100
+    }
+
+    fn check_writable(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn archive(&self, _vg: &VgName, _seqno: u64, _text: &str) -> Result<()> {
+        Ok(())
+    }
+
+    fn backup(&self, _vg: &VgName, _text: &str) {}
+
+    fn devices_changed(&self, _new: &[NewPv]) {}
+}
