@@ -3,8 +3,11 @@
 //! - [`setup`] makes what is needed once: packages, kernel, guest root, sample images, binaries.
 //! - [`vm`] is a virtual machine; [`guest`] is its first process; they speak [`wire`].
 //! - [`case`] and [`runner`] run [`cases`]; [`judges`] is what lvm2 and its friends think.
-//! - [`commands`] are `cargo demo`, `cargo verify`, `cargo vm`.
+//! - [`commands`] are `cargo demo`, `cargo verify`, `cargo vm`, `cargo bench-vm`; what the last
+//!   one measures in the guest is in `bench`, with the feature `guest` only.
 
+#[cfg(feature = "guest")]
+pub mod bench;
 pub mod case;
 pub mod cases;
 pub mod commands;

@@ -1,5 +1,6 @@
 //! The commands behind the aliases.
 
+mod bench;
 mod demo;
 mod verify;
 mod vm;
@@ -15,7 +16,8 @@ cargo demo                     the main job for real, in a throwaway machine whe
 cargo verify                   every test
 cargo vm [CASE...]             cases whose name holds one of the words; all without
 cargo vm --list                their names
-cargo vm --sh SCRIPT [--udev]  a shell script in a throwaway machine";
+cargo vm --sh SCRIPT [--udev]  a shell script in a throwaway machine
+cargo bench-vm [--json FILE]   imgbase beside lvm2, qemu-img, dd and cp, measured";
 
 /// Runs the command that the arguments name.
 #[must_use]
@@ -39,6 +41,7 @@ fn choose(args: &[String]) -> Result<bool> {
         "demo" => demo::main(),
         "verify" => verify::main(),
         "vm" => vm::main(rest),
+        "bench" => bench::main(rest),
         _ => Err(Fail::new(USAGE)),
     }
 }

@@ -17,6 +17,8 @@ pub struct Binaries {
     pub guest: PathBuf,
     /// The command under test, where it was asked for.
     pub imgbase: Option<PathBuf>,
+    /// The benchmark's half in the guest, where it was asked for.
+    pub bench: Option<PathBuf>,
 }
 
 impl Binaries {
@@ -25,10 +27,7 @@ impl Binaries {
     /// # Errors
     /// Where cargo fails.
     pub fn guest_only() -> Result<Self> {
-        let package = ["rustc", "--quiet", "--release", "-p", "imgbase-vm-tests", "--bin", "guest"];
-        let fixed = ["--target", TARGET, "--", "-C", "target-feature=+crt-static"];
-        cargo(&[&package[..], &fixed].concat())?;
-        Ok(Self { guest: built("guest"), imgbase: None })
+        Ok(Self { guest: of_the_harness("guest", &[])?, imgbase: None, bench: None })
     }
 
     /// Builds both; what `IMGBASE_BINARY` names is taken as it is.
@@ -38,12 +37,29 @@ impl Binaries {
     pub fn all() -> Result<Self> {
         let guest = Self::guest_only()?.guest;
         if let Some(ready) = std::env::var_os("IMGBASE_BINARY") {
-            return Ok(Self { guest, imgbase: Some(ready.into()) });
+            return Ok(Self { guest, imgbase: Some(ready.into()), bench: None });
         }
         eprintln!("set-up: cargo static");
         cargo(&["static"])?;
-        Ok(Self { guest, imgbase: Some(built("imgbase")) })
+        Ok(Self { guest, imgbase: Some(built("imgbase")), bench: None })
     }
+
+    /// Builds all, with the benchmark's half.
+    ///
+    /// # Errors
+    /// Where cargo fails.
+    pub fn for_benchmark() -> Result<Self> {
+        let all = Self::all()?;
+        eprintln!("set-up: the benchmark's half in the guest");
+        Ok(Self { bench: Some(of_the_harness("bench-guest", &["--features", "guest"])?), ..all })
+    }
+}
+
+fn of_the_harness(name: &str, features: &[&str]) -> Result<PathBuf> {
+    let package = ["rustc", "--quiet", "--release", "-p", "imgbase-vm-tests", "--bin", name];
+    let fixed = ["--target", TARGET, "--", "-C", "target-feature=+crt-static"];
+    cargo(&[&package[..], features, &fixed].concat())?;
+    Ok(built(name))
 }
 
 fn built(name: &str) -> PathBuf {
@@ -67,8 +83,11 @@ pub fn tools_disk(binaries: &Binaries, folder: &Path) -> Result<PathBuf> {
     let content = folder.join("tools");
     fs::create_dir_all(&content)?;
     fs::copy(&binaries.guest, content.join("guest")).doing(path(&binaries.guest))?;
-    if let Some(imgbase) = &binaries.imgbase {
-        fs::copy(imgbase, content.join("imgbase")).doing(path(imgbase))?;
+    let rest = [("imgbase", &binaries.imgbase), ("bench-guest", &binaries.bench)];
+    for (name, binary) in rest {
+        if let Some(binary) = binary {
+            fs::copy(binary, content.join(name)).doing(path(binary))?;
+        }
     }
     script(folder, "mke2fs -q -t ext4 -O ^has_journal -d tools tools.img 64M; rm -r tools", &[])?;
     Ok(folder.join("tools.img"))

@@ -1,0 +1,38 @@
+//! What everything here works on: the layout that the host has made.
+
+use imgbase::host::{Host, HostConfig};
+use imgbase::layout::{BaseName, ImageName};
+use imgbase::ops::Imgbase;
+
+use crate::error::{Doing, Result};
+
+/// The volume group.
+pub(super) const VG: &str = "HostVG";
+/// The base that layers are made of.
+pub(super) const BASE: &str = "Debian-12-1";
+/// The same as lvm2 calls it.
+pub(super) const BASE_LV: &str = "HostVG/Debian-12-1";
+/// The pool's device that takes messages.
+pub(super) const POOL_DEVICE: &str = "HostVG-ImagePool-tpool";
+/// The pool as lvm2 calls it.
+pub(super) const POOL_LV: &str = "HostVG/ImagePool";
+/// The sample image.
+pub(super) const IMAGE: &str = "/images/debian.ext4";
+
+/// This machine.
+pub(super) fn host() -> Result<Host> {
+    Host::new(HostConfig::default()).doing("the library")
+}
+
+/// The library's handle, as an installer would hold it.
+pub(super) fn handle(host: &Host) -> Result<Imgbase<'_>> {
+    Ok(Imgbase::new(host.machine()).in_vg(VG.parse().doing(VG)?))
+}
+
+pub(super) fn base() -> Result<BaseName> {
+    BASE.parse().doing(BASE)
+}
+
+pub(super) fn origin() -> Result<ImageName> {
+    Ok(ImageName::Base(base()?))
+}

@@ -1,0 +1,93 @@
+//! Scratch disks that take what a commit writes, with the same writes and syncs.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use imgbase_sys::aligned::AlignedBuf;
+use rustix::fs::OFlags;
+
+use crate::error::{Doing, Fail, Result};
+
+/// Where the first metadata area's header is on a physical volume of the layout.
+const HEADER: u64 = 4096;
+/// Within it, the length of the text in force: `raw_locns[0].size`.
+const TEXT_SIZE: u64 = HEADER + 48;
+const SECTOR: usize = 512;
+
+/// The folder for copies of the text, beside lvm2's own two.
+const COPIES: &str = "/etc/lvm/bench";
+
+/// One scratch disk for each physical volume, and a text of the group's length.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    disks: Vec<File>,
+    text: AlignedBuf,
+    text_size: usize,
+    next: u64,
+}
+
+impl Scratch {
+    /// `pvs` are the group's disks, `disks` those that may be overwritten.
+    pub(super) fn new(pvs: &[String], disks: &[String]) -> Result<Self> {
+        let first = pvs.first().ok_or_else(|| Fail::new("no physical volume"))?;
+        let text_size = text_size(first)?;
+        let text = AlignedBuf::zeroed(text_size.next_multiple_of(SECTOR), 4096);
+        let text = text.ok_or_else(|| Fail::new(format!("{first}: no text")))?;
+        let disks = disks.iter().zip(pvs).map(|(disk, _)| direct(Path::new(disk)));
+        Ok(Self { disks: disks.collect::<Result<_>>()?, text, text_size, next: 0 })
+    }
+
+    /// What one commit costs: the old text archived; the new one written into each ring, made
+    /// known in each header, put in force by each header; the new text kept as the backup.
+    pub(super) fn commit(&mut self) -> Result<()> {
+        self.keep("archive")?;
+        let place = self.place();
+        self.write_all(&self.text, place)?;
+        for _ in ["precommit", "commit"] {
+            let header = self.text.get(..SECTOR).ok_or_else(|| Fail::new("no header"))?;
+            self.write_all(header, HEADER)?;
+        }
+        self.keep("backup")
+    }
+
+    /// Texts follow each other in the ring.
+    fn place(&mut self) -> u64 {
+        let slot = self.next % 8;
+        self.next += 1;
+        HEADER + (SECTOR + slot as usize * self.text.len()) as u64
+    }
+
+    fn write_all(&self, bytes: &[u8], at: u64) -> Result<()> {
+        for disk in &self.disks {
+            disk.write_all_at(bytes, at).doing("a scratch disk")?;
+        }
+        self.disks.iter().try_for_each(|disk| disk.sync_data().doing("a scratch disk"))
+    }
+
+    /// A file that is whole or not there.
+    fn keep(&self, name: &str) -> Result<()> {
+        let folder = Path::new(COPIES);
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).doing(COPIES)?;
+        let temporary = folder.join(format!(".{name}.tmp"));
+        let mut file = File::create(&temporary).doing(temporary.display())?;
+        file.write_all(self.text.get(..self.text_size).unwrap_or_default())?;
+        file.sync_all()?;
+        fs::rename(&temporary, folder.join(name))?;
+        File::open(folder)?.sync_all().doing(COPIES)
+    }
+}
+
+/// Opens a block device past the page cache.
+pub(super) fn direct(path: &Path) -> Result<File> {
+    let flags = i32::try_from(OFlags::DIRECT.bits()).doing("O_DIRECT")?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(flags).open(path).doing(path.display())
+}
+
+fn text_size(pv: &str) -> Result<usize> {
+    let mut size = [0; 8];
+    File::open(pv).and_then(|disk| disk.read_exact_at(&mut size, TEXT_SIZE)).doing(pv)?;
+    usize::try_from(u64::from_le_bytes(size)).doing(pv)
+}

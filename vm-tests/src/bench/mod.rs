@@ -1,0 +1,76 @@
+//! The benchmark's half in the guest: measures, and prints a line for each figure.
+//!
+//! | line | meaning |
+//! |---|---|
+//! | `sample NAME MICROSECONDS` | something took so long |
+//! | `mapped NAME PERCENT` | so much of a volume is mapped afterwards |
+//!
+//! It is one process that lives through all rounds, as an installer would: what it measures of
+//! the library is a call, not a program's start. Within a round each contestant comes once, so
+//! that whatever else the machine does burdens them alike.
+
+mod bases;
+mod contest;
+mod disks;
+mod floor;
+mod layers;
+mod lists;
+mod profile;
+
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use crate::error::{Doing, Fail, Result};
+
+const USAGE: &str = "bench-guest layers ROUNDS | lists ROUNDS | bases ROUNDS | profile";
+
+/// Chooses by the first argument.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match choose(&args.iter().map(String::as_str).collect::<Vec<_>>()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fail) => {
+            eprintln!("bench-guest: {fail}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn choose(args: &[&str]) -> Result<()> {
+    let [what, rest @ ..] = args else { return Err(Fail::new(USAGE)) };
+    let rounds = rest.first().map_or(Ok(0), |rounds| rounds.parse::<u32>()).doing("ROUNDS")?;
+    match *what {
+        "layers" => layers::run(rounds),
+        "lists" => lists::run(rounds),
+        "bases" => bases::run(rounds),
+        "profile" => profile::run(),
+        _ => Err(Fail::new(USAGE)),
+    }
+}
+
+/// Measures something that must succeed.
+fn sample<T>(name: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
+    let start = Instant::now();
+    let value = act().doing(name)?;
+    println!("sample {name} {}", start.elapsed().as_micros());
+    Ok(value)
+}
+
+/// Runs a program that must succeed; what it prints is dropped.
+fn process(argv: &[&str]) -> Result<()> {
+    let [program, args @ ..] = argv else { return Err(Fail::new("no program")) };
+    let done = Command::new(program).args(args).stdin(Stdio::null()).stdout(Stdio::null()).status();
+    let status = done.doing(program)?;
+    if status.success() { Ok(()) } else { Err(Fail::new(format!("{argv:?}: {status}"))) }
+}
+
+/// Runs a program that must succeed and returns what it prints.
+fn output(argv: &[&str]) -> Result<String> {
+    let [program, args @ ..] = argv else { return Err(Fail::new("no program")) };
+    let done = Command::new(program).args(args).stdin(Stdio::null()).output().doing(program)?;
+    if done.status.success() {
+        return Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned());
+    }
+    Err(Fail::new(format!("{argv:?}: {}", String::from_utf8_lossy(&done.stderr))))
+}

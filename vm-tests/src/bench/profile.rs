@@ -1,0 +1,64 @@
+//! Where the time of one `add_layer` and one `layout` goes, by the library's own log.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use imgbase::ops::Unwatched;
+use log::{LevelFilter, Log, Metadata, Record};
+
+use super::contest::{handle, host, origin};
+use crate::error::{Doing, Fail, Result};
+
+/// Keeps each message with the time since the one before: printing would take time itself.
+struct Clock {
+    lines: Mutex<Vec<(Instant, String)>>,
+}
+
+static CLOCK: Clock = Clock { lines: Mutex::new(Vec::new()) };
+
+impl Log for Clock {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        note(format!("{}: {}", record.target(), record.args()));
+    }
+
+    fn flush(&self) {}
+}
+
+/// Prints both.
+pub(super) fn run() -> Result<()> {
+    log::set_logger(&CLOCK).map_err(|error| Fail::new(error.to_string()))?;
+    log::set_max_level(LevelFilter::Trace);
+    let host = host()?;
+    let imgbase = handle(&host)?;
+    note("begin layout".into());
+    imgbase.layout().doing("layout")?;
+    note("end".into());
+    for _ in 0..3 {
+        note("begin add_layer".into());
+        let added = imgbase.add_layer(Some(&origin()?), &mut Unwatched).doing("add_layer")?;
+        note("end".into());
+        imgbase.remove_layer(&added.nvr, &mut Unwatched).doing("remove_layer")?;
+        note("removed".into());
+    }
+    print();
+    Ok(())
+}
+
+fn note(line: String) {
+    let mut lines = CLOCK.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    lines.push((Instant::now(), line));
+}
+
+fn print() {
+    let lines = CLOCK.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut before = None;
+    for (at, line) in lines.iter() {
+        let micros = before.map_or(0, |before| at.duration_since(before).as_micros());
+        println!("{micros:>9} us  {line}");
+        before = Some(*at);
+    }
+}

@@ -1,0 +1,127 @@
+//! `cargo bench-vm`: imgbase beside the programs that it stands in for, in one machine.
+
+mod figures;
+mod json;
+mod table;
+mod targets;
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use self::figures::Figures;
+use crate::error::{Doing, Fail, Result};
+use crate::runner::RunFolder;
+use crate::setup::{self, Binaries};
+use crate::vm::{Spec, Vm};
+
+const BASE: &str = "Debian-12-1";
+const LAYERS: u32 = 10;
+const LIMIT: Duration = Duration::from_secs(3600);
+
+/// Physical volumes are large, the scratch disks beside them take texts alone. MiB.
+const PV: u64 = 4096;
+const SCRATCH: u64 = 64;
+
+struct Options {
+    json: Option<PathBuf>,
+    /// Rounds of what takes well under a second or two.
+    rounds: u32,
+    /// Rounds of `base --add`.
+    base_rounds: u32,
+    /// Physical volumes.
+    disks: usize,
+    /// Instead of measuring, shows where the time of single calls goes.
+    profile: bool,
+}
+
+/// Measures, prints the table; that a target is missed is no failure.
+pub(super) fn main(args: &[String]) -> Result<bool> {
+    let options = parse(args)?;
+    let assets = setup::assets()?;
+    let binaries = Binaries::for_benchmark()?;
+    let runs = RunFolder::new()?;
+    let host = runs.host(&assets, &binaries)?;
+    let disks = [vec![PV; options.disks], vec![SCRATCH; options.disks]].concat();
+    let mut vm = Vm::start(&host, &Spec::plain(&disks), &runs.next())?;
+    vm.limit(LIMIT);
+    prepare(&mut vm, options.disks)?;
+    if options.profile {
+        println!("{}", vm.ok("bench-guest profile")?);
+        return Ok(true);
+    }
+    let mut figures = measure(&mut vm, &options)?;
+    let imgbase = binaries.imgbase.ok_or_else(|| Fail::new("no static binary"))?;
+    figures.binary = fs::metadata(&imgbase).doing(imgbase.display())?.len();
+    print!("{}", table::render(&figures));
+    match &options.json {
+        Some(path) => fs::write(path, json::render(&figures)).doing(path.display())?,
+        None => {}
+    }
+    Ok(true)
+}
+
+fn parse(args: &[String]) -> Result<Options> {
+    let mut options = Options { json: None, rounds: 9, base_rounds: 3, disks: 1, profile: false };
+    let mut args = args.iter().filter(|arg| *arg != "--");
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--profile" => options.profile = true,
+            "--json" => options.json = Some(value(arg, args.next())?),
+            "--rounds" => options.rounds = value(arg, args.next())?,
+            "--base-rounds" => options.base_rounds = value(arg, args.next())?,
+            "--disks" => options.disks = value(arg, args.next())?,
+            _ => return Err(Fail::new(super::USAGE)),
+        }
+    }
+    Ok(options)
+}
+
+fn value<T: std::str::FromStr>(option: &str, value: Option<&String>) -> Result<T> {
+    let value = value.and_then(|value| value.parse().ok());
+    value.ok_or_else(|| Fail::new(format!("{option} takes a value\n{}", super::USAGE)))
+}
+
+/// A layout with a base and ten layers.
+fn prepare(vm: &mut Vm, disks: usize) -> Result<()> {
+    eprintln!("bench: a layout with {LAYERS} layers");
+    let names: Vec<String> = vm.spec.disk_names().take(disks).collect();
+    let devices: Vec<String> = names.iter().map(|name| format!("/dev/{name}")).collect();
+    vm.ok(&format!("imgbase layout --init --size 3G {}", devices.join(" ")))?;
+    vm.ok(&format!("imgbase base --add {BASE} /images/debian.ext4"))?;
+    (0..LAYERS).try_for_each(|_| vm.ok(&format!("imgbase layer --add {BASE}")).map(drop))
+}
+
+fn measure(vm: &mut Vm, options: &Options) -> Result<Figures> {
+    let mut figures = Figures::default();
+    let groups =
+        [("lists", options.rounds), ("layers", options.rounds), ("bases", options.base_rounds)];
+    for (group, rounds) in groups {
+        eprintln!("bench: {group}, {rounds} rounds");
+        figures.take(&vm.ok(&format!("bench-guest {group} {rounds}"))?)?;
+    }
+    eprintln!("bench: memory");
+    weigh_processes(vm, &mut figures)?;
+    Ok(figures)
+}
+
+/// The peak of memory of each program, run once more for that.
+fn weigh_processes(vm: &mut Vm, figures: &mut Figures) -> Result<()> {
+    let runs: &[(&str, &[&str])] = &[
+        ("imgbase layout", &["imgbase", "layout"]),
+        ("imgbase layer --add", &["imgbase", "layer", "--add", BASE]),
+        ("imgbase base --add", &["imgbase", "base", "--add", "Weigh-1-1", "/images/debian.ext4"]),
+        ("imgbase base --remove", &["imgbase", "base", "--remove", "Weigh-1-1"]),
+        ("imgbase check", &["imgbase", "check"]),
+        ("lvs", &["lvs"]),
+        ("lvcreate", &["lvcreate", "-s", "-kn", "-ay", "-n", "rival", "HostVG/Debian-12-1"]),
+    ];
+    for (name, argv) in runs {
+        let done = vm.run(argv, b"")?;
+        if done.status != 0 {
+            return Err(Fail::new(format!("{name} exits {}: {}", done.status, done.stderr)));
+        }
+        figures.memory.push(((*name).to_owned(), done.max_rss_kib));
+    }
+    Ok(())
+}

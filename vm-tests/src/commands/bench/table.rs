@@ -1,0 +1,76 @@
+//! The table for people.
+
+use std::fmt::{self, Write};
+
+use super::figures::Figures;
+use super::targets::{Verdict, verdicts};
+
+const ROWS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "layer --add",
+        &[
+            ("library call", "layer.library"),
+            ("bare loop", "layer.bare"),
+            ("whole process", "layer.process"),
+            ("lvcreate -s -kn -ay", "layer.lvcreate"),
+        ],
+    ),
+    (
+        "layout",
+        &[
+            ("library call", "layout.library"),
+            ("whole process", "layout.process"),
+            ("lvs", "layout.lvs"),
+        ],
+    ),
+    (
+        "base --add",
+        &[
+            ("library call", "base.library"),
+            ("whole process", "base.process"),
+            ("qemu-img convert -n --target-is-zero", "base.qemu-img"),
+            ("dd conv=sparse,fsync bs=1M", "base.dd"),
+            ("cp --sparse=always", "base.cp"),
+        ],
+    ),
+    ("for comparison", &[("a trivial static process", "trivial.process")]),
+];
+
+/// All of it.
+pub(super) fn render(figures: &Figures) -> String {
+    let mut out = String::new();
+    write_all(&mut out, figures).expect("a string takes everything");
+    out
+}
+
+fn write_all(out: &mut String, figures: &Figures) -> fmt::Result {
+    writeln!(out, "{:<40} {:>10} {:>10} {:>4} {:>8}", "", "median ms", "min ms", "n", "mapped")?;
+    for (title, rows) in ROWS {
+        writeln!(out, "{title}")?;
+        rows.iter().try_for_each(|(label, name)| row(out, figures, label, name))?;
+    }
+    writeln!(out, "peak memory")?;
+    for (name, kib) in &figures.memory {
+        writeln!(out, "  {name:<38} {:>6.1} MiB", *kib as f64 / 1024.0)?;
+    }
+    writeln!(out, "\n{:<40} {:>10} {:>10} {:>8}", "", "is", "of minima", "must be")?;
+    verdicts(figures).iter().try_for_each(|verdict| judgement(out, verdict))
+}
+
+fn row(out: &mut String, figures: &Figures, label: &str, name: &str) -> fmt::Result {
+    let number = |value: Option<f64>| value.map_or("-".into(), |ms| format!("{ms:.1}"));
+    let (median, least) = (number(figures.median(name)), number(figures.least(name)));
+    let n = figures.samples.get(name).map_or(0, Vec::len);
+    write!(out, "  {label:<38} {median:>10} {least:>10} {n:>4}")?;
+    match figures.most_mapped(name) {
+        Some(percent) => writeln!(out, " {percent:>6.2} %"),
+        None => writeln!(out),
+    }
+}
+
+fn judgement(out: &mut String, verdict: &Verdict) -> fmt::Result {
+    let minima = verdict.of_minima.map_or("".into(), |value| format!("{value:.2}"));
+    let said = if verdict.reached { "reached" } else { "not reached" };
+    let (value, goal) = (verdict.value, verdict.goal.to_string());
+    writeln!(out, "{:<40} {value:>10.2} {minima:>10} {goal:>8}  {said}", verdict.name)
+}

@@ -1,0 +1,99 @@
+//! What the figures should be.
+
+use super::figures::Figures;
+
+/// Where a value should lie.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+    Below(f64),
+}
+
+impl Goal {
+    fn is_reached(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(bound) => value >= bound,
+            Self::AtMost(bound) => value <= bound,
+            Self::Below(bound) => value < bound,
+        }
+    }
+}
+
+impl std::fmt::Display for Goal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::AtLeast(bound) => write!(f, ">= {bound}"),
+            Self::AtMost(bound) => write!(f, "<= {bound}"),
+            Self::Below(bound) => write!(f, "< {bound}"),
+        }
+    }
+}
+
+/// A target and what came of it.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) name: &'static str,
+    /// Of medians, where it is a ratio of times.
+    pub(super) value: f64,
+    /// The same of minima, which other work on the machine disturbs least.
+    pub(super) of_minima: Option<f64>,
+    pub(super) goal: Goal,
+    pub(super) reached: bool,
+}
+
+const RATIOS: &[(&str, &str, &str, Goal)] = &[
+    ("lvcreate / library layer --add", "layer.lvcreate", "layer.library", Goal::AtLeast(12.0)),
+    ("library layer --add / bare loop", "layer.library", "layer.bare", Goal::AtMost(1.3)),
+    ("lvs / library layout", "layout.lvs", "layout.library", Goal::AtLeast(40.0)),
+    ("lvcreate / process layer --add", "layer.lvcreate", "layer.process", Goal::AtLeast(7.0)),
+    ("lvs / process layout", "layout.lvs", "layout.process", Goal::AtLeast(7.0)),
+    ("process base --add / qemu-img", "base.process", "base.qemu-img", Goal::AtMost(1.0)),
+    ("library base --add / qemu-img", "base.library", "base.qemu-img", Goal::AtMost(1.0)),
+];
+
+/// All of them; what was not measured is left out.
+pub(super) fn verdicts(figures: &Figures) -> Vec<Verdict> {
+    let ratios = RATIOS.iter().filter_map(|(name, over, under, goal)| {
+        let value = figures.median(over)? / figures.median(under)?;
+        let of_minima = Some(figures.least(over)? / figures.least(under)?);
+        Some(verdict(name, value, of_minima, *goal))
+    });
+    ratios.chain(others(figures).into_iter().flatten()).collect()
+}
+
+fn others(figures: &Figures) -> [Option<Verdict>; 3] {
+    let both = figures.most_mapped("base.process").zip(figures.most_mapped("base.qemu-img"));
+    let mapped = both.map(|(ours, theirs)| ours / theirs);
+    let binary = figures.binary as f64 / 1e6;
+    [
+        mapped.map(|value| {
+            verdict("mapped by base --add / by qemu-img", value, None, Goal::AtMost(1.0))
+        }),
+        Some(verdict("static binary, MB", binary, None, Goal::Below(3.0))),
+        figures
+            .most_memory()
+            .map(|value| verdict("peak memory of imgbase, MiB", value, None, Goal::Below(32.0))),
+    ]
+}
+
+fn verdict(name: &'static str, value: f64, of_minima: Option<f64>, goal: Goal) -> Verdict {
+    Verdict { name, value, of_minima, goal, reached: goal.is_reached(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_of_medians_and_bounds_count() {
+        let mut figures = Figures { binary: 3_000_000, ..Figures::default() };
+        let lines = "sample layer.lvcreate 600000\nsample layer.library 50000\n\
+            mapped base.process 30\nmapped base.qemu-img 31\n";
+        figures.take(lines).expect("all are figures");
+        let found = verdicts(&figures);
+        let reached: Vec<_> = found.iter().map(|v| (v.value, v.reached)).collect();
+        assert_eq!(reached, [(12.0, true), (30.0 / 31.0, true), (3.0, false)]);
+        assert_eq!(found.first().map(|v| v.goal.to_string()).as_deref(), Some(">= 12"));
+    }
+}
