@@ -14,7 +14,7 @@ use self::sizes::{CHUNK, EXTENT, Sizes, Wish, divide};
 use super::{AddBase, Imgbase, Init, Watch, after_commit, find, session};
 use crate::dm::{self, PvNumbers, Stack};
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::layout::{BaseName, ImageName, tag};
+use crate::layout::{BaseName, ImageName, LayerName, tag};
 use crate::lvm2::alloc::Placement;
 use crate::lvm2::create::{PvPlan, create_group};
 use crate::lvm2::edit::{Birth, GroupSpec, LinearSpec, PoolSpec, PvSpec};
@@ -22,7 +22,6 @@ use crate::lvm2::model::{Discards, SegmentKind};
 use crate::lvm2::{NewVg, Vg};
 use crate::machine::{LockMode, Machine, NewPv, Tool};
 use crate::name::{DmName, LvName, LvmId};
-use crate::ops::ImageSource;
 use crate::report::InitReport;
 use crate::units::Extents;
 
@@ -57,7 +56,10 @@ impl Imgbase<'_> {
         let making = self.make_group(request, watch)?;
         let mut report = making.report(request);
         if let Some((nvr, image)) = &request.base {
-            self.first_images(request, nvr, image, &mut report, watch)?;
+            let base = AddBase { nvr: nvr.clone(), image: image.clone(), size: None };
+            let made = self.first_images(request, &base, watch);
+            let (base, layer) = made.map_err(|error| made_without(error, request))?;
+            (report.base, report.layer) = (Some(base), Some(layer));
         }
         Ok(report)
     }
@@ -106,18 +108,13 @@ impl Imgbase<'_> {
     fn first_images(
         &self,
         request: &Init,
-        nvr: &BaseName,
-        image: &ImageSource,
-        report: &mut InitReport,
+        base: &AddBase,
         watch: &mut dyn Watch,
-    ) -> Result<()> {
+    ) -> Result<(BaseName, LayerName)> {
         let imgbase = self.clone().in_vg(request.vg.clone());
-        let base = AddBase { nvr: nvr.clone(), image: image.clone(), size: None };
-        let added = imgbase.add_base(&base, watch).map_err(|error| made_without(error, request))?;
-        report.base = Some(added.nvr);
-        let layer = imgbase.add_layer(Some(&ImageName::Base(nvr.clone())), watch);
-        report.layer = Some(layer.map_err(|error| made_without(error, request))?.nvr);
-        Ok(())
+        let added = imgbase.add_base(base, watch)?.nvr;
+        let layer = imgbase.add_layer(Some(&ImageName::Base(added.clone())), watch)?.nvr;
+        Ok((added, layer))
     }
 }
 

@@ -66,13 +66,17 @@ impl Floor {
 
     fn add(&mut self, id: u64) -> Result<()> {
         self.transaction_id()?;
-        self.scratch.commit()?;
-        self.message(&format!("create_snap {ID} {}", self.origin))?;
-        self.message(&format!("set_transaction_id {id} {}", id + 1))?;
+        sample("bare.commit", || self.scratch.commit())?;
+        sample("bare.messages", || self.send(id))?;
         self.transaction_id()?;
-        self.activate()?;
-        change_superblock()?;
-        self.scratch.commit()
+        sample("bare.device", || self.activate())?;
+        sample("bare.superblock", change_superblock)?;
+        sample("bare.commit", || self.scratch.commit())
+    }
+
+    fn send(&self, id: u64) -> Result<()> {
+        self.message(&format!("create_snap {ID} {}", self.origin))?;
+        self.message(&format!("set_transaction_id {id} {}", id + 1))
     }
 
     fn message(&self, text: &str) -> Result<()> {

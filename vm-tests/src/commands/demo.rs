@@ -29,7 +29,7 @@ const STEPS: &[(&str, &str)] = &[
     ("Here is the tree,", "imgbase --vg Demo layout"),
     (
         "the difference between that layer and its base,",
-        "imgbase --vg Demo diff Debian-12-1+1 Debian-12-1",
+        "imgbase --vg Demo diff Debian-12-1 Debian-12-1+1",
     ),
     ("the health of it all,", "imgbase --vg Demo check"),
     ("and what lvm2 says of it, which had no part in it.", "lvs -a Demo && vgck Demo"),

@@ -23,6 +23,9 @@ const LIMIT: Duration = Duration::from_secs(3600);
 const PV: u64 = 4096;
 const SCRATCH: u64 = 64;
 
+/// System calls of a whole process, each with the time since the one before.
+const TRACE: &str = "strace -f -r -o /tmp/trace imgbase layer --add >/dev/null; cat /tmp/trace";
+
 struct Options {
     json: Option<PathBuf>,
     /// Rounds of what takes well under a second or two.
@@ -48,15 +51,15 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
     prepare(&mut vm, options.disks)?;
     if options.profile {
         println!("{}", vm.ok("bench-guest profile")?);
+        println!("{}", vm.ok(TRACE)?);
         return Ok(true);
     }
     let mut figures = measure(&mut vm, &options)?;
     let imgbase = binaries.imgbase.ok_or_else(|| Fail::new("no static binary"))?;
     figures.binary = fs::metadata(&imgbase).doing(imgbase.display())?.len();
     print!("{}", table::render(&figures));
-    match &options.json {
-        Some(path) => fs::write(path, json::render(&figures)).doing(path.display())?,
-        None => {}
+    if let Some(path) = &options.json {
+        fs::write(path, json::render(&figures)).doing(path.display())?;
     }
     Ok(true)
 }

@@ -11,6 +11,10 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("library call", "layer.library"),
             ("bare loop", "layer.bare"),
+            ("  of it: each of the two commits", "bare.commit"),
+            ("  the two messages", "bare.messages"),
+            ("  the device, its node and link", "bare.device"),
+            ("  the superblock", "bare.superblock"),
             ("whole process", "layer.process"),
             ("lvcreate -s -kn -ay", "layer.lvcreate"),
         ],
