@@ -31,7 +31,17 @@ pub(super) struct Session<'m> {
     /// True once this session has activated the pool.
     pub(super) made_pool: bool,
     what: &'static str,
+    /// True once the text that this session began with is in lvm2's archive.
+    archived: bool,
+    /// True while lvm2's backup is older than the text.
+    backup_due: bool,
     lock: Option<Box<dyn Held>>,
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        self.back_up();
+    }
 }
 
 impl<'m> Session<'m> {
@@ -89,11 +99,22 @@ impl<'m> Session<'m> {
                 Err(error) => return Err(error),
             }
         };
-        Ok(Self { machine, store, vg, may_commit: false, made_pool: false, what, lock: Some(lock) })
+        Ok(Self {
+            machine,
+            store,
+            vg,
+            may_commit: false,
+            made_pool: false,
+            archived: false,
+            backup_due: false,
+            what,
+            lock: Some(lock),
+        })
     }
 
     /// Lets go of the lock; what was read may be out of date from here on.
     pub(super) fn unlock(&mut self) {
+        self.back_up();
         self.lock = None;
     }
 
@@ -163,8 +184,7 @@ impl<'m> Session<'m> {
     pub(super) fn commit(&mut self, edit: VgEdit) -> Result<()> {
         let new = edit.finish(&self.stamp())?;
         log::debug!("commit {} seqno {} ({})", self.vg.name, new.vg().seqno, self.what);
-        let old = || self.vg.to_text(Style::Backup);
-        self.machine.lvm2.archive(&self.vg.name, self.vg.seqno, &old)?;
+        self.archive()?;
         let kept = format!("metadata still at seqno {}", self.vg.seqno);
         self.vg =
             self.store.commit(new, &mut |_| Ok(())).map_err(|error| match error.unchanged() {
@@ -172,8 +192,25 @@ impl<'m> Session<'m> {
                 Some(_) => error,
                 None => error.kept(kept),
             })?;
-        self.machine.lvm2.backup(&self.vg.name, &|| self.vg.to_text(Style::Backup));
+        self.backup_due = true;
         Ok(())
+    }
+
+    /// As lvm2: the text as it was before the first of an operation's commits is kept.
+    fn archive(&mut self) -> Result<()> {
+        if !self.archived {
+            let old = || self.vg.to_text(Style::Backup);
+            self.machine.lvm2.archive(&self.vg.name, self.vg.seqno, &old)?;
+            self.archived = true;
+        }
+        Ok(())
+    }
+
+    /// As lvm2: the text after the last of them is the backup.
+    fn back_up(&mut self) {
+        if std::mem::take(&mut self.backup_due) {
+            self.machine.lvm2.backup(&self.vg.name, &|| self.vg.to_text(Style::Backup));
+        }
     }
 
     pub(super) fn stamp(&self) -> Stamp {
