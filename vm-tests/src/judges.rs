@@ -63,7 +63,7 @@ pub fn at_rest(vm: &mut Vm, vg: &str, pool: &str) -> Result<()> {
     for name in vm.quiet(&thin)?.split_whitespace() {
         let device = format!("/dev/{vg}/{name}");
         vm.ok(&format!(
-            "[ $(blkid -p -o value -s TYPE {device}) != ext4 ] || e2fsck -fn {device}"
+            "[ \"$(blkid -p -o value -s TYPE {device})\" != ext4 ] || e2fsck -fn {device}"
         ))?;
     }
     Ok(())
