@@ -96,10 +96,10 @@ fn is_unfinished(lv: &Lv) -> bool {
 }
 
 /// The pool: the one with our tag.
-fn find_pool(vg: &Vg) -> Result<(&Lv, &ThinPool)> {
+pub(crate) fn find_pool(vg: &Vg) -> Result<(&Lv, &ThinPool)> {
     let mut pools = vg.lvs.iter().filter_map(|lv| {
         let pool = lv.thin_pool()?;
-        lv.has_tag(tag::POOL).then_some((lv, pool))
+        lv.has_tag(tag::POOL).then_some((lv.as_ref(), pool))
     });
     let no = |kind, why: &'static str| Error::new(kind, why).at(&vg.name).op("find our thin pool");
     let Some(found) = pools.next() else {

@@ -43,7 +43,7 @@ impl Stack<'_> {
     /// says; [`Unhealthy`](ErrorKind::Unhealthy) where a pool has failed.
     pub fn activate(&self, kernel: &dyn Kernel, wanted: &[LvName]) -> Result<Activated> {
         let plan = self.plan(wanted)?;
-        Run::over(kernel, self, true)?.carry_out(&plan)
+        Run::over(kernel, &plan, true)?.carry_out(&plan)
     }
 
     /// Activates a pool without its wrapper and whatever its transaction id: for messages, and
@@ -53,7 +53,7 @@ impl Stack<'_> {
     /// As [`Stack::activate`], but for the transaction id.
     pub fn open_pool(&self, kernel: &dyn Kernel, pool: &LvName) -> Result<(ActivePool, Activated)> {
         let plan = self.plan_pool(pool)?;
-        let done = Run::over(kernel, self, false)?.carry_out(&plan)?;
+        let done = Run::over(kernel, &plan, false)?.carry_out(&plan)?;
         let missing = || Error::new(ErrorKind::NotFound, format!("{pool} is no thin pool"));
         Ok((done.pools.first().cloned().ok_or_else(missing)?, done))
     }
@@ -75,8 +75,9 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn over(kernel: &'a dyn Kernel, stack: &Stack<'_>, check_ids: bool) -> Result<Self> {
-        let active = Active::observe(kernel, stack.vg)?;
+    fn over(kernel: &'a dyn Kernel, plan: &Plan, check_ids: bool) -> Result<Self> {
+        let uuids = plan.nodes.iter().map(|node| node.key.uuid.as_str());
+        let active = Active::observe_some(kernel, uuids)?;
         let (numbers, steps, done) = (Vec::new(), Vec::new(), Activated::default());
         Ok(Self { kernel, active, check_ids, numbers, steps, done })
     }

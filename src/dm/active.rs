@@ -36,6 +36,38 @@ impl Active {
         Ok(Self { devices: listed.into_iter().map(|info| (info.uuid.clone(), info)).collect() })
     }
 
+    /// Asks the kernel after the devices of these UUIDs alone: no other shows.
+    ///
+    /// # Errors
+    /// As [`Kernel::find`].
+    pub fn observe_some<'u>(
+        kernel: &dyn Kernel,
+        uuids: impl IntoIterator<Item = &'u str>,
+    ) -> Result<Self> {
+        let mut devices = BTreeMap::new();
+        for uuid in uuids {
+            if let Some(info) = kernel.find(uuid)? {
+                devices.insert(info.uuid.clone(), info);
+            }
+        }
+        Ok(Self { devices })
+    }
+
+    /// Asks the kernel after the devices that stand for these volumes: see
+    /// [`volume`](Self::volume). No other shows.
+    ///
+    /// # Errors
+    /// As [`Kernel::find`].
+    pub fn observe_volumes<'n>(
+        kernel: &dyn Kernel,
+        vg: &Vg,
+        names: impl IntoIterator<Item = &'n LvName>,
+    ) -> Result<Self> {
+        let lvs = names.into_iter().filter_map(|name| vg.lv(name));
+        let uuids: Vec<String> = lvs.map(|lv| names::uuid_of(vg, lv, role_of(lv))).collect();
+        Self::observe_some(kernel, uuids.iter().map(String::as_str))
+    }
+
     /// The device that `lv` has in that role, live or not.
     pub fn device(&self, vg: &Vg, lv: &Lv, role: Role) -> Option<&DmInfo> {
         self.devices.get(names::uuid_of(vg, lv, role).as_str())
@@ -49,8 +81,7 @@ impl Active {
     /// The live device of a volume: for a pool the one that takes messages, else the volume's own.
     pub fn volume(&self, vg: &Vg, name: &LvName) -> Option<&DmInfo> {
         let lv = vg.lv(name)?;
-        let role = if lv.thin_pool().is_some() { Role::Pool } else { Role::Volume };
-        self.device(vg, lv, role).filter(|info| info.live)
+        self.device(vg, lv, role_of(lv)).filter(|info| info.live)
     }
 
     /// True where the volume has a live device.
@@ -72,6 +103,11 @@ impl Active {
         let state = pool_state(kernel, &info.name)?;
         Ok(Some(ActivePool { lv: name.clone(), name: info.name.clone(), state }))
     }
+}
+
+/// As what a volume's device serves: a pool's is the one that takes messages.
+fn role_of(lv: &Lv) -> Role {
+    if lv.thin_pool().is_some() { Role::Pool } else { Role::Volume }
 }
 
 /// What the pool of that name says of itself.

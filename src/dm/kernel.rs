@@ -118,6 +118,13 @@ pub trait Kernel: Send + Sync {
     /// See the trait.
     fn info(&self, name: &DmName) -> Result<Option<DmInfo>>;
 
+    /// The device of that UUID, or `None`: for a few devices of a group cheaper than
+    /// [`list`](Kernel::list), which asks after each there is.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn find(&self, uuid: &str) -> Result<Option<DmInfo>>;
+
     /// Makes a device without a table; it cannot be opened before its first resume.
     ///
     /// # Errors

@@ -170,6 +170,12 @@ impl Kernel for SimKernel {
         self.call(Call::Info(name.clone()), name, found)
     }
 
+    fn find(&self, uuid: &str) -> Result<Option<DmInfo>> {
+        let mut state = self.lock();
+        state.log.note(Call::Find(uuid.to_owned()))?;
+        Ok(state.infos().into_iter().find(|info| *info.uuid == *uuid))
+    }
+
     fn create(&self, device: &Create) -> Result<DevNo> {
         self.call(Call::Create(device.clone()), &device.name, |state| state.create(device))
     }

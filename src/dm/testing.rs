@@ -131,14 +131,15 @@ pub(super) fn golden(transaction_id: u64) -> Vg {
             pv("pv0", "ud3kzE-nzvL-geIK-ttb2-7Wf1-xbnU-p8sMlh", 2048),
             pv("pv1", "Dy3wJ8-Ow9n-Zfyy-iPH3-DSBc-CtO6-OeDNYG", 4096),
         ],
-        lvs,
+        lvs: lvs.into_iter().map(Into::into).collect(),
         text: Document::default(),
     }
 }
 
 /// Changes the pool of a [`golden`] group.
 pub(super) fn edit_pool(vg: &mut Vg, change: impl FnOnce(&mut ThinPool)) {
-    let segment = vg.lvs.first_mut().and_then(|lv| lv.segments.first_mut()).expect("a pool");
+    let segment =
+        vg.lvs.first_mut().and_then(|lv| Arc::make_mut(lv).segments.first_mut()).expect("a pool");
     match &mut segment.kind {
         SegmentKind::ThinPool(pool) => change(pool),
         _ => panic!("the pool stands first"),
@@ -147,7 +148,7 @@ pub(super) fn edit_pool(vg: &mut Vg, change: impl FnOnce(&mut ThinPool)) {
 
 /// Changes a volume of a group.
 pub(super) fn edit_lv(vg: &mut Vg, name: &str, change: impl FnOnce(&mut Lv)) {
-    change(vg.lvs.iter_mut().find(|lv| lv.name == name).expect("a volume"));
+    change(vg.lvs.iter_mut().find(|lv| lv.name == name).map(Arc::make_mut).expect("a volume"));
 }
 
 /// The numbers of a [`golden`] group's physical volumes.

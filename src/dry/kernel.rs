@@ -91,6 +91,10 @@ impl Kernel for DryKernel {
         self.sim.info(name)
     }
 
+    fn find(&self, uuid: &str) -> Result<Option<DmInfo>> {
+        self.sim.find(uuid)
+    }
+
     fn create(&self, device: &Create) -> Result<DevNo> {
         self.noting(self.sim.create(device))
     }

@@ -15,7 +15,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use devicemapper::{DevId, DmFlags, DmName as CrateName, DmOptions};
-use imgbase_sys::dm::{Creation, Uuid};
+use imgbase_sys::dm::{Answer, Creation, Uuid};
 
 use self::control::Ways;
 use self::errno::{Refusal, failure, io_error};
@@ -104,17 +104,7 @@ impl Open<'_> {
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
             other => other.map_err(|error| failure("status", name, error))?,
         };
-        Ok(Some(DmInfo {
-            name: name.parse()?,
-            uuid: "".into(),
-            number: DevNo { major: answer.major, minor: answer.minor },
-            open_count: answer.open_count,
-            suspended: answer.is_suspended(),
-            read_only: answer.is_read_only(),
-            live: answer.is_live(),
-            inactive: answer.has_inactive(),
-            event: answer.event,
-        }))
+        Ok(Some(info(name, "", &answer)?))
     }
 
     /// A target of the table that this kernel does not have, not even as a module: asking for it
@@ -139,6 +129,20 @@ impl Open<'_> {
         self.batch.done(result.as_ref().ok());
         result.map(drop)
     }
+}
+
+fn info(name: &str, uuid: &str, answer: &Answer) -> Result<DmInfo> {
+    Ok(DmInfo {
+        name: name.parse()?,
+        uuid: uuid.into(),
+        number: DevNo { major: answer.major, minor: answer.minor },
+        open_count: answer.open_count,
+        suspended: answer.is_suspended(),
+        read_only: answer.is_read_only(),
+        live: answer.is_live(),
+        inactive: answer.has_inactive(),
+        event: answer.event,
+    })
 }
 
 fn node_error(error: std::io::Error, task: &Task) -> Error {
@@ -188,6 +192,14 @@ impl Kernel for RealKernel {
         self.with(|open| {
             let Some(info) = open.info(name.as_str())? else { return Ok(None) };
             Ok(Some(DmInfo { uuid: open.uuid(name.as_str())?.into(), ..info }))
+        })
+    }
+
+    fn find(&self, uuid: &str) -> Result<Option<DmInfo>> {
+        self.with(|open| match open.ways.raw.find(uuid) {
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+            Err(error) => Err(failure("find", uuid, error)),
+            Ok((name, answer)) => info(&name, uuid, &answer).map(Some),
         })
     }
 

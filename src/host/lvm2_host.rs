@@ -1,6 +1,5 @@
 //! lvm2 on this host, as far as it must find things done.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -40,11 +39,10 @@ impl RealLvm2 {
     }
 }
 
-/// A setting of the kernel's, or `unknown`.
-fn kernel(name: &str) -> String {
-    let text = fs::read_to_string(Path::new("/proc/sys/kernel").join(name)).unwrap_or_default();
-    let text = text.trim();
-    if text.is_empty() { "unknown".to_owned() } else { text.to_owned() }
+/// One of the kernel's names for this system, or `unknown`.
+fn known(name: &std::ffi::CStr) -> String {
+    let text = name.to_string_lossy();
+    if text.is_empty() { "unknown".to_owned() } else { text.into_owned() }
 }
 
 fn now() -> i64 {
@@ -60,10 +58,11 @@ fn warn(done: Result<()>) {
 
 impl Lvm2Host for RealLvm2 {
     fn creator(&self) -> Creator {
-        let host = kernel("hostname");
-        let (release, version) = (kernel("osrelease"), kernel("version"));
+        let names = rustix::system::uname();
+        let host = known(names.nodename());
+        let parts = [names.sysname(), names.nodename(), names.release(), names.version()];
         let arch = std::env::consts::ARCH;
-        let system = format!("{} {host} {release} {version} {arch}", kernel("ostype"));
+        let system = format!("{} {arch}", parts.map(known).join(" "));
         Creator { host, system, time: now() }
     }
 
@@ -117,6 +116,8 @@ impl Lvm2Host for RealLvm2 {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn host(dir: &Path, text: &str) -> RealLvm2 {

@@ -7,6 +7,9 @@ use crate::ext4::FsUuid;
 use crate::units::Bytes;
 use crate::{ext4, xfs};
 
+/// The superblocks of the file systems known here lie within so many bytes.
+const SUPERBLOCKS: usize = 4096;
+
 /// What has to be done to a file system before it can be a base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {
@@ -34,9 +37,13 @@ impl FileSystem {
     /// [`Invalid`](ErrorKind::Invalid), naming what it seems to be, where it is no file system known
     /// here; and as the superblocks' `read`.
     pub fn read(dev: &dyn Dev) -> Result<Self> {
-        let len = dev.size().min(Bytes::new(super::magic::HEAD.try_into().unwrap_or(u64::MAX)));
-        let mut head = vec![0; usize::try_from(len.get()).unwrap_or(0)];
-        dev.read_at(&mut head, Bytes::ZERO).context("read the image", dev.name())?;
+        let superblocks = front(dev, SUPERBLOCKS)?;
+        let known = xfs::Superblock::recognises(&superblocks);
+        let head = if known || ext4::Superblock::recognises(&superblocks) {
+            superblocks
+        } else {
+            front(dev, super::magic::HEAD)?
+        };
         Self::of_head(&head).map_err(|error| error.at(dev.name()))
     }
 
@@ -115,6 +122,14 @@ impl FileSystem {
             }),
         }
     }
+}
+
+/// The first `len` bytes, or all there are.
+fn front(dev: &dyn Dev, len: usize) -> Result<Vec<u8>> {
+    let size = usize::try_from(dev.size().get()).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; len.min(size)];
+    dev.read_at(&mut bytes, Bytes::ZERO).context("read the image", dev.name())?;
+    Ok(bytes)
 }
 
 pub(super) fn ext4_needs(sb: &ext4::Superblock) -> Needs {

@@ -1,8 +1,9 @@
 //! Replaces a group's text on all its disks, so that a power cut leaves the
 //! old or the new one.
 //!
-//! 1. **Write.** The text goes into every ring, where nothing points at it; sync.
-//! 2. **Precommit.** Slot 1 of every header points at it; sync. Nobody else reads slot 1.
+//! 1. **Write.** The text goes into every ring, where nothing points at it.
+//! 2. **Precommit.** Slot 1 of every header points at it; one sync for both. Nobody but the
+//!    writer reads slot 1, so the two may reach a disk in any order.
 //! 3. **Commit.** Slot 0 of every header points at it; sync. The first header that is on
 //!    a disk commits the change: its sector is written whole or not at all, and readers
 //!    take the newest text of all copies.
@@ -32,8 +33,8 @@ mod tests;
 pub(crate) struct Protocol {
     /// Places a text behind the live one.
     pub(crate) sound_ring: bool,
-    /// Syncs at the end of write, precommit and commit.
-    pub(crate) synced: [bool; 3],
+    /// Syncs at the end of precommit and commit.
+    pub(crate) synced: [bool; 2],
     /// Precommits before it commits.
     pub(crate) precommit_first: bool,
 }
@@ -41,7 +42,7 @@ pub(crate) struct Protocol {
 impl Protocol {
     /// The one that is used.
     pub(crate) const SOUND: Self =
-        Self { sound_ring: true, synced: [true; 3], precommit_first: true };
+        Self { sound_ring: true, synced: [true; 2], precommit_first: true };
 }
 
 /// A metadata area that takes part.
@@ -81,7 +82,7 @@ struct Change {
     protocol: Protocol,
 }
 
-/// The text is durable in every ring; nothing points at it.
+/// The text is in every ring, durable or not; nothing points at it.
 #[must_use = "a text that was written is not in force before it is committed"]
 pub(crate) struct Written(Change);
 
@@ -121,15 +122,14 @@ pub(crate) fn write(group: &Group, text: &str, seqno: u64, protocol: Protocol) -
         }
         Ok(())
     });
-    let synced = written.and_then(|()| change.sync(0));
-    match synced {
+    match written {
         Ok(()) => Ok(Written(change)),
         Err(error) => Err(kept(error, group.vg.seqno)),
     }
 }
 
 impl Written {
-    /// Announces the text in slot 1 of every header.
+    /// Announces the text in slot 1 of every header, and makes both durable.
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io); the headers are put back as far as they can be, and the old text
@@ -144,7 +144,7 @@ impl Written {
             };
             target.write_header(&header)
         });
-        match written.and_then(|()| change.sync(1)) {
+        match written.and_then(|()| change.sync()) {
             Ok(()) => Ok(Precommitted(change)),
             Err(error) => {
                 // Slot 1 binds nobody: a failure to empty it changes nothing.
@@ -247,9 +247,9 @@ impl Change {
         })
     }
 
-    /// Makes the step durable, each device once; ends at the first failure.
-    fn sync(&self, step: usize) -> Result<()> {
-        if self.protocol.synced.get(step) == Some(&false) {
+    /// Makes text and precommit durable, each device once; ends at the first failure.
+    fn sync(&self) -> Result<()> {
+        if !self.protocol.synced[0] {
             return Ok(());
         }
         for target in self.devices() {
@@ -261,7 +261,7 @@ impl Change {
     /// Makes the commit durable. A device that fails takes all its areas with it; no sync is
     /// tried twice.
     fn sync_reached(&self, results: &mut [Result<()>]) {
-        if self.protocol.synced.get(2) == Some(&false) {
+        if !self.protocol.synced[1] {
             return;
         }
         for device in self.devices() {

@@ -106,11 +106,9 @@ impl NewVg {
         self.vg
     }
 
-    /// Stamps, checks and prints.
-    fn seal(mut text: Document, stamp: &Stamp) -> Result<Self> {
-        text.set_trailer(stamp);
-        let vg = Vg::from_document(text)?;
-        validate::validate(&vg)?;
+    /// Checks what the structure does not say, and prints.
+    fn seal(vg: Vg) -> Result<Self> {
+        validate::whole(&vg)?;
         let disk_text = vg.to_text(Style::Disk);
         Ok(Self { vg, disk_text })
     }
@@ -141,11 +139,12 @@ impl VgEdit {
         }
         let seqno = self.now.seqno.checked_add(1).filter(|n| u32::try_from(*n).is_ok());
         let seqno = seqno.ok_or_else(|| self.vg_error(ErrorKind::Unsupported, Refused::Seqno))?;
-        let mut text = self.now.text;
+        let mut text = self.now.text.clone();
         if let Some(vg) = text.vg_mut() {
             vg.set("seqno", number(seqno), &VG_KEYS);
         }
-        NewVg::seal(text, stamp)
+        text.set_trailer(stamp);
+        NewVg::seal(Vg::from_changed(text, &self.now)?)
     }
 
     /// Makes one change to the group's section; on an error nothing has changed.
@@ -154,7 +153,8 @@ impl VgEdit {
         if let Some(vg) = text.vg_mut() {
             change(vg);
         }
-        self.now = Vg::from_document(text).map_err(|e| e.with_kind(ErrorKind::Invalid))?;
+        self.now =
+            Vg::from_changed(text, &self.now).map_err(|e| e.with_kind(ErrorKind::Invalid))?;
         Ok(())
     }
 

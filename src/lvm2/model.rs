@@ -8,6 +8,8 @@ mod tests;
 
 pub use space::{PvMap, Run};
 
+use std::sync::Arc;
+
 use super::text::{Document, Style};
 use crate::Result;
 use crate::name::{LvName, LvmId, Tag, VgName};
@@ -43,8 +45,9 @@ pub struct Vg {
     pub max_pv: u64,
     /// Physical volumes in the text's order.
     pub pvs: Vec<Pv>,
-    /// Logical volumes in the text's order, hidden ones included.
-    pub lvs: Vec<Lv>,
+    /// Logical volumes in the text's order, hidden ones included. An edit shares those that it
+    /// does not touch.
+    pub lvs: Vec<Arc<Lv>>,
     pub(crate) text: Document,
 }
 
@@ -235,7 +238,7 @@ impl Vg {
 
     /// The logical volume of that name.
     pub fn lv(&self, name: &LvName) -> Option<&Lv> {
-        self.lvs.iter().find(|lv| lv.name == *name)
+        self.lvs.iter().map(Arc::as_ref).find(|lv| lv.name == *name)
     }
 
     /// The physical volume with that section name.
@@ -260,14 +263,14 @@ impl Vg {
 
     /// The spare for repairing the metadata of pools: at most one in a group, hidden.
     pub fn pmspare(&self) -> Option<&Lv> {
-        self.lvs.iter().find(|lv| lv.is_pmspare())
+        self.lvs.iter().map(Arc::as_ref).find(|lv| lv.is_pmspare())
     }
 
     /// All thin volumes of that pool, with their segment.
     pub fn thins<'a>(&'a self, pool: &'a LvName) -> impl Iterator<Item = (&'a Lv, &'a Thin)> + 'a {
         self.lvs.iter().filter_map(move |lv| {
             let thin = lv.thin()?;
-            (thin.pool == *pool).then_some((lv, thin))
+            (thin.pool == *pool).then_some((lv.as_ref(), thin))
         })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, ErrorKind, Result};
 
-use super::commit::{self, Protocol};
+use super::commit::{self, Precommitted, Protocol};
 use super::edit::NewVg;
 use super::model::Vg;
 use super::scan::{Group, Problem, Reread};
@@ -36,6 +36,16 @@ pub trait MetadataStore: Send + Sync {
     /// # Commit point
     /// Inside, after `between`; it has happened if and only if this returns `Ok`.
     fn commit(&self, new: NewVg, between: &mut dyn FnMut(&Vg) -> Result<()>) -> Result<Arc<Vg>>;
+
+    /// As [`commit`](Self::commit), but `beside` may run while the new text is being announced:
+    /// what waits for a disk and what waits for the kernel wait together. It runs on the caller's
+    /// thread, once, and has ended before the commit point; the store must not be used in it.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    fn commit_beside(&self, new: NewVg, beside: &mut dyn FnMut() -> Result<()>) -> Result<Arc<Vg>> {
+        self.commit(new, &mut |_| beside())
+    }
 }
 
 /// Reads and writes the disks itself.
@@ -83,17 +93,59 @@ impl MetadataStore for NativeStore {
     }
 
     fn commit(&self, new: NewVg, between: &mut dyn FnMut(&Vg) -> Result<()>) -> Result<Arc<Vg>> {
-        let mut state = self.state();
-        state.check_not_lost()?;
-        state.check(&new)?;
-        let group = &mut state.group;
-        let result = commit_to(group, new, Protocol::SOUND, between);
-        state.lost = matches!(&result, Err(e) if e.kind() == ErrorKind::NeedsRecovery);
-        result
+        self.state().commit(new, |group, new| {
+            let announced = announce(group, new, Protocol::SOUND)?;
+            let done = between(new.vg());
+            unless_failed(group, announced, done)
+        })
+    }
+
+    fn commit_beside(&self, new: NewVg, beside: &mut dyn FnMut() -> Result<()>) -> Result<Arc<Vg>> {
+        self.state().commit(new, |group, new| {
+            let (announced, done) = both(|| announce(group, new, Protocol::SOUND), beside);
+            unless_failed(group, announced?, done)
+        })
     }
 }
 
+/// Does one thing on a thread of its own and the other on this one; where there is no thread to
+/// be had, one after the other.
+fn both<T: Send>(
+    aside: impl FnOnce() -> T + Send,
+    here: &mut dyn FnMut() -> Result<()>,
+) -> (T, Result<()>) {
+    let aside = Mutex::new(Some(aside));
+    let run = || {
+        let aside = aside.lock().unwrap_or_else(PoisonError::into_inner).take();
+        aside.map(|aside| aside())
+    };
+    let (first, done) = std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("commit".into()).spawn_scoped(scope, run);
+        let done = here();
+        let first = match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => run(),
+        };
+        (first, done)
+    });
+    (first.expect("it ran once, on one of the two threads"), done)
+}
+
 impl State {
+    /// Announces by `announce` and puts in force what it announced.
+    fn commit(
+        &mut self,
+        new: NewVg,
+        announce: impl FnOnce(&Group, &NewVg) -> Result<Precommitted>,
+    ) -> Result<Arc<Vg>> {
+        self.check_not_lost()?;
+        self.check(&new)?;
+        let precommitted = announce(&self.group, &new)?;
+        let result = put_in_force(&mut self.group, new, precommitted);
+        self.lost = matches!(&result, Err(e) if e.kind() == ErrorKind::NeedsRecovery);
+        result
+    }
+
     fn check_not_lost(&self) -> Result<()> {
         if !self.lost {
             return Ok(());
@@ -125,27 +177,44 @@ fn changed(group: &Group, why: &'static str) -> Error {
     Error::new(ErrorKind::Busy, why).op("read the metadata").at(&group.vg.name)
 }
 
-/// The three steps, with `between` before the last.
+/// The first two steps: the new text is on the disks, durable, and not in force.
+fn announce(group: &Group, new: &NewVg, protocol: Protocol) -> Result<Precommitted> {
+    let announced = commit::write(group, new.text(), new.vg().seqno, protocol)?.precommit()?;
+    log::trace!("seqno {} is announced", new.vg().seqno);
+    Ok(announced)
+}
+
+/// Ends a change where what belongs to it has failed.
+fn unless_failed(group: &Group, announced: Precommitted, done: Result<()>) -> Result<Precommitted> {
+    let Err(error) = done else { return Ok(announced) };
+    // The first error counts, and a stale slot 1 binds nobody.
+    if let Err(revert) = announced.abort() {
+        log::warn!("{revert}");
+    }
+    let still = format!("metadata still at seqno {}", group.vg.seqno);
+    Err(if error.unchanged().is_some() { error } else { error.kept(still) })
+}
+
+/// All steps, with `between` before the last.
 pub(super) fn commit_to(
     group: &mut Group,
     new: NewVg,
     protocol: Protocol,
     between: &mut dyn FnMut(&Vg) -> Result<()>,
 ) -> Result<Arc<Vg>> {
-    let seqno = new.vg().seqno;
-    let precommitted = commit::write(group, new.text(), seqno, protocol)?.precommit()?;
-    if let Err(error) = between(new.vg()) {
-        // The first error counts, and a stale slot 1 binds nobody.
-        if let Err(revert) = precommitted.abort() {
-            log::warn!("{revert}");
-        }
-        let still = format!("metadata still at seqno {}", group.vg.seqno);
-        return Err(if error.unchanged().is_some() { error } else { error.kept(still) });
-    }
+    let announced = announce(group, &new, protocol)?;
+    let done = between(new.vg());
+    let announced = unless_failed(group, announced, done)?;
+    put_in_force(group, new, announced)
+}
+
+/// The last step.
+fn put_in_force(group: &mut Group, new: NewVg, precommitted: Precommitted) -> Result<Arc<Vg>> {
     let committed = precommitted.commit()?;
     for warning in &committed.warnings {
         log::warn!("{warning}; the change is committed, this copy is behind until the next one");
     }
+    log::trace!("seqno {} is in force", new.vg().seqno);
     let vg = Arc::new(new.into_vg());
     committed.apply(group, Arc::clone(&vg));
     Ok(vg)

@@ -65,6 +65,11 @@ pub(crate) fn structure(vg: &Vg) -> Result<()> {
 /// `Invalid`, naming the volume or the group.
 pub fn validate(vg: &Vg) -> Result<()> {
     structure(vg)?;
+    whole(vg)
+}
+
+/// The same for a group that was read, whose [`structure`] is right.
+pub(crate) fn whole(vg: &Vg) -> Result<()> {
     let check = Check::new(vg);
     check
         .group()
@@ -77,7 +82,7 @@ pub fn validate(vg: &Vg) -> Result<()> {
 
 impl<'a> Check<'a> {
     fn new(vg: &'a Vg) -> Self {
-        let lvs = vg.lvs.iter().map(|lv| (lv.name.as_str(), lv)).collect();
+        let lvs = vg.lvs.iter().map(|lv| (lv.name.as_str(), lv.as_ref())).collect();
         let pvs = vg.pvs.iter().map(|pv| (&*pv.label, pv)).collect();
         Self { vg, lvs, pvs }
     }

@@ -34,7 +34,7 @@ impl Imgbase<'_> {
     /// [`NotFound`](ErrorKind::NotFound) for a name that is not there,
     /// [`Busy`](ErrorKind::Busy) for an image in use: none is deactivated then.
     pub fn deactivate(&self, images: &[ImageName]) -> Result<Activation> {
-        let mut session = Session::for_devices(self)?;
+        let session = Session::for_devices(self)?;
         let wanted = choose(&session.layout()?, images, |layout| layout.image_names())?;
         let active = session.active()?;
         let (changed, unchanged) = split(wanted, |lv| active.contains(lv));

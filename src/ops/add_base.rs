@@ -40,9 +40,10 @@ impl Imgbase<'_> {
         filesystem::require_tools(&self.machine, source.file_system()).map_err(unchanged)?;
         let mut session = Session::change(self, "base --add")?;
         refuse_taken(&session.layout()?, &request.nvr)?;
-        session.pool_on()?;
-        let room =
-            source.space_need(session.chunk()?).and_then(|need| session.check_room(need.bytes()));
+        let pool = session.pool_on()?;
+        let room = source
+            .space_need(session.chunk()?)
+            .and_then(|need| session.check_room(&pool, need.bytes()));
         if let Err(error) = room {
             session.pool_as_before()?;
             return Err(error);
@@ -166,7 +167,7 @@ fn finish(
 ) -> Result<BaseAdded> {
     let lv = request.nvr.lv_name();
     let mut session = pending.relock()?;
-    if let Err(error) = session.finish_thin(&lv, Role::Base) {
+    if let Err(error) = session.finish_thin(&lv, Role::Base, &mut |_| Ok(())) {
         return Err(session.undo_thin(&lv, error));
     }
     watch.committed(&format!("{} exists (seqno {})", request.nvr, session.vg().seqno));

@@ -31,19 +31,23 @@ impl Imgbase<'_> {
     pub fn add_layer(&self, on: Option<&ImageName>, watch: &mut dyn Watch) -> Result<LayerAdded> {
         let mut session = Session::change(self, "layer --add")?;
         let plan = Plan::make(&session.layout()?, on)?;
-        session.pool_on()?;
-        session.check_room(Bytes::ZERO)?;
+        let pool = session.pool_on()?;
+        session.check_room(&pool, Bytes::ZERO)?;
         let lv = plan.layer.lv_name();
         session.begin_thin(&plan.thin())?;
-        let uuid = session.activate(&[&lv]).and_then(|()| {
+        let mut fs_uuid = None;
+        let finished = session.finish_thin(&lv, Role::Layer, &mut |session| {
+            session.activate(&[&lv])?;
+            log::trace!("{lv} is active");
             let device = session.open_volume(&lv)?;
-            filesystem::give_own_uuid(session.machine(), &session.node(&lv)?, device.as_ref())
+            let node = session.node(&lv)?;
+            fs_uuid = filesystem::give_own_uuid(session.machine(), &node, device.as_ref())?;
+            log::trace!("{lv} has a UUID of its own");
+            Ok(())
         });
-        let finished = uuid.and_then(|uuid| session.finish_thin(&lv, Role::Layer).map(|()| uuid));
-        let fs_uuid = match finished {
-            Ok(uuid) => uuid,
-            Err(error) => return Err(session.undo_thin(&lv, error)),
-        };
+        if let Err(error) = finished {
+            return Err(session.undo_thin(&lv, error));
+        }
         watch.committed(&format!("{} exists (seqno {})", plan.layer, session.vg().seqno));
         after_commit(watch, session.settle());
         Ok(LayerAdded {

@@ -12,20 +12,20 @@ impl Session<'_> {
     ///
     /// # Errors
     /// [`Diverged`](ErrorKind::Diverged) where the text is further ahead than any crash explains.
-    pub(super) fn pool_on(&mut self) -> Result<()> {
+    pub(super) fn pool_on(&mut self) -> Result<ActivePool> {
         let active = self.open_pool()?;
-        if !self.may_commit() {
-            return Ok(());
+        if self.may_commit() {
+            pool::check_writable(&active.state).map_err(|error| error.at(&active.name))?;
+            self.bring_together(&active)?;
         }
-        pool::check_writable(&active.state).map_err(|error| error.at(&active.name))?;
-        self.bring_together(&active)
+        Ok(active)
     }
 
     /// Activates the pool, where it is not, and leaves its transaction id as it is.
     pub(super) fn open_pool(&mut self) -> Result<ActivePool> {
         let pool = self.pool()?;
         let numbers = self.numbers()?;
-        let (active, activated) = self.stack(&numbers).open_pool(self.machine.kernel, &pool)?;
+        let (active, activated) = self.stack(numbers).open_pool(self.machine.kernel, &pool)?;
         self.made_pool |= !activated.made.is_empty();
         Ok(active)
     }
@@ -42,7 +42,7 @@ impl Session<'_> {
     }
 
     fn bring_together(&mut self, active: &ActivePool) -> Result<()> {
-        let segment = self.layout()?.pool_segment.clone();
+        let segment = self.pool_segment()?.clone();
         let (text, kernel) = (segment.transaction_id, active.state.transaction_id);
         let decision = pool::decide(kernel, text, !segment.messages.is_empty());
         if decision == Decision::Steady {
@@ -82,15 +82,15 @@ impl Session<'_> {
     }
 
     /// Activates volumes; those that are active stay as they are.
-    pub(super) fn activate(&mut self, names: &[&LvName]) -> Result<()> {
+    pub(super) fn activate(&self, names: &[&LvName]) -> Result<()> {
         let names: Vec<LvName> = names.iter().map(|name| (*name).clone()).collect();
         let numbers = self.numbers()?;
-        self.stack(&numbers).activate(self.machine.kernel, &names).map(drop)
+        self.stack(numbers).activate(self.machine.kernel, &names).map(drop)
     }
 
     /// Deactivates volumes, and the pool with the last of them; those that are not active stay
     /// as they are.
-    pub(super) fn deactivate(&mut self, names: &[&LvName]) -> Result<()> {
+    pub(super) fn deactivate(&self, names: &[&LvName]) -> Result<()> {
         let names: Vec<LvName> = names.iter().map(|name| (*name).clone()).collect();
         dm::deactivate(self.machine.kernel, &self.vg, &names).map(drop)
     }

@@ -18,7 +18,10 @@ pub(super) fn scan_all(disks: &dyn Disks) -> Result<Scan> {
             Err(error) => log::info!("{} is left out: {error}", path.display()),
         }
     }
-    Ok(scan::scan(&devices))
+    log::trace!("{} devices to look at", devices.len());
+    let found = scan::scan(&devices);
+    log::trace!("{} volume groups found", found.groups.len());
+    Ok(found)
 }
 
 /// The group of that name, or the one with our tag.

@@ -65,7 +65,7 @@ impl Imgbase<'_> {
     pub fn umount(&self, dir: &Path) -> Result<MountReport> {
         let dir = std::fs::canonicalize(dir)
             .map_err(|source| Error::io(source).op("unmount").at(dir.display()))?;
-        let mut session = Session::for_devices(self)?;
+        let session = Session::for_devices(self)?;
         let Some(lv) = session.mounted_at(&dir)? else {
             let why = "nothing of ours is mounted there";
             return Err(Error::new(ErrorKind::NotFound, why).op("unmount").at(dir.display()));

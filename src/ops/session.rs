@@ -1,5 +1,6 @@
 //! A volume group, read and (for changes) locked: what every verb works on.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,9 +11,10 @@ use crate::dev::Dev;
 use crate::dm::status::PoolState;
 use crate::dm::{Active, DmInfo, PvNumbers};
 use crate::error::{ErrorKind, Result};
-use crate::layout::Layout;
+use crate::layout::{Layout, find_pool};
 use crate::lvm2::Vg;
 use crate::lvm2::edit::VgEdit;
+use crate::lvm2::model::ThinPool;
 use crate::lvm2::store::{MetadataStore, NativeStore};
 use crate::lvm2::text::{Stamp, Style};
 use crate::machine::{Held, LockMode, Machine};
@@ -31,6 +33,7 @@ pub(super) struct Session<'m> {
     /// True once this session has activated the pool.
     pub(super) made_pool: bool,
     what: &'static str,
+    numbers: OnceCell<PvNumbers>,
     /// True once the text that this session began with is in lvm2's archive.
     archived: bool,
     /// True while lvm2's backup is older than the text.
@@ -99,6 +102,7 @@ impl<'m> Session<'m> {
                 Err(error) => return Err(error),
             }
         };
+        log::trace!("{} is locked and read", vg.name);
         Ok(Self {
             machine,
             store,
@@ -107,6 +111,7 @@ impl<'m> Session<'m> {
             made_pool: false,
             archived: false,
             backup_due: false,
+            numbers: OnceCell::new(),
             what,
             lock: Some(lock),
         })
@@ -140,15 +145,18 @@ impl<'m> Session<'m> {
         self.store.group().check_writable()
     }
 
-    /// The numbers of the group's disks.
-    pub(super) fn numbers(&self) -> Result<PvNumbers> {
+    /// The numbers of the group's disks, found out once.
+    pub(super) fn numbers(&self) -> Result<&PvNumbers> {
+        if let Some(numbers) = self.numbers.get() {
+            return Ok(numbers);
+        }
         let mut numbers = PvNumbers::new();
         for member in &self.store.group().members {
             if let Some(number) = self.machine.disks.number(&member.path)? {
                 numbers.insert(member.pv_id(), number);
             }
         }
-        Ok(numbers)
+        Ok(self.numbers.get_or_init(|| numbers))
     }
 
     /// True for a session that was opened to change the text.
@@ -168,12 +176,16 @@ impl<'m> Session<'m> {
         Layout::of(&self.vg)
     }
 
+    pub(super) fn pool_segment(&self) -> Result<&ThinPool> {
+        Ok(find_pool(&self.vg)?.1)
+    }
+
     pub(super) fn pool(&self) -> Result<LvName> {
-        Ok(self.layout()?.pool.name.clone())
+        Ok(find_pool(&self.vg)?.0.name.clone())
     }
 
     pub(super) fn chunk(&self) -> Result<Bytes> {
-        Ok(self.layout()?.pool_segment.chunk_size.bytes())
+        Ok(self.pool_segment()?.chunk_size.bytes())
     }
 
     pub(super) fn size_of(&self, lv: &LvName) -> Bytes {
@@ -182,27 +194,43 @@ impl<'m> Session<'m> {
 
     /// Commits a change of the text.
     pub(super) fn commit(&mut self, edit: VgEdit) -> Result<()> {
+        self.commit_beside(edit, &mut |_| Ok(()))
+    }
+
+    /// Commits a change of the text; `beside` runs while it is being announced, and where it
+    /// fails the old text stays in force. What `beside` asks of the group's disks must have been
+    /// asked before: see [`MetadataStore::commit_beside`].
+    pub(super) fn commit_beside(
+        &mut self,
+        edit: VgEdit,
+        beside: &mut dyn FnMut(&Self) -> Result<()>,
+    ) -> Result<()> {
         let new = edit.finish(&self.stamp())?;
         log::debug!("commit {} seqno {} ({})", self.vg.name, new.vg().seqno, self.what);
-        self.archive()?;
         let kept = format!("metadata still at seqno {}", self.vg.seqno);
-        self.vg =
-            self.store.commit(new, &mut |_| Ok(())).map_err(|error| match error.unchanged() {
-                // The store knows better where it could not tell which text is in force.
-                Some(_) => error,
-                None => error.kept(kept),
-            })?;
+        let session = &*self;
+        let committed = session.store.commit_beside(new, &mut || {
+            session.archive()?;
+            beside(session)
+        });
+        self.vg = committed.map_err(|error| match error.unchanged() {
+            // The store knows better where it could not tell which text is in force.
+            Some(_) => error,
+            None => error.kept(kept),
+        })?;
         self.backup_due = true;
+        self.archived = true;
         Ok(())
     }
 
     /// As lvm2: the text as it was before the first of an operation's commits is kept.
-    fn archive(&mut self) -> Result<()> {
-        if !self.archived {
-            let old = || self.vg.to_text(Style::Backup);
-            self.machine.lvm2.archive(&self.vg.name, self.vg.seqno, &old)?;
-            self.archived = true;
+    fn archive(&self) -> Result<()> {
+        if self.archived {
+            return Ok(());
         }
+        let old = || self.vg.to_text(Style::Backup);
+        self.machine.lvm2.archive(&self.vg.name, self.vg.seqno, &old)?;
+        log::trace!("archived");
         Ok(())
     }
 
@@ -210,6 +238,7 @@ impl<'m> Session<'m> {
     fn back_up(&mut self) {
         if std::mem::take(&mut self.backup_due) {
             self.machine.lvm2.backup(&self.vg.name, &|| self.vg.to_text(Style::Backup));
+            log::trace!("backed up");
         }
     }
 
@@ -220,6 +249,14 @@ impl<'m> Session<'m> {
     /// Devices of this group that the kernel has now.
     pub(super) fn devices(&self) -> Result<Active> {
         Active::observe(self.machine.kernel, &self.vg)
+    }
+
+    /// Those of these volumes alone.
+    pub(super) fn devices_of<'n>(
+        &self,
+        names: impl IntoIterator<Item = &'n LvName>,
+    ) -> Result<Active> {
+        Active::observe_volumes(self.machine.kernel, &self.vg, names)
     }
 
     /// The names of the volumes that are active.
@@ -235,7 +272,7 @@ impl<'m> Session<'m> {
 
     /// Why a volume is in use, or `None`.
     pub(super) fn in_use(&self, lv: &LvName) -> Result<Option<String>> {
-        let devices = self.devices()?;
+        let devices = self.devices_of([lv])?;
         let Some(device) = devices.volume(&self.vg, lv).filter(|device| device.open_count > 0)
         else {
             return Ok(None);
@@ -284,7 +321,7 @@ impl<'m> Session<'m> {
     /// What the kernel says of the pool; `None` while it is not active.
     pub(super) fn pool_state(&self) -> Result<Option<PoolState>> {
         let pool = self.pool()?;
-        self.pool_state_among(&self.devices()?, &pool)
+        self.pool_state_among(&self.devices_of([&pool])?, &pool)
     }
 
     /// The same, among devices that were looked at before.

@@ -8,6 +8,7 @@
 use super::session::Session;
 use super::thin::{NewThin, Role};
 use crate::dev::Dev;
+use crate::dm::ActivePool;
 use crate::dm::pool::{self, Mode, PoolMessage, Transaction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::tag;
@@ -72,7 +73,7 @@ impl<'m> Session<'m> {
 
     /// Adds messages for the pool and raises its transaction id by one.
     fn raise(&self, edit: &mut VgEdit, pool: &LvName, messages: &[Message]) -> Result<()> {
-        let id = self.layout()?.pool_segment.transaction_id;
+        let id = self.pool_segment()?.transaction_id;
         edit.set_pool_messages(pool, messages)?;
         edit.set_transaction_id(pool, id.saturating_add(1))
     }
@@ -93,21 +94,36 @@ impl<'m> Session<'m> {
 
     /// Sends the messages that the text holds and raises the pool's transaction id.
     pub(super) fn send(&self, pool: &LvName, mode: Mode) -> Result<()> {
-        let active = self.devices()?;
+        let active = self.devices_of(self.origins_of(pool).chain([pool]))?;
         let transaction =
             Transaction { kernel: self.machine.kernel, vg: &self.vg, pool, active: &active };
         transaction.send(mode)
     }
 
+    /// The origins of the snapshots that the pool is to make.
+    fn origins_of<'s>(&'s self, pool: &LvName) -> impl Iterator<Item = &'s LvName> {
+        let messages = self.vg.thin_pool(pool).map_or(&[][..], |pool| pool.messages.as_slice());
+        messages.iter().filter_map(|message| match message {
+            Message::Create(name) => self.vg.lv(name)?.thin()?.origin.as_ref(),
+            Message::Delete(_) => None,
+        })
+    }
+
     /// T2 and the commit point in one: drops the message and the tag, and gives the volume the
-    /// properties of its role.
-    pub(super) fn finish_thin(&mut self, lv: &LvName, role: Role) -> Result<()> {
+    /// properties of its role. `beside` runs while that is being announced: what must be done
+    /// before the volume exists.
+    pub(super) fn finish_thin(
+        &mut self,
+        lv: &LvName,
+        role: Role,
+        beside: &mut dyn FnMut(&Self) -> Result<()>,
+    ) -> Result<()> {
         let pool = self.pool()?;
         let mut edit = self.vg.edit();
         edit.clear_messages(&pool)?;
         edit.remove_tag(lv, &tag::PENDING.try_into()?)?;
         edit.set_writable(lv, role.is_writable())?;
-        self.commit(edit)
+        self.commit_beside(edit, beside)
     }
 
     /// T2 alone: drops the messages from the text.
@@ -141,7 +157,7 @@ impl<'m> Session<'m> {
         };
         self.deactivate(&[lv])?;
         let pool = self.pool()?;
-        let in_text = self.layout()?.pool_segment.transaction_id;
+        let in_text = self.pool_segment()?.transaction_id;
         let Some(state) = self.pool_state()? else {
             return Err(Error::new(ErrorKind::Diverged, "the pool is not active").at(pool));
         };
@@ -158,7 +174,7 @@ impl<'m> Session<'m> {
 
     /// Brings the text back to where the pool still is, without a volume that it did not make.
     fn take_back(&mut self, lv: &LvName, pool: &LvName) -> Result<()> {
-        let id = self.layout()?.pool_segment.transaction_id;
+        let id = self.pool_segment()?.transaction_id;
         let mut edit = self.vg.edit();
         edit.remove_lv(lv)?;
         edit.clear_messages(pool)?;
@@ -167,7 +183,7 @@ impl<'m> Session<'m> {
     }
 
     fn delete_if_there(&self, pool: &LvName, id: u32) -> Result<()> {
-        let devices = self.devices()?;
+        let devices = self.devices_of([pool])?;
         let gone = || Error::new(ErrorKind::Diverged, "the pool is not active").at(pool);
         let device = devices.volume(&self.vg, pool).ok_or_else(gone)?;
         match (PoolMessage::Delete { id }).send(self.machine.kernel, &device.name) {
@@ -196,13 +212,10 @@ impl<'m> Session<'m> {
 
     /// Fails unless the pool has room for `bytes` more of data, and for the metadata of a new
     /// volume.
-    pub(super) fn check_room(&self, bytes: Bytes) -> Result<()> {
-        let pool = self.pool()?;
-        let inactive = || Error::new(ErrorKind::Diverged, "it was activated and is not there");
-        let state = self.pool_state()?.ok_or_else(inactive)?;
-        let chunk = self.layout()?.pool_segment.chunk_size;
-        pool::check_room(&state, chunk, bytes, 100).map_err(|error| {
-            let error = error.at(format!("{}/{pool}", self.vg.name));
+    pub(super) fn check_room(&self, pool: &ActivePool, bytes: Bytes) -> Result<()> {
+        let chunk = self.pool_segment()?.chunk_size;
+        pool::check_room(&pool.state, chunk, bytes, 100).map_err(|error| {
+            let error = error.at(format!("{}/{}", self.vg.name, pool.lv));
             error.kept("nothing was changed; delete what is not needed, or grow the pool")
         })
     }
@@ -248,7 +261,7 @@ impl<'m> Pending<'m> {
 
     /// True where the pool zeroes a chunk before it is first used.
     pub(super) fn zeroes_chunks(&self) -> Result<bool> {
-        Ok(self.session.layout()?.pool_segment.zero_new_blocks)
+        Ok(self.session.pool_segment()?.zero_new_blocks)
     }
 
     /// Locks again, to finish.

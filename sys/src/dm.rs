@@ -106,6 +106,17 @@ impl Control {
         self.issue(Command::Status, &mut Request::new(name)?)
     }
 
+    /// Asks after the device of that UUID (`DM_DEV_STATUS`): its name and the rest.
+    ///
+    /// # Errors
+    /// `ENXIO` where there is none of that UUID.
+    pub fn find(&self, uuid: &str) -> io::Result<(String, Answer)> {
+        let mut request = Request::new("")?;
+        request.set_uuid(uuid)?;
+        let answer = self.issue(Command::Status, &mut request)?;
+        Ok((request.name()?.to_owned(), answer))
+    }
+
     /// Holds I/O back (`DM_DEV_SUSPEND` with the flag). `quick`: without flushing and without
     /// freezing the file system.
     ///

@@ -18,7 +18,7 @@ fn with_snapshot(id: u32) -> Vg {
     let mut vg = golden(3);
     let lv_id = "aVLhYn-4yoM-pkNl-Zmk3-99cz-BT6X-zm0000";
     let kind = thin(id, 3, Some("base"));
-    vg.lvs.push(volume("layer3", lv_id, &["READ", "WRITE", "VISIBLE"], (256, kind)));
+    vg.lvs.push(volume("layer3", lv_id, &["READ", "WRITE", "VISIBLE"], (256, kind)).into());
     edit_pool(&mut vg, |pool| {
         pool.transaction_id = 4;
         pool.messages = vec![Message::Create(lv_name("layer3"))];
@@ -123,7 +123,7 @@ fn batches_go_in_order_under_one_id_and_can_be_repeated() {
     vg.lvs.retain(|lv| lv.name != "layer1");
     let lv_id = "aVLhYn-4yoM-pkNl-Zmk3-99cz-BT6X-zm0001";
     let kind = thin(5, 3, Some("layer3"));
-    vg.lvs.push(volume("layer4", lv_id, &["READ", "WRITE", "VISIBLE"], (256, kind)));
+    vg.lvs.push(volume("layer4", lv_id, &["READ", "WRITE", "VISIBLE"], (256, kind)).into());
     let batch = vec![
         Message::Delete(2),
         Message::Create(lv_name("layer3")),

@@ -12,6 +12,8 @@ use crate::name::DmName;
 pub enum Call {
     /// Devices by UUID prefix.
     List(String),
+    /// One device by UUID.
+    Find(String),
     /// One device.
     Info(DmName),
     /// A new device.
@@ -46,6 +48,7 @@ impl Call {
         !matches!(
             self,
             Self::List(_)
+                | Self::Find(_)
                 | Self::Info(_)
                 | Self::Status(_)
                 | Self::Table(_)
@@ -60,6 +63,7 @@ impl fmt::Display for Call {
         let mode = |read_only: bool| if read_only { " read-only" } else { "" };
         match self {
             Self::List(prefix) => write!(f, "list {prefix}"),
+            Self::Find(uuid) => write!(f, "find {uuid}"),
             Self::Info(name) => write!(f, "info {name}"),
             Self::Create(new) => {
                 write!(f, "create {} uuid {}{}", new.name, new.uuid, mode(new.read_only))

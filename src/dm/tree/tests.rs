@@ -94,7 +94,7 @@ fn linear_and_striped_volumes_are_mapped() {
     (second.start, second.count, second.kind) = (Extents::new(1), Extents::new(2), two);
     lv.segments.push(second);
     lv.fixed_minor = Some((254, 77));
-    vg.lvs.push(lv);
+    vg.lvs.push(lv.into());
     let plan = plan(&vg, &["lin"]).expect("a plan");
     let table = "0 8192 linear 7:1 20480; 8192 16384 striped 2 128 7:0 247808 7:1 249856";
     assert_eq!(tables(&plan), [format!("Host--VG-lin: {table}")]);

@@ -1,18 +1,24 @@
 //! What sysfs says of block devices.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::{IoContext, Result};
 
 const BLOCK: &str = "/sys/class/block";
+const PARTITIONS: &str = "/proc/partitions";
 
 /// Names of devices that never carry a physical volume (by prefix): memory, floppies and the like.
 const NEVER: [&str; 4] = ["ram", "zram", "fd", "mtdblock"];
 
-/// A file of sysfs, without the newline; empty where there is none.
+/// A file of sysfs, which is a page at most and comes in one piece, without the newline; empty
+/// where there is none.
 fn read(path: impl AsRef<Path>) -> String {
-    fs::read_to_string(path).unwrap_or_default().trim_end().to_owned()
+    let mut page = [0; 4096];
+    let read = File::open(path).and_then(|mut file| file.read(&mut page));
+    let text = page.get(..read.unwrap_or(0)).unwrap_or_default();
+    String::from_utf8_lossy(text).trim_end().to_owned()
 }
 
 fn entries(folder: &Path) -> Vec<String> {
@@ -24,14 +30,26 @@ fn entries(folder: &Path) -> Vec<String> {
 }
 
 /// The nodes of all devices that may carry a physical volume, sorted by name.
+///
+/// `/proc/partitions` names disks and partitions that are not empty in one read; sysfs is asked
+/// only about what is left.
 pub(super) fn candidates() -> Result<Vec<PathBuf>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(BLOCK).context("list the disks", BLOCK)? {
-        let name = entry.context("list the disks", BLOCK)?.file_name();
-        names.push(name.to_string_lossy().into_owned());
-    }
+    let list = fs::read_to_string(PARTITIONS).context("list the disks", PARTITIONS)?;
+    let mut names = listed(&list);
     names.sort();
-    Ok(names.iter().filter(|name| may_carry(name)).map(|name| node(name)).collect())
+    Ok(names.iter().filter(|name| may_carry(name, &names)).map(|name| node(name)).collect())
+}
+
+/// Names as sysfs spells them: lines of `major minor #blocks name` under a header. Devices
+/// without a block are left out.
+fn listed(list: &str) -> Vec<String> {
+    let devices = list.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let _: u32 = words.next()?.parse().ok()?;
+        let blocks: u64 = words.nth(1)?.parse().ok()?;
+        (blocks > 0).then(|| words.next().map(|name| name.replace('/', "!")))?
+    });
+    devices.collect()
 }
 
 /// Its node in /dev: sysfs writes `!` for a slash.
@@ -39,16 +57,24 @@ pub(super) fn node(name: &str) -> PathBuf {
     Path::new("/dev").join(name.replace('!', "/"))
 }
 
-fn may_carry(name: &str) -> bool {
+fn may_carry(name: &str, all: &[String]) -> bool {
+    if NEVER.iter().any(|prefix| is_numbered(name, prefix)) {
+        return false;
+    }
     let device = Path::new(BLOCK).join(name);
-    if NEVER.iter().any(|prefix| is_numbered(name, prefix)) || is_empty(&device) {
-        return false;
-    }
     // A volume of a group is no place for another group's disk (lvm2: scan_lvs=0).
-    if read(device.join("dm/uuid")).starts_with("LVM-") {
+    if is_numbered(name, "dm-") && read(device.join("dm/uuid")).starts_with("LVM-") {
         return false;
     }
-    !is_component(&device) && !has_partitions(name, &device)
+    let partition = |other: &String| is_partition(other, name);
+    !all.iter().any(partition) && !is_component(&device)
+}
+
+/// True where `name` is a partition of `disk`.
+fn is_partition(name: &str, disk: &str) -> bool {
+    let part = if disk.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };
+    let numbered = name.strip_prefix(disk).is_some_and(|rest| is_numbered(rest, part));
+    numbered && Path::new(BLOCK).join(name).join("partition").exists()
 }
 
 /// `ram0`, but not `rampart`.
@@ -57,20 +83,12 @@ fn is_numbered(name: &str, prefix: &str) -> bool {
     !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-fn is_empty(device: &Path) -> bool {
-    matches!(read(device.join("size")).as_str(), "" | "0")
-}
-
 /// A part of a multipath or md device, whose whole is looked at instead.
 fn is_component(device: &Path) -> bool {
     entries(&device.join("holders")).iter().any(|holder| {
         let holder = Path::new(BLOCK).join(holder);
         read(holder.join("dm/uuid")).starts_with("mpath-") || holder.join("md").exists()
     })
-}
-
-fn has_partitions(name: &str, device: &Path) -> bool {
-    !partitions(name, device).is_empty()
 }
 
 /// Its partitions' names.
@@ -123,5 +141,14 @@ mod tests {
         }
         assert_eq!(node("cciss!c0d0"), Path::new("/dev/cciss/c0d0"));
         assert!(is_numbered("ram0", "ram") && !is_numbered("rampart", "ram"));
+        assert!(!is_partition("loop10", "loop1") && !is_partition("sdaa", "sda"));
+    }
+
+    #[test]
+    fn disks_without_a_block_are_not_listed() {
+        let list = "major minor  #blocks  name\n\n 259        0   10485760 nvme0n1\n \
+                    104        0      71652 cciss/c0d0\n   7        0          0 loop0\n";
+        assert_eq!(listed(list), ["nvme0n1", "cciss!c0d0"]);
+        assert!(listed("").is_empty());
     }
 }

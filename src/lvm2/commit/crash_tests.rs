@@ -109,7 +109,7 @@ impl Trial {
         let due = self.result.is_ok() && cut.marks.last().is_some_and(|mark| mark == BETWEEN);
         for (member, mda) in headers(&group) {
             let announced = is(&mda.precommitted(), &self.new);
-            if announced && !is_whole(member, &mda) {
+            if due && announced && !is_whole(member, &mda) {
                 return Err("a header announces a text that is not whole".into());
             }
             if due && !announced && !is(&mda.committed(), &self.new) {
@@ -209,14 +209,15 @@ fn caught(protocol: Protocol) -> Vec<String> {
 #[test]
 fn a_commit_before_the_precommit_is_caught() {
     for why in caught(Protocol { precommit_first: false, ..Protocol::SOUND }) {
-        assert!(why.contains("is in force"), "{why}");
+        let early = ["is in force", "there is no such group", "metadata area is damaged"];
+        assert!(early.iter().any(|early| why.contains(early)), "{why}");
     }
 }
 
 #[test]
 fn each_dropped_sync_is_caught() {
-    for step in 0..3 {
-        let mut synced = [true; 3];
+    for step in 0..2 {
+        let mut synced = [true; 2];
         synced[step] = false;
         caught(Protocol { synced, ..Protocol::SOUND });
     }

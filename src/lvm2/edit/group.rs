@@ -67,7 +67,7 @@ impl NewVg {
         }
         let mut text = Document::parse(&group_text(spec))?;
         text.set_trailer(stamp);
-        Self::seal(text, stamp)
+        Self::seal(Vg::from_document(text)?)
     }
 }
 

@@ -6,12 +6,15 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::*;
 use crate::lvm2::text::{Body, Scalar, Section};
 use crate::lvm2::validate;
 use crate::{Error, ErrorKind};
 
+/// The section of the logical volumes.
+const LVS: &str = "logical_volumes";
 /// lvm2 counts extents in 32 bits.
 const MOST_EXTENTS: u64 = 0xffff_ffff;
 #[derive(Debug, thiserror::Error)]
@@ -128,19 +131,29 @@ impl Vg {
     /// # Errors
     /// As [`Vg::parse`].
     pub fn from_document(text: Document) -> Result<Self> {
-        let vg = Self::read(&text)?;
+        Self::checked(text, &Known::default())
+    }
+
+    /// The same for a text that was made from that of `old`: what both share is not read again.
+    pub(in crate::lvm2) fn from_changed(text: Document, old: &Self) -> Result<Self> {
+        let known = Known::of(old, &text);
+        Self::checked(text, &known)
+    }
+
+    fn checked(text: Document, known: &Known<'_>) -> Result<Self> {
+        let vg = Self::read(&text, known)?;
         let vg = Self { text, ..vg };
         validate::structure(&vg).map_err(|e| e.with_kind(ErrorKind::Corrupt))?;
         Ok(vg)
     }
 
-    fn read(text: &Document) -> Result<Self> {
+    fn read(text: &Document, known: &Known<'_>) -> Result<Self> {
         check_header(text)?;
         let (name, section) = text.vg().ok_or_else(|| corrupt(Bad::NoGroup))?;
         let name: VgName = name.parse().map_err(|bad| corrupt(Bad::Name(bad)))?;
         let place = format!("volume group {name}");
         let at = At { section, name: &place };
-        check_keys(section).map_err(|bad| at.bad(bad))?;
+        check_group_keys(section).map_err(|bad| at.bad(bad))?;
         let pvs = read_pvs(at, &name)?;
         Ok(Self {
             id: at.parsed("id")?,
@@ -153,7 +166,7 @@ impl Vg {
             extent_size: Sectors::new(at.in_range("extent_size", 1..=MOST_EXTENTS)?),
             max_lv: at.number_or("max_lv", 0)?,
             max_pv: at.number_or("max_pv", 0)?,
-            lvs: read_lvs(at, &name, &pvs)?,
+            lvs: read_lvs(at, &name, &pvs, known)?,
             pvs,
             name,
             text: Document::default(),
@@ -181,17 +194,66 @@ fn check_header(text: &Document) -> Result<()> {
 /// Sections that lvm2 would merge, or make of a path, are not seen where this program looks: what
 /// they hold would pass for free.
 fn check_keys(section: &Section) -> std::result::Result<(), Bad> {
-    let mut seen = HashSet::new();
-    if let Some(item) = section.items().iter().find(|item| item.key().contains('/')) {
+    check_own_keys(section)?;
+    section.sections().try_for_each(|(_, inside)| check_keys(inside))
+}
+
+/// All but those inside the logical volumes, which [`read_lvs`] checks one by one.
+fn check_group_keys(group: &Section) -> std::result::Result<(), Bad> {
+    check_own_keys(group)?;
+    group.sections().try_for_each(|(key, inside)| match &*key {
+        LVS => check_own_keys(inside),
+        _ => check_keys(inside),
+    })
+}
+
+fn check_own_keys(section: &Section) -> std::result::Result<(), Bad> {
+    let items = section.items();
+    if let Some(item) = items.iter().find(|item| item.key().contains('/')) {
         return Err(Bad::Slash(item.key().into_owned()));
     }
-    for (key, inside) in section.sections() {
-        check_keys(inside)?;
-        if let Some(key) = seen.replace(key) {
-            return Err(Bad::TwoSections(key.into_owned()));
-        }
+    let mut seen: Vec<Cow<'_, str>> = section.sections().map(|(key, _)| key).collect();
+    seen.sort_unstable();
+    let twice = seen.windows(2).find(|pair| pair.first() == pair.last());
+    match twice.and_then(|pair| pair.first()) {
+        Some(key) => Err(Bad::TwoSections(key.clone().into_owned())),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// What was read before, of a text that the new one was made from.
+#[derive(Default)]
+struct Known<'a> {
+    lvs: Vec<(&'a Section, &'a Arc<Lv>)>,
+}
+
+impl<'a> Known<'a> {
+    /// Nothing where the physical volumes differ: how a segment of an unknown type is read
+    /// depends on their names.
+    fn of(old: &'a Vg, new: &Document) -> Self {
+        let pvs = |text: &'a Document| text.vg().and_then(|(_, vg)| vg.section("physical_volumes"));
+        let new_pvs = new.vg().and_then(|(_, vg)| vg.section("physical_volumes"));
+        let same = match (pvs(&old.text), new_pvs) {
+            (Some(old), Some(new)) => old.is_shared_with(new),
+            _ => false,
+        };
+        let sections = old.text.vg().and_then(|(_, vg)| vg.section(LVS)).filter(|_| same);
+        let sections = sections.into_iter().flat_map(Section::sections).map(|(_, lv)| lv);
+        Self { lvs: sections.zip(&old.lvs).collect() }
+    }
+
+    /// What was read of this section under this name. Sections keep their order, so what is
+    /// looked for is mostly the first that is `left`.
+    fn lv(&self, name: &str, section: &Section, left: &mut usize) -> Option<Arc<Lv>> {
+        let rest = self.lvs.get(*left..).unwrap_or_default();
+        let is_it = |(old, lv): &(&Section, &Arc<Lv>)| {
+            old.is_shared_with(section) && lv.name.as_str() == name
+        };
+        let index = rest.iter().position(is_it)?;
+        let (_, lv) = rest.get(index)?;
+        *left = left.saturating_add(index).saturating_add(1);
+        Some(Arc::clone(lv))
+    }
 }
 
 fn read_pvs(vg: At<'_>, name: &VgName) -> Result<Vec<Pv>> {
@@ -219,13 +281,17 @@ fn read_pv(at: At<'_>, label: &str) -> Result<Pv> {
     })
 }
 
-fn read_lvs(vg: At<'_>, name: &VgName, pvs: &[Pv]) -> Result<Vec<Lv>> {
+fn read_lvs(vg: At<'_>, name: &VgName, pvs: &[Pv], known: &Known<'_>) -> Result<Vec<Arc<Lv>>> {
     let labels: HashSet<&str> = pvs.iter().map(|pv| &*pv.label).collect();
-    let sections = vg.sections("logical_volumes");
-    let lvs = sections.map(|(key, section)| {
+    let mut left = 0;
+    let lvs = vg.sections(LVS).map(|(key, section)| {
+        if let Some(lv) = known.lv(&key, section, &mut left) {
+            return Ok(lv);
+        }
         let place = format!("volume {name}/{key}");
         let at = At { section, name: &place };
-        read_lv(at, &key, &labels)
+        check_keys(section).map_err(|bad| at.bad(bad))?;
+        read_lv(at, &key, &labels).map(Arc::new)
     });
     lvs.collect()
 }

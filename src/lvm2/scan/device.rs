@@ -15,8 +15,9 @@ use super::super::model::Vg;
 use super::super::ring::Ring;
 use super::{Content, Member, MetadataCopy, Newest, Problem, TextId};
 
-/// Read of each device in one go: label, the usual first area's header and a text of common length.
-const HEAD: u64 = 128 << 10;
+/// Read of each device in one go: the label and the usual first area's header. Of a device that
+/// is no physical volume nothing else is read.
+const HEAD: u64 = 8 << 10;
 
 /// What was seen so far.
 #[derive(Default)]

@@ -218,6 +218,12 @@ impl Item {
         }
     }
 
+    /// True where the key, without quotes, is this.
+    pub(crate) fn is(&self, key: &str) -> bool {
+        let raw = self.key.as_str();
+        if raw.starts_with(['"', '\'']) { self.key() == key } else { raw == key }
+    }
+
     /// What the key stands for.
     pub fn body(&self) -> &Body {
         &self.body
@@ -247,7 +253,7 @@ impl Section {
 
     /// The first item of that key: as lvm2, later ones are not looked at.
     pub fn get(&self, key: &str) -> Option<&Item> {
-        self.items.iter().find(|item| item.key() == key)
+        self.items.iter().find(|item| item.is(key))
     }
 
     /// The section of that key.
@@ -265,6 +271,11 @@ impl Section {
         self.get(key)?.scalar()?.as_int()
     }
 
+    /// True where both share their items: what was read of one holds for the other.
+    pub(crate) fn is_shared_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.items, &other.items)
+    }
+
     /// Sections in order, with their keys.
     pub fn sections(&self) -> impl Iterator<Item = (Cow<'_, str>, &Section)> {
         self.items.iter().filter_map(|item| Some((item.key(), item.section()?)))
@@ -280,7 +291,7 @@ impl Section {
 
     /// The section of that key, to be changed.
     pub(crate) fn section_mut(&mut self, key: &str) -> Option<&mut Section> {
-        let index = self.items.iter().position(|item| item.key() == key)?;
+        let index = self.items.iter().position(|item| item.is(key))?;
         self.items_mut().get_mut(index)?.section_mut()
     }
 
@@ -288,7 +299,7 @@ impl Section {
     /// precede it in `order`.
     pub(crate) fn set(&mut self, key: &'static str, body: Body, order: &[&str]) {
         let items = self.items_mut();
-        if let Some(item) = items.iter_mut().find(|item| item.key() == key) {
+        if let Some(item) = items.iter_mut().find(|item| item.is(key)) {
             item.body = body;
             return;
         }
@@ -305,7 +316,7 @@ impl Section {
         if self.get(key).is_none() {
             return false;
         }
-        self.items_mut().retain(|item| item.key() != key);
+        self.items_mut().retain(|item| !item.is(key));
         true
     }
 

@@ -172,6 +172,13 @@ impl Request {
         }
     }
 
+    /// The device's name, which the kernel has filled in.
+    pub(super) fn name(&self) -> io::Result<&str> {
+        let field = self.bytes.get(NAME..NAME + NAME_LEN).unwrap_or_default();
+        let text = field.split(|byte| *byte == 0).next().unwrap_or_default();
+        std::str::from_utf8(text).map_err(io::Error::other)
+    }
+
     fn fix_size(&mut self) -> io::Result<()> {
         let size = u32::try_from(self.bytes.len());
         let size = size.map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;

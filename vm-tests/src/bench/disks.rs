@@ -1,8 +1,7 @@
 //! Scratch disks that take what a commit writes, with the same writes and syncs.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use imgbase_sys::aligned::AlignedBuf;
@@ -16,15 +15,11 @@ const HEADER: u64 = 4096;
 const TEXT_SIZE: u64 = HEADER + 48;
 const SECTOR: usize = 512;
 
-/// The folder for copies of the text, beside lvm2's own two.
-const COPIES: &str = "/etc/lvm/bench";
-
 /// One scratch disk for each physical volume, and a text of the group's length.
 #[derive(Debug)]
 pub(super) struct Scratch {
     disks: Vec<File>,
     text: AlignedBuf,
-    text_size: usize,
     next: u64,
 }
 
@@ -36,20 +31,19 @@ impl Scratch {
         let text = AlignedBuf::zeroed(text_size.next_multiple_of(SECTOR), 4096);
         let text = text.ok_or_else(|| Fail::new(format!("{first}: no text")))?;
         let disks = disks.iter().zip(pvs).map(|(disk, _)| direct(Path::new(disk)));
-        Ok(Self { disks: disks.collect::<Result<_>>()?, text, text_size, next: 0 })
+        Ok(Self { disks: disks.collect::<Result<_>>()?, text, next: 0 })
     }
 
-    /// What one commit costs: the old text archived; the new one written into each ring, made
-    /// known in each header, put in force by each header; the new text kept as the backup.
+    /// What one commit costs: the new text written into each ring and made known in each header,
+    /// then put in force by each header.
     pub(super) fn commit(&mut self) -> Result<()> {
-        self.keep("archive")?;
         let place = self.place();
+        let header = self.text.get(..SECTOR).ok_or_else(|| Fail::new("no header"))?;
         self.write_all(&self.text, place)?;
-        for _ in ["precommit", "commit"] {
-            let header = self.text.get(..SECTOR).ok_or_else(|| Fail::new("no header"))?;
-            self.write_all(header, HEADER)?;
-        }
-        self.keep("backup")
+        self.write_all(header, HEADER)?;
+        self.sync()?;
+        self.write_all(header, HEADER)?;
+        self.sync()
     }
 
     /// Texts follow each other in the ring.
@@ -60,22 +54,12 @@ impl Scratch {
     }
 
     fn write_all(&self, bytes: &[u8], at: u64) -> Result<()> {
-        for disk in &self.disks {
-            disk.write_all_at(bytes, at).doing("a scratch disk")?;
-        }
-        self.disks.iter().try_for_each(|disk| disk.sync_data().doing("a scratch disk"))
+        let mut disks = self.disks.iter();
+        disks.try_for_each(|disk| disk.write_all_at(bytes, at).doing("a scratch disk"))
     }
 
-    /// A file that is whole or not there.
-    fn keep(&self, name: &str) -> Result<()> {
-        let folder = Path::new(COPIES);
-        DirBuilder::new().recursive(true).mode(0o700).create(folder).doing(COPIES)?;
-        let temporary = folder.join(format!(".{name}.tmp"));
-        let mut file = File::create(&temporary).doing(temporary.display())?;
-        file.write_all(self.text.get(..self.text_size).unwrap_or_default())?;
-        file.sync_all()?;
-        fs::rename(&temporary, folder.join(name))?;
-        File::open(folder)?.sync_all().doing(COPIES)
+    fn sync(&self) -> Result<()> {
+        self.disks.iter().try_for_each(|disk| disk.sync_data().doing("a scratch disk"))
     }
 }
 

@@ -57,7 +57,15 @@ impl Binaries {
 
 fn of_the_harness(name: &str, features: &[&str]) -> Result<PathBuf> {
     let package = ["rustc", "--quiet", "--release", "-p", "imgbase-vm-tests", "--bin", name];
-    let fixed = ["--target", TARGET, "--", "-C", "target-feature=+crt-static"];
+    let fixed = [
+        "--target",
+        TARGET,
+        "--",
+        "-C",
+        "target-feature=+crt-static",
+        "-C",
+        "relocation-model=static",
+    ];
     cargo(&[&package[..], features, &fixed].concat())?;
     Ok(built(name))
 }
