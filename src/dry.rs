@@ -73,6 +73,7 @@ impl<'m> DryRun<'m> {
             mounts: &self.mounts,
             tools: &self.tools,
             lvm2: &self.lvm2,
+            in_order: true,
         }
     }
 

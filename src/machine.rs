@@ -25,6 +25,9 @@ pub struct Machine<'m> {
     pub tools: &'m dyn Tools,
     /// What lvm2 on the same host must find done: locks, hints, archives.
     pub lvm2: &'m dyn Lvm2Host,
+    /// One step after the other, always in the same order, where else those that wait would wait
+    /// together: for a dry run, which lists them, and for tests.
+    pub in_order: bool,
 }
 
 /// Why a device is in use.
@@ -250,6 +253,12 @@ pub struct Creator {
     pub time: i64,
 }
 
+/// A backup that waits for its change to be in force; dropping it takes it back.
+pub trait StagedBackup: Send {
+    /// Puts it in place of the older one. A failure is a warning.
+    fn put_in_place(self: Box<Self>);
+}
+
 /// What lvm2 on the same host must find done by whoever changes its volume groups.
 pub trait Lvm2Host: Send + Sync {
     /// This host and the time, for what is written.
@@ -284,14 +293,16 @@ pub trait Lvm2Host: Send + Sync {
     fn check_writable(&self) -> Result<()>;
 
     /// Where lvm2 is set up here and asks for it: keeps the text as it was before a change
-    /// (lvm2's archive), and prunes old ones.
+    /// (lvm2's archive), and prunes old ones. As lvm2's, it is not durable at once.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io): the change is not begun then, as with lvm2.
     fn archive(&self, vg: &VgName, seqno: u64, text: &dyn Fn() -> String) -> Result<()>;
 
-    /// The same for the text after a change (lvm2's backup). Failures are warnings.
-    fn backup(&self, vg: &VgName, text: &dyn Fn() -> String);
+    /// The same for the text after a change (lvm2's backup): made durable under another name,
+    /// so that it can be done while the change is still being made. Failures are warnings.
+    fn stage_backup(&self, vg: &VgName, text: &dyn Fn() -> String)
+    -> Option<Box<dyn StagedBackup>>;
 
     /// Physical volumes or groups have come or gone: lvm2's hints are out of date and its
     /// devices file may need a line. Failures are warnings.

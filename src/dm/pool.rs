@@ -243,8 +243,17 @@ pub struct Transaction<'a> {
 
 impl Transaction<'_> {
     /// Sends the messages of the pool's stanzas and moves the kernel to the text's transaction
-    /// id. Active origins of snapshots are frozen meanwhile: a snapshot of a live volume would
-    /// else be torn.
+    /// id: [`messages`](Self::messages) and [`raise`](Self::raise).
+    ///
+    /// # Errors
+    /// As those two.
+    pub fn send(&self, mode: Mode) -> Result<()> {
+        self.messages(mode)?;
+        self.raise()
+    }
+
+    /// Sends the messages of the pool's stanzas. Active origins of snapshots are frozen meanwhile:
+    /// a snapshot of a live volume would else be torn.
     ///
     /// Nothing is logged and no path is looked up between the first suspend and the last
     /// resume: the log, or this program itself, may lie on an origin.
@@ -253,27 +262,42 @@ impl Transaction<'_> {
     /// [`Exists`](ErrorKind::Exists) where a new id is taken ([`Mode::Fresh`] alone): take
     /// another and commit again. [`Diverged`](ErrorKind::Diverged) where the kernel is not one
     /// transaction behind. [`NotFound`](ErrorKind::NotFound) where pool or origin is not there,
-    /// [`Busy`](ErrorKind::Busy) where a volume to delete is active,
-    /// [`Unhealthy`](ErrorKind::Unhealthy) where the pool could not write its metadata, and as
-    /// [`check_writable`]. The stanzas must stay in the text then: they can be replayed.
-    pub fn send(&self, mode: Mode) -> Result<()> {
-        let text_id = thin_pool(self.vg, self.pool)?.transaction_id;
-        let inactive = || Error::new(ErrorKind::NotFound, "the thin pool is not active");
-        let device = self.active.volume(self.vg, self.pool).ok_or_else(inactive)?;
+    /// [`Busy`](ErrorKind::Busy) where a volume to delete is active, and as [`check_writable`].
+    /// The stanzas must stay in the text then: they can be replayed.
+    pub fn messages(&self, mode: Mode) -> Result<()> {
+        let device = self.device()?;
         let state = pool_state(self.kernel, &device.name)?;
         check_writable(&state).map_err(|error| error.at(&device.name))?;
-        let kernel_id = state.transaction_id;
+        let (kernel_id, text_id) = (state.transaction_id, self.text_id()?);
         if kernel_id.checked_add(1) != Some(text_id) {
             return Err(diverged(kernel_id, text_id).at(&device.name));
         }
-        let mut messages = Vec::new();
-        for message in pending(self.vg, self.pool)? {
-            messages.push((message, message.to_string()));
-        }
-        let last = PoolMessage::SetTransactionId { from: kernel_id, to: text_id };
-        messages.push((last, last.to_string()));
-        self.send_frozen(&device.name, &messages, mode)?;
-        self.check_durable(&device.name, text_id)
+        let messages: Vec<_> = pending(self.vg, self.pool)?
+            .into_iter()
+            .map(|message| (message, message.to_string()))
+            .collect();
+        self.send_frozen(&device.name, &messages, mode)
+    }
+
+    /// Moves the kernel to the text's transaction id, once the messages are sent.
+    ///
+    /// # Errors
+    /// [`Unhealthy`](ErrorKind::Unhealthy) where the pool could not write its metadata; and as
+    /// [`Kernel::message`]. The stanzas must stay in the text then.
+    pub fn raise(&self) -> Result<()> {
+        let (device, to) = (self.device()?, self.text_id()?);
+        let message = PoolMessage::SetTransactionId { from: to.saturating_sub(1), to };
+        message.send(self.kernel, &device.name)?;
+        self.check_durable(&device.name, to)
+    }
+
+    fn device(&self) -> Result<&DmInfo> {
+        let inactive = || Error::new(ErrorKind::NotFound, "the thin pool is not active");
+        self.active.volume(self.vg, self.pool).ok_or_else(inactive)
+    }
+
+    fn text_id(&self) -> Result<u64> {
+        Ok(thin_pool(self.vg, self.pool)?.transaction_id)
     }
 
     /// The kernel obeys a message even where it cannot commit it, and takes it back then: only

@@ -2,7 +2,7 @@
 
 use super::Notes;
 use crate::error::Result;
-use crate::machine::{Creator, Held, LockMode, Lvm2Host, NewPv};
+use crate::machine::{Creator, Held, LockMode, Lvm2Host, NewPv, StagedBackup};
 use crate::name::VgName;
 
 pub(super) struct DryLvm2<'m> {
@@ -52,8 +52,13 @@ impl Lvm2Host for DryLvm2<'_> {
         Ok(())
     }
 
-    fn backup(&self, vg: &VgName, _text: &dyn Fn() -> String) {
+    fn stage_backup(
+        &self,
+        vg: &VgName,
+        _text: &dyn Fn() -> String,
+    ) -> Option<Box<dyn StagedBackup>> {
         self.notes.add(format!("back up the text of {vg}, if lvm2 is set up so"));
+        None
     }
 
     fn devices_changed(&self, new: &[NewPv]) {

@@ -132,21 +132,28 @@ pub fn seal_for_layers(dev: &dyn Dev) -> Result<bool> {
 /// or cannot be; [`Corrupt`](ErrorKind::Corrupt) for a descriptor whose checksum is wrong already
 /// (before the first write); and as [`Superblock::read`].
 pub fn set_uuid(dev: &dyn Dev, uuid: FsUuid) -> Result<()> {
+    set_uuid_of(dev, &Superblock::read(dev)?, uuid)
+}
+
+/// The same where the superblock, `old`, was read a moment ago.
+///
+/// # Errors
+/// As [`set_uuid`], but for those of reading the superblock.
+pub fn set_uuid_of(dev: &dyn Dev, old: &Superblock, uuid: FsUuid) -> Result<()> {
     const OP: &str = "change the file system's UUID";
-    let old = Superblock::read(dev)?;
-    check_changeable(&old).map_err(|why| at(why, OP, dev))?;
-    if depends_on_uuid(&old) {
+    check_changeable(old).map_err(|why| at(why, OP, dev))?;
+    if depends_on_uuid(old) {
         return Err(at(Detail::NotSealed, OP, dev));
     }
     let new = old.edited(|raw| put(raw, S_UUID, uuid.bytes()))?;
     let features = old.features();
     let crc16 = features.ro_compat(ro_compat::GDT_CSUM);
     if crc16 && !features.ro_compat(ro_compat::METADATA_CSUM) {
-        each_table_block(dev, &old, |table, groups| {
-            groups.clone().try_for_each(|group| check_descriptor(&old, table, group))?;
+        each_table_block(dev, old, |table, groups| {
+            groups.clone().try_for_each(|group| check_descriptor(old, table, group))?;
             Ok(false)
         })?;
-        each_table_block(dev, &old, |table, groups| {
+        each_table_block(dev, old, |table, groups| {
             groups.clone().try_for_each(|group| restamp(&new, table, group))?;
             Ok(true)
         })?;

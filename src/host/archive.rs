@@ -1,7 +1,7 @@
 //! lvm2's archive and backup: a group's text before and after a change, as files that
 //! vgcfgrestore(8) reads.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub(super) fn archive(dir: &Path, vg: &str, text: &str, retain: Retain) -> Resul
     let mut old = archived(dir, vg).context("list lvm2's archive", dir.display())?;
     let number = old.last().map_or(0, |(number, _)| number.saturating_add(1));
     let random = u32::from_ne_bytes(random()?);
-    write(&dir.join(format!("{vg}_{number:05}-{random}.vg")), text)?;
+    Staged::write(dir.join(format!("{vg}_{number:05}-{random}.vg")), text, Sync::Later)?.keep()?;
     // The new one is among those to keep.
     let spare = old.len().saturating_add(1).saturating_sub(retain.min);
     old.truncate(spare);
@@ -36,13 +36,13 @@ pub(super) fn archive(dir: &Path, vg: &str, text: &str, retain: Retain) -> Resul
     Ok(())
 }
 
-/// Keeps a text as the group's only backup.
+/// Writes a text that is to be the group's only backup, durably, beside the one there is.
 ///
 /// # Errors
 /// [`Io`](crate::ErrorKind::Io) where it could not be written.
-pub(super) fn backup(dir: &Path, vg: &str, text: &str) -> Result<()> {
+pub(super) fn stage_backup(dir: &Path, vg: &str, text: &str) -> Result<Staged> {
     make_folder(dir)?;
-    write(&dir.join(vg), text)
+    Staged::write(dir.join(vg), text, Sync::Now)
 }
 
 fn make_folder(dir: &Path) -> Result<()> {
@@ -92,28 +92,62 @@ fn prune(old: &[(u32, PathBuf)], days: u64) {
     }
 }
 
-/// Writes a file whole or not at all: under a name of its own first.
+/// Writes a file whole or not at all. After a power cut the old one may be there, never half of
+/// the new one.
 pub(super) fn write(path: &Path, text: &str) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-    let done = place(&temporary, path, text);
-    if done.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    done.context("write lvm2's file", path.display())
+    Staged::write(path.to_owned(), text, Sync::Now)?.keep()
 }
 
-fn place(temporary: &Path, path: &Path, text: &str) -> io::Result<()> {
+/// Whether a file's bytes are durable before it gets its name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    Now,
+    Later,
+}
+
+/// A file under a name of its own; dropping it removes it.
+#[derive(Debug)]
+pub(super) struct Staged {
+    temporary: PathBuf,
+    path: PathBuf,
+}
+
+impl Staged {
+    fn write(path: PathBuf, text: &str, sync: Sync) -> Result<Self> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
+        let staged = Self { temporary, path };
+        let written = fill(&staged.temporary, text, sync);
+        written.context("write lvm2's file", staged.path.display())?;
+        Ok(staged)
+    }
+
+    /// Gives it its name.
+    ///
+    /// # Errors
+    /// [`Io`](crate::ErrorKind::Io).
+    pub(super) fn keep(self) -> Result<()> {
+        fs::rename(&self.temporary, &self.path).context("write lvm2's file", self.path.display())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // Gone where it was kept.
+        let _ = fs::remove_file(&self.temporary);
+    }
+}
+
+fn fill(path: &Path, text: &str, sync: Sync) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(temporary)?;
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(temporary, path)?;
-    path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
+    if sync == Sync::Now { file.sync_all() } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
@@ -166,8 +200,10 @@ mod tests {
     #[test]
     fn a_backup_replaces_the_one_before() {
         let dir = tempfile::tempdir().expect("a folder");
-        backup(dir.path(), "vg", "one").expect("written");
-        backup(dir.path(), "vg", "two").expect("written");
+        let staged = stage_backup(dir.path(), "vg", "one").expect("written");
+        staged.keep().expect("renamed");
+        let staged = stage_backup(dir.path(), "vg", "two").expect("written");
+        staged.keep().expect("renamed");
         assert_eq!(names(dir.path()), ["vg"]);
         assert_eq!(fs::read_to_string(dir.path().join("vg")).expect("readable"), "two");
     }

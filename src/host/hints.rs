@@ -34,7 +34,14 @@ pub(super) fn list(file: &Path, new: &[NewPv]) -> Result<()> {
     let old = fs::read_to_string(file).context("read lvm2's devices file", file.display())?;
     let lines: Vec<_> = new.iter().filter_map(line).collect();
     let text = with_lines(&old, &lines);
-    if text == old { Ok(()) } else { archive::write(file, &text) }
+    if text == old {
+        return Ok(());
+    }
+    archive::write(file, &text)?;
+    // lvm2 does not see a volume that its line is missing for.
+    let folder = file.parent().unwrap_or(Path::new("/"));
+    let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+    synced.context("sync the folder of lvm2's devices file", folder.display())
 }
 
 /// The line of a volume, by what of the device stays the same over a reboot, else by its name.

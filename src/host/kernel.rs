@@ -10,12 +10,12 @@ mod frozen;
 mod nodes;
 mod udev;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
 
 use devicemapper::{DevId, DmFlags, DmName as CrateName, DmOptions};
-use imgbase_sys::dm::{Answer, Creation, Uuid};
+use imgbase_sys::dm::{Creation, Found, Uuid};
 
 use self::control::Ways;
 use self::errno::{Refusal, failure, io_error};
@@ -37,13 +37,13 @@ const REMOVE_PAUSE: Duration = Duration::from_millis(200);
 
 /// Device-mapper of this machine. Opened when it is first used.
 pub(super) struct RealKernel {
+    ways: OnceLock<Ways>,
     state: Mutex<State>,
     udev: Udev,
     nodes: Nodes,
 }
 
 struct State {
-    ways: Option<Ways>,
     batch: Batch,
     frozen: Frozen,
 }
@@ -58,22 +58,34 @@ impl RealKernel {
     /// Opens nothing yet.
     pub(super) fn new() -> Self {
         let udev = Udev::find();
-        let state = State { ways: None, batch: Batch::new(udev), frozen: Frozen::default() };
-        Self { state: Mutex::new(state), udev, nodes: Nodes::new("/dev") }
+        let state = State { batch: Batch::new(udev), frozen: Frozen::default() };
+        Self { ways: OnceLock::new(), state: Mutex::new(state), udev, nodes: Nodes::new("/dev") }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Does something with the open control device.
+    /// The open control device.
+    fn ways(&self) -> Result<&Ways> {
+        if let Some(ways) = self.ways.get() {
+            return Ok(ways);
+        }
+        let opened = control::open()?;
+        Ok(self.ways.get_or_init(|| opened))
+    }
+
+    /// Logs it, now or when nothing is frozen any more.
+    fn note(&self, line: impl FnOnce() -> String) {
+        self.state().frozen.note(line);
+    }
+
+    /// Does something with the open control device that changes what belongs to a batch. Others
+    /// wait for it; what may take long is done without.
     fn with<T>(&self, act: impl FnOnce(&mut Open<'_>) -> Result<T>) -> Result<T> {
+        let ways = self.ways()?;
         let mut state = self.state();
-        let State { ways, batch, frozen } = &mut *state;
-        let ways = match ways {
-            Some(ways) => ways,
-            None => ways.insert(control::open()?),
-        };
+        let State { batch, frozen } = &mut *state;
         act(&mut Open { ways, batch, frozen, nodes: &self.nodes, udev: self.udev })
     }
 }
@@ -99,30 +111,6 @@ impl Open<'_> {
         }
     }
 
-    fn info(&self, name: &str) -> Result<Option<DmInfo>> {
-        let answer = match self.ways.raw.status(name) {
-            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
-            other => other.map_err(|error| failure("status", name, error))?,
-        };
-        Ok(Some(info(name, "", &answer)?))
-    }
-
-    /// A target of the table that this kernel does not have, not even as a module: asking for it
-    /// has loaded what there is.
-    fn missing_target(&self, table: &Table) -> Option<String> {
-        let known = self.ways.dm.list_versions().ok()?;
-        let mut kinds = table.lines.iter().map(|line| line.target.kind());
-        let missing = kinds.find(|kind| !known.iter().any(|(name, ..)| name == kind))?;
-        Some(missing.to_owned())
-    }
-
-    fn uuid(&self, name: &str) -> Result<String> {
-        let crate_name = CrateName::new(name).map_err(|error| failed("status", name, error))?;
-        let info = self.ways.dm.device_info(&DevId::Name(crate_name));
-        let info = info.map_err(|error| failed("status", name, error))?;
-        Ok(info.uuid().map(ToString::to_string).unwrap_or_default())
-    }
-
     fn remove(&mut self, name: &str, flags: u16) -> std::io::Result<()> {
         let event = self.batch.event(flags).map_err(std::io::Error::other)?;
         let result = self.ways.raw.remove(name, event);
@@ -131,8 +119,28 @@ impl Open<'_> {
     }
 }
 
-fn info(name: &str, uuid: &str, answer: &Answer) -> Result<DmInfo> {
-    Ok(DmInfo {
+impl Ways {
+    fn info(&self, name: &str) -> Result<Option<DmInfo>> {
+        found("status", name, self.raw.named(name))
+    }
+
+    /// A target of the table that this kernel does not have, not even as a module: asking for it
+    /// has loaded what there is.
+    fn missing_target(&self, table: &Table) -> Option<String> {
+        let known = self.dm.list_versions().ok()?;
+        let mut kinds = table.lines.iter().map(|line| line.target.kind());
+        let missing = kinds.find(|kind| !known.iter().any(|(name, ..)| name == kind))?;
+        Some(missing.to_owned())
+    }
+}
+
+/// What the kernel says of a device; `None` where it knows none such.
+fn found(op: &'static str, what: &str, answer: std::io::Result<Found>) -> Result<Option<DmInfo>> {
+    let Found { name, uuid, answer } = match answer {
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => return Ok(None),
+        other => other.map_err(|error| failure(op, what, error))?,
+    };
+    Ok(Some(DmInfo {
         name: name.parse()?,
         uuid: uuid.into(),
         number: DevNo { major: answer.major, minor: answer.minor },
@@ -142,7 +150,7 @@ fn info(name: &str, uuid: &str, answer: &Answer) -> Result<DmInfo> {
         live: answer.is_live(),
         inactive: answer.has_inactive(),
         event: answer.event,
-    })
+    }))
 }
 
 fn node_error(error: std::io::Error, task: &Task) -> Error {
@@ -168,39 +176,26 @@ fn named<T>(
 
 impl Kernel for RealKernel {
     fn list(&self, uuid_prefix: &str) -> Result<Vec<DmInfo>> {
-        self.with(|open| {
-            let listed = open.ways.raw.list(uuid_prefix);
-            let mut devices = Vec::new();
-            for device in listed.map_err(|error| failure("list", "/dev/mapper", error))? {
-                let uuid = match device.uuid {
-                    Uuid::Is(uuid) => uuid,
-                    Uuid::None => String::new(),
-                    Uuid::Unknown => open.uuid(&device.name)?,
-                };
-                if !uuid.starts_with(uuid_prefix) {
-                    continue;
-                }
-                // One that is gone by now was not there.
-                let Some(info) = open.info(&device.name)? else { continue };
-                devices.push(DmInfo { uuid: uuid.into(), ..info });
+        let ways = self.ways()?;
+        let mut devices = Vec::new();
+        let listed = ways.raw.list(uuid_prefix);
+        for device in listed.map_err(|error| failure("list", "/dev/mapper", error))? {
+            if matches!(&device.uuid, Uuid::Is(uuid) if !uuid.starts_with(uuid_prefix)) {
+                continue;
             }
-            Ok(devices)
-        })
+            // One that is gone by now was not there.
+            let info = ways.info(&device.name)?;
+            devices.extend(info.filter(|info| info.uuid.starts_with(uuid_prefix)));
+        }
+        Ok(devices)
     }
 
     fn info(&self, name: &DmName) -> Result<Option<DmInfo>> {
-        self.with(|open| {
-            let Some(info) = open.info(name.as_str())? else { return Ok(None) };
-            Ok(Some(DmInfo { uuid: open.uuid(name.as_str())?.into(), ..info }))
-        })
+        self.ways()?.info(name.as_str())
     }
 
     fn find(&self, uuid: &str) -> Result<Option<DmInfo>> {
-        self.with(|open| match open.ways.raw.find(uuid) {
-            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
-            Err(error) => Err(failure("find", uuid, error)),
-            Ok((name, answer)) => info(&name, uuid, &answer).map(Some),
-        })
+        found("find", uuid, self.ways()?.raw.with_uuid(uuid))
     }
 
     fn create(&self, device: &Create) -> Result<DevNo> {
@@ -220,19 +215,18 @@ impl Kernel for RealKernel {
     }
 
     fn load(&self, name: &DmName, table: &Table, read_only: bool) -> Result<()> {
-        self.with(|open| {
-            open.frozen.note(|| format!("dm load {name}{}: {table}", mark(read_only)));
-            let lines: Vec<_> = table.lines.iter().map(crate_line).collect();
-            let flags = if read_only { DmFlags::DM_READONLY } else { DmFlags::empty() };
-            let options = DmOptions::default().set_flags(flags);
-            let loaded = named("load", name, |id| open.ways.dm.table_load(id, &lines, options));
-            loaded.map(drop).map_err(|error| match open.missing_target(table) {
-                Some(target) => {
-                    let error = Error::new(ErrorKind::Unsupported, Refusal::NoTarget(target));
-                    error.op("load the table of the device").at(name)
-                }
-                None => error,
-            })
+        let ways = self.ways()?;
+        self.note(|| format!("dm load {name}{}: {table}", mark(read_only)));
+        let lines: Vec<_> = table.lines.iter().map(crate_line).collect();
+        let flags = if read_only { DmFlags::DM_READONLY } else { DmFlags::empty() };
+        let options = DmOptions::default().set_flags(flags);
+        let loaded = named("load", name, |id| ways.dm.table_load(id, &lines, options));
+        loaded.map(drop).map_err(|error| match ways.missing_target(table) {
+            Some(target) => {
+                let error = Error::new(ErrorKind::Unsupported, Refusal::NoTarget(target));
+                error.op("load the table of the device").at(name)
+            }
+            None => error,
         })
     }
 
@@ -307,34 +301,31 @@ impl Kernel for RealKernel {
     }
 
     fn message(&self, name: &DmName, message: &str) -> Result<()> {
-        self.with(|open| {
-            open.frozen.note(|| format!("dm message {name} 0 {message}"));
-            let sent = open.ways.raw.message(name.as_str(), message);
-            sent.map(drop).map_err(|error| failure("message", name.as_str(), error))
-        })
+        let ways = self.ways()?;
+        self.note(|| format!("dm message {name} 0 {message}"));
+        let sent = ways.raw.message(name.as_str(), message);
+        sent.map(drop).map_err(|error| failure("message", name.as_str(), error))
     }
 
     fn status(&self, name: &DmName) -> Result<Vec<TargetStatus>> {
-        self.with(|open| {
-            let options = DmOptions::default().set_flags(DmFlags::DM_NOFLUSH);
-            let answer = named("status", name, |id| open.ways.dm.table_status(id, options))?;
-            let lines = answer.1.into_iter();
-            Ok(lines.map(|(_, _, target, params)| status(target, params)).collect())
-        })
+        let ways = self.ways()?;
+        let options = DmOptions::default().set_flags(DmFlags::DM_NOFLUSH);
+        let answer = named("status", name, |id| ways.dm.table_status(id, options))?;
+        let lines = answer.1.into_iter();
+        Ok(lines.map(|(_, _, target, params)| status(target, params)).collect())
     }
 
     fn table(&self, name: &DmName) -> Result<Table> {
-        self.with(|open| {
-            let flags = DmFlags::DM_NOFLUSH | DmFlags::DM_STATUS_TABLE;
-            let options = DmOptions::default().set_flags(flags);
-            let answer = named("table", name, |id| open.ways.dm.table_status(id, options))?;
-            let lines = answer.1.into_iter().map(|(start, len, kind, params)| Line {
-                start: Sectors::new(start),
-                len: Sectors::new(len),
-                target: Target::parse(&kind, &params),
-            });
-            Ok(Table { lines: lines.collect() })
-        })
+        let ways = self.ways()?;
+        let flags = DmFlags::DM_NOFLUSH | DmFlags::DM_STATUS_TABLE;
+        let options = DmOptions::default().set_flags(flags);
+        let answer = named("table", name, |id| ways.dm.table_status(id, options))?;
+        let lines = answer.1.into_iter().map(|(start, len, kind, params)| Line {
+            start: Sectors::new(start),
+            len: Sectors::new(len),
+            target: Target::parse(&kind, &params),
+        });
+        Ok(Table { lines: lines.collect() })
     }
 
     fn settle(&self) -> Result<()> {
@@ -346,12 +337,12 @@ impl Kernel for RealKernel {
         let path = self.nodes.path(name);
         let info = self.info(name)?;
         let gone = || Error::new(ErrorKind::NotFound, "the device is not active").at(name);
-        let number = info.ok_or_else(gone)?.number;
+        let DmInfo { number, read_only, .. } = info.ok_or_else(gone)?;
         if !is_node(&path, number) {
             let task = Task::Add { name: name.clone(), number, link: None };
             self.nodes.perform(&task).map_err(|error| node_error(error, &task))?;
         }
-        Ok(Box::new(FileDev::open(&path)?))
+        Ok(Box::new(FileDev::open_to_write(&path, read_only)?))
     }
 }
 

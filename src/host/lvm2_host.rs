@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::archive::{self, Retain};
+use super::archive::{self, Retain, Staged};
 use super::hints;
 use super::locks::LockFolder;
 use super::lvmconf::LvmConf;
 use crate::error::{Error, ErrorKind, Result};
-use crate::machine::{Creator, Held, LockMode, Lvm2Host, NewPv};
+use crate::machine::{Creator, Held, LockMode, Lvm2Host, NewPv, StagedBackup};
 use crate::name::VgName;
 
 /// lvm2's locks, texts, hints and settings on this host, be it installed or not.
@@ -56,6 +56,12 @@ fn warn(done: Result<()>) {
     }
 }
 
+impl StagedBackup for Staged {
+    fn put_in_place(self: Box<Self>) {
+        warn(self.keep());
+    }
+}
+
 impl Lvm2Host for RealLvm2 {
     fn creator(&self) -> Creator {
         let names = rustix::system::uname();
@@ -100,9 +106,20 @@ impl Lvm2Host for RealLvm2 {
         archive::archive(&self.conf.archive_dir, vg.as_str(), &text(), retain)
     }
 
-    fn backup(&self, vg: &VgName, text: &dyn Fn() -> String) {
-        if self.is_set_up() && self.conf.backup {
-            warn(archive::backup(&self.conf.backup_dir, vg.as_str(), &text()));
+    fn stage_backup(
+        &self,
+        vg: &VgName,
+        text: &dyn Fn() -> String,
+    ) -> Option<Box<dyn StagedBackup>> {
+        if !self.is_set_up() || !self.conf.backup {
+            return None;
+        }
+        match archive::stage_backup(&self.conf.backup_dir, vg.as_str(), &text()) {
+            Ok(staged) => Some(Box::new(staged)),
+            Err(error) => {
+                log::warn!("{error}");
+                None
+            }
         }
     }
 
@@ -133,10 +150,12 @@ mod tests {
     fn texts_are_kept_only_where_asked_for() {
         let dir = tempfile::tempdir().expect("a folder");
         let vg: VgName = "vg".parse().expect("a name");
-        host(dir.path(), "backup { archive = 0\n backup = 0 }\n").backup(&vg, &|| "text".into());
+        host(dir.path(), "backup { archive = 0\n backup = 0 }\n")
+            .stage_backup(&vg, &|| "text".into())
+            .map(StagedBackup::put_in_place);
         assert!(!dir.path().join("backup").exists());
         let host = host(dir.path(), "");
-        host.backup(&vg, &|| "text".into());
+        host.stage_backup(&vg, &|| "text".into()).map(StagedBackup::put_in_place);
         host.archive(&vg, 3, &|| "old".into()).expect("written");
         assert_eq!(fs::read_to_string(dir.path().join("backup/vg")).expect("there"), "text");
         assert_eq!(fs::read_dir(dir.path().join("archive")).expect("there").count(), 1);

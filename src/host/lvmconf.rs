@@ -81,10 +81,25 @@ fn file(path: &Path) -> Document {
     if text.trim().is_empty() {
         return Document::default();
     }
-    Document::parse(&text).unwrap_or_else(|error| {
+    // Where it fails, the whole text gives the line's number.
+    let read = Document::parse(&without_comments(&text)).or_else(|_| Document::parse(&text));
+    read.unwrap_or_else(|error| {
         log::warn!("{}: {error}; lvm2's defaults are used", path.display());
         Document::default()
     })
+}
+
+/// The text without its lines of comment, which lvm2's own file consists of.
+fn without_comments(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let first = line.bytes().find(|byte| !byte.is_ascii_whitespace());
+        if first.is_some_and(|byte| byte != b'#') {
+            out.push_str(line);
+            out.push('\n');
+        }
+    }
+    out
 }
 
 /// The files, the one that wins first.
@@ -236,6 +251,21 @@ mod tests {
         let conf = conf("global { locking_dir = ", "backup { retain_days = 1 }\n");
         assert_eq!(conf.locking_dir, Path::new("/run/lock/lvm"));
         assert_eq!(conf.retain_days, 1);
+    }
+
+    #[test]
+    fn comments_go_and_settings_stay() {
+        let text = "a = 1 # why\n\t# b = [\nc = [\n # one\n \"#x\",\n \"y\" ]\n";
+        let read = Document::parse(&without_comments(text)).expect("it parses");
+        let plain = Document::parse(text).expect("it parses");
+        for key in ["a", "b", "c"] {
+            assert_eq!(
+                read.find(key).map(|item| format!("{:?}", item.array())),
+                plain.find(key).map(|item| format!("{:?}", item.array())),
+            );
+        }
+        let filter = conf("devices { filter = [\n # one\n \"a|#|\",\n \"r|.*|\" ] }", "").filter;
+        assert_eq!(filter, ["a|#|", "r|.*|"]);
     }
 
     #[test]

@@ -78,6 +78,7 @@ impl Host {
             mounts: &self.mounts,
             tools: &self.tools,
             lvm2: &self.lvm2,
+            in_order: false,
         }
     }
 }

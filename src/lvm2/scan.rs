@@ -148,6 +148,7 @@ pub fn scan(devices: &[(PathBuf, Arc<dyn Dev>)]) -> Scan {
     let mut scanner = device::Scanner::default();
     for (path, dev) in devices {
         scanner.look_at(path, dev);
+        log::trace!("{} is looked at", path.display());
     }
     group::assemble(scanner)
 }

@@ -37,13 +37,21 @@ pub trait MetadataStore: Send + Sync {
     /// Inside, after `between`; it has happened if and only if this returns `Ok`.
     fn commit(&self, new: NewVg, between: &mut dyn FnMut(&Vg) -> Result<()>) -> Result<Arc<Vg>>;
 
-    /// As [`commit`](Self::commit), but `beside` may run while the new text is being announced:
-    /// what waits for a disk and what waits for the kernel wait together. It runs on the caller's
-    /// thread, once, and has ended before the commit point; the store must not be used in it.
+    /// As [`commit`](Self::commit), but `beside` may run while `before` does and while the new
+    /// text is being announced: what waits for a disk and what waits for the kernel wait
+    /// together. `before` runs first and perhaps on another thread, `beside` on the caller's,
+    /// each once; both have ended well before the commit point, or there is none. The store must
+    /// not be used in them.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
-    fn commit_beside(&self, new: NewVg, beside: &mut dyn FnMut() -> Result<()>) -> Result<Arc<Vg>> {
+    fn commit_beside(
+        &self,
+        new: NewVg,
+        before: &(dyn Fn() -> Result<()> + Sync),
+        beside: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Arc<Vg>> {
+        before()?;
         self.commit(new, &mut |_| beside())
     }
 }
@@ -100,9 +108,15 @@ impl MetadataStore for NativeStore {
         })
     }
 
-    fn commit_beside(&self, new: NewVg, beside: &mut dyn FnMut() -> Result<()>) -> Result<Arc<Vg>> {
+    fn commit_beside(
+        &self,
+        new: NewVg,
+        before: &(dyn Fn() -> Result<()> + Sync),
+        beside: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Arc<Vg>> {
         self.state().commit(new, |group, new| {
-            let (announced, done) = both(|| announce(group, new, Protocol::SOUND), beside);
+            let aside = || before().and_then(|()| announce(group, new, Protocol::SOUND));
+            let (announced, done) = both(aside, beside);
             unless_failed(group, announced?, done)
         })
     }

@@ -10,6 +10,7 @@ use super::thin::{NewThin, Role};
 use super::{Imgbase, Watch, after_commit, filesystem};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{ImageName, LayerName, Layout};
+use crate::name::LvName;
 use crate::report::LayerAdded;
 use crate::units::Bytes;
 
@@ -35,19 +36,10 @@ impl Imgbase<'_> {
         session.check_room(&pool, Bytes::ZERO)?;
         let lv = plan.layer.lv_name();
         session.begin_thin(&plan.thin())?;
-        let mut fs_uuid = None;
-        let finished = session.finish_thin(&lv, Role::Layer, &mut |session| {
-            session.activate(&[&lv])?;
-            log::trace!("{lv} is active");
-            let device = session.open_volume(&lv)?;
-            let node = session.node(&lv)?;
-            fs_uuid = filesystem::give_own_uuid(session.machine(), &node, device.as_ref())?;
-            log::trace!("{lv} has a UUID of its own");
-            Ok(())
-        });
-        if let Err(error) = finished {
-            return Err(session.undo_thin(&lv, error));
-        }
+        let fs_uuid = match finish(&mut session, &lv) {
+            Ok(fs_uuid) => fs_uuid,
+            Err(error) => return Err(session.undo_thin(&lv, error)),
+        };
         watch.committed(&format!("{} exists (seqno {})", plan.layer, session.vg().seqno));
         after_commit(watch, session.settle());
         Ok(LayerAdded {
@@ -58,6 +50,23 @@ impl Imgbase<'_> {
             vg_seqno: session.vg().seqno,
         })
     }
+}
+
+/// Makes the layer of the snapshot and returns its file system's UUID. The kernel waits long in
+/// the new device's table load; the pool's transaction id and the announcement of the text wait
+/// with it.
+fn finish(session: &mut Session<'_>, lv: &LvName) -> Result<Option<String>> {
+    let mut fs_uuid = None;
+    let raise = session.raise()?;
+    session.finish_thin((lv, Role::Layer), &raise, &mut |session| {
+        session.activate(&[lv])?;
+        log::trace!("{lv} is active");
+        let (device, node) = (session.open_volume(lv)?, session.node(lv)?);
+        fs_uuid = filesystem::give_own_uuid(session.machine(), &node, device.as_ref())?;
+        log::trace!("{lv} has a UUID of its own");
+        Ok(())
+    })?;
+    Ok(fs_uuid)
 }
 
 /// What will be made of what.

@@ -75,7 +75,7 @@ pub(super) fn give_own_uuid(
     node: &Path,
     device: &dyn Dev,
 ) -> Result<Option<String>> {
-    let file_system = match FileSystem::read(device) {
+    let mut file_system = match FileSystem::read(device) {
         Ok(file_system) => file_system,
         Err(error) if error.kind() == ErrorKind::Invalid => return Ok(None),
         Err(error) => return Err(error),
@@ -83,11 +83,12 @@ pub(super) fn give_own_uuid(
     if file_system.needs(device)? == Needs::Replay {
         // A snapshot of a layer that a crash left: its journal could bring the old UUID back.
         machine.mounts.mount_once(node, file_system.fs_type(), None)?;
+        file_system = read(device)?;
     }
     let uuid = FsUuid::random()?;
     match &file_system {
-        FileSystem::Ext4(_) => {
-            ext4::set_uuid(device, uuid)?;
+        FileSystem::Ext4(superblock) => {
+            ext4::set_uuid_of(device, superblock, uuid)?;
             device.sync().context("sync", device.name())?;
         }
         FileSystem::Xfs(_) => set_xfs_uuid(machine, node, device, uuid)?,

@@ -12,7 +12,9 @@ use crate::name::VgName;
 /// Looks at every disk that may carry a physical volume.
 pub(super) fn scan_all(disks: &dyn Disks) -> Result<Scan> {
     let mut devices: Vec<(std::path::PathBuf, Arc<dyn Dev>)> = Vec::new();
-    for path in disks.candidates()? {
+    let candidates = disks.candidates()?;
+    log::trace!("{} candidates", candidates.len());
+    for path in candidates {
         match disks.open(&path) {
             Ok(device) => devices.push((path, device)),
             Err(error) => log::info!("{} is left out: {error}", path.display()),

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Imgbase;
 use super::find;
@@ -13,11 +13,11 @@ use crate::dm::{Active, DmInfo, PvNumbers};
 use crate::error::{ErrorKind, Result};
 use crate::layout::{Layout, find_pool};
 use crate::lvm2::Vg;
-use crate::lvm2::edit::VgEdit;
+use crate::lvm2::edit::{NewVg, VgEdit};
 use crate::lvm2::model::ThinPool;
 use crate::lvm2::store::{MetadataStore, NativeStore};
 use crate::lvm2::text::{Stamp, Style};
-use crate::machine::{Held, LockMode, Machine};
+use crate::machine::{Held, LockMode, Lvm2Host, Machine, StagedBackup};
 use crate::name::LvName;
 use crate::units::Bytes;
 
@@ -194,25 +194,53 @@ impl<'m> Session<'m> {
 
     /// Commits a change of the text.
     pub(super) fn commit(&mut self, edit: VgEdit) -> Result<()> {
-        self.commit_beside(edit, &mut |_| Ok(()))
+        let new = self.seal(edit)?;
+        self.commit_new(new, &|| Ok(()), &mut |_| Ok(()))
     }
 
-    /// Commits a change of the text; `beside` runs while it is being announced, and where it
-    /// fails the old text stays in force. What `beside` asks of the group's disks must have been
-    /// asked before: see [`MetadataStore::commit_beside`].
-    pub(super) fn commit_beside(
+    /// Commits the last change of an operation; `before` runs before the text is announced,
+    /// `beside` meanwhile, and where one of them fails the old text stays in force. What they ask
+    /// of the group's disks must have been asked before: see [`MetadataStore::commit_beside`].
+    pub(super) fn commit_last(
         &mut self,
         edit: VgEdit,
+        before: &(dyn Fn() -> Result<()> + Sync),
         beside: &mut dyn FnMut(&Self) -> Result<()>,
     ) -> Result<()> {
+        let new = self.seal(edit)?;
+        let (lvm2, after) = (self.machine.lvm2, new.vg().clone());
+        let backup = Mutex::new(None);
+        let before = || {
+            before()?;
+            *backup.lock().unwrap_or_else(PoisonError::into_inner) = stage(lvm2, &after);
+            Ok(())
+        };
+        self.commit_new(new, &before, beside)?;
+        let backup = backup.into_inner().unwrap_or_else(PoisonError::into_inner);
+        backup.into_iter().for_each(StagedBackup::put_in_place);
+        self.backup_due = false;
+        Ok(())
+    }
+
+    fn seal(&self, edit: VgEdit) -> Result<NewVg> {
         let new = edit.finish(&self.stamp())?;
         log::debug!("commit {} seqno {} ({})", self.vg.name, new.vg().seqno, self.what);
-        let kept = format!("metadata still at seqno {}", self.vg.seqno);
-        let session = &*self;
-        let committed = session.store.commit_beside(new, &mut || {
-            session.archive()?;
-            beside(session)
-        });
+        Ok(new)
+    }
+
+    fn commit_new(
+        &mut self,
+        new: NewVg,
+        before: &(dyn Fn() -> Result<()> + Sync),
+        beside: &mut dyn FnMut(&Self) -> Result<()>,
+    ) -> Result<()> {
+        let (session, kept) = (&*self, format!("metadata still at seqno {}", self.vg.seqno));
+        let mut beside = || session.archive().and_then(|()| beside(session));
+        let committed = if session.machine.in_order {
+            before().and_then(|()| session.store.commit(new, &mut |_| beside()))
+        } else {
+            session.store.commit_beside(new, before, &mut beside)
+        };
         self.vg = committed.map_err(|error| match error.unchanged() {
             // The store knows better where it could not tell which text is in force.
             Some(_) => error,
@@ -237,8 +265,7 @@ impl<'m> Session<'m> {
     /// As lvm2: the text after the last of them is the backup.
     fn back_up(&mut self) {
         if std::mem::take(&mut self.backup_due) {
-            self.machine.lvm2.backup(&self.vg.name, &|| self.vg.to_text(Style::Backup));
-            log::trace!("backed up");
+            stage(self.machine.lvm2, &self.vg).into_iter().for_each(StagedBackup::put_in_place);
         }
     }
 
@@ -338,6 +365,11 @@ impl<'m> Session<'m> {
     pub(super) fn settle(&self) -> Result<()> {
         self.machine.kernel.settle()
     }
+}
+
+/// Makes lvm2's backup of a text ready.
+fn stage(lvm2: &dyn Lvm2Host, vg: &Vg) -> Option<Box<dyn StagedBackup>> {
+    lvm2.stage_backup(&vg.name, &|| vg.to_text(Style::Backup))
 }
 
 /// The trailer of what is written now.

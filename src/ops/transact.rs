@@ -5,6 +5,8 @@
 //! without the messages. Whoever finds T1's text after a crash can tell from
 //! the pool's own transaction id how far it came.
 
+use std::sync::Arc;
+
 use super::session::Session;
 use super::thin::{NewThin, Role};
 use crate::dev::Dev;
@@ -22,8 +24,8 @@ use crate::units::Bytes;
 const STRAY_IDS: u32 = 16;
 
 impl<'m> Session<'m> {
-    /// Makes a thin volume, tagged pending: T1 and the messages. The text still holds the
-    /// message afterwards; [`finish_thin`](Self::finish_thin) or
+    /// Makes a thin volume, tagged pending: T1 and its message. [`raise`](Self::raise) comes
+    /// next. The text still holds the message afterwards; [`finish_thin`](Self::finish_thin) or
     /// [`undo_thin`](Self::undo_thin) take it out.
     ///
     /// A device id that the pool has and the text has not may be all that is left of somebody's
@@ -34,7 +36,7 @@ impl<'m> Session<'m> {
         for id in first..=first.saturating_add(STRAY_IDS) {
             let edit = self.edit_for(thin, &pool, id)?;
             self.commit(edit)?;
-            match self.send(&pool, Mode::Fresh) {
+            match self.with_transaction(&pool, |change| change.messages(Mode::Fresh)) {
                 Err(error) if error.kind() == ErrorKind::Exists => {
                     log::warn!("{pool} has a thin device {id} that the metadata does not know");
                     self.take_back(&thin.name, &pool)?;
@@ -67,12 +69,12 @@ impl<'m> Session<'m> {
             device_id,
             birth: self.birth(),
         })?;
-        self.raise(&mut edit, pool, &[Message::Create(thin.name.clone())])?;
+        self.announce(&mut edit, pool, &[Message::Create(thin.name.clone())])?;
         Ok(edit)
     }
 
     /// Adds messages for the pool and raises its transaction id by one.
-    fn raise(&self, edit: &mut VgEdit, pool: &LvName, messages: &[Message]) -> Result<()> {
+    fn announce(&self, edit: &mut VgEdit, pool: &LvName, messages: &[Message]) -> Result<()> {
         let id = self.pool_segment()?.transaction_id;
         edit.set_pool_messages(pool, messages)?;
         edit.set_transaction_id(pool, id.saturating_add(1))
@@ -94,10 +96,25 @@ impl<'m> Session<'m> {
 
     /// Sends the messages that the text holds and raises the pool's transaction id.
     pub(super) fn send(&self, pool: &LvName, mode: Mode) -> Result<()> {
+        self.with_transaction(pool, |change| change.send(mode))
+    }
+
+    fn with_transaction(
+        &self,
+        pool: &LvName,
+        act: impl FnOnce(&Transaction<'_>) -> Result<()>,
+    ) -> Result<()> {
         let active = self.devices_of(self.origins_of(pool).chain([pool]))?;
-        let transaction =
-            Transaction { kernel: self.machine.kernel, vg: &self.vg, pool, active: &active };
-        transaction.send(mode)
+        let (kernel, vg) = (self.machine.kernel, self.vg.as_ref());
+        act(&Transaction { kernel, vg, pool, active: &active })
+    }
+
+    /// Raises the pool's transaction id to the text's, once the messages are sent; on whatever
+    /// thread.
+    pub(super) fn raise(&self) -> Result<impl Fn() -> Result<()> + Sync + use<'m>> {
+        let (pool, vg, kernel) = (self.pool()?, Arc::clone(&self.vg), self.machine.kernel);
+        let active = self.devices_of([&pool])?;
+        Ok(move || Transaction { kernel, vg: &vg, pool: &pool, active: &active }.raise())
     }
 
     /// The origins of the snapshots that the pool is to make.
@@ -110,12 +127,12 @@ impl<'m> Session<'m> {
     }
 
     /// T2 and the commit point in one: drops the message and the tag, and gives the volume the
-    /// properties of its role. `beside` runs while that is being announced: what must be done
-    /// before the volume exists.
+    /// properties of its role. `before` runs before that is announced, `beside` meanwhile: what
+    /// must be done before the volume exists.
     pub(super) fn finish_thin(
         &mut self,
-        lv: &LvName,
-        role: Role,
+        (lv, role): (&LvName, Role),
+        before: &(dyn Fn() -> Result<()> + Sync),
         beside: &mut dyn FnMut(&Self) -> Result<()>,
     ) -> Result<()> {
         let pool = self.pool()?;
@@ -123,7 +140,7 @@ impl<'m> Session<'m> {
         edit.clear_messages(&pool)?;
         edit.remove_tag(lv, &tag::PENDING.try_into()?)?;
         edit.set_writable(lv, role.is_writable())?;
-        self.commit_beside(edit, beside)
+        self.commit_last(edit, before, beside)
     }
 
     /// T2 alone: drops the messages from the text.
@@ -201,7 +218,7 @@ impl<'m> Session<'m> {
         for name in names {
             edit.remove_lv(name)?;
         }
-        self.raise(&mut edit, &pool, &messages)?;
+        self.announce(&mut edit, &pool, &messages)?;
         self.commit(edit)?;
         let finished = self.send(&pool, Mode::Fresh).and_then(|()| self.clear_messages());
         finished.map_err(|error| {
@@ -223,7 +240,9 @@ impl<'m> Session<'m> {
     /// Lets go of the lock for a long copy: the volume's device stays open, which tells others
     /// that a process is at it.
     pub(super) fn into_pending(mut self, lv: LvName) -> Result<Pending<'m>> {
-        let opened = self.clear_messages().and_then(|()| self.activate(&[&lv]));
+        let raised = self.raise().and_then(|raise| raise());
+        let opened = raised.and_then(|()| self.clear_messages());
+        let opened = opened.and_then(|()| self.activate(&[&lv]));
         let opened = opened.and_then(|()| self.open_volume(&lv));
         match opened {
             Ok(device) => {

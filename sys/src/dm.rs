@@ -61,6 +61,17 @@ pub struct Creation<'a> {
     pub minor: Option<u32>,
 }
 
+/// A device with all that the kernel says of it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its name.
+    pub name: String,
+    /// Its UUID; empty where it has none.
+    pub uuid: String,
+    /// The rest.
+    pub answer: Answer,
+}
+
 /// `/dev/mapper/control`, open.
 #[derive(Debug)]
 pub struct Control {
@@ -106,15 +117,28 @@ impl Control {
         self.issue(Command::Status, &mut Request::new(name)?)
     }
 
-    /// Asks after the device of that UUID (`DM_DEV_STATUS`): its name and the rest.
+    /// Asks after one device and its UUID (`DM_DEV_STATUS`).
+    ///
+    /// # Errors
+    /// `ENXIO` where there is none of that name.
+    pub fn named(&self, name: &str) -> io::Result<Found> {
+        self.find(Request::new(name)?)
+    }
+
+    /// Asks after the device of that UUID (`DM_DEV_STATUS`).
     ///
     /// # Errors
     /// `ENXIO` where there is none of that UUID.
-    pub fn find(&self, uuid: &str) -> io::Result<(String, Answer)> {
+    pub fn with_uuid(&self, uuid: &str) -> io::Result<Found> {
         let mut request = Request::new("")?;
         request.set_uuid(uuid)?;
+        self.find(request)
+    }
+
+    fn find(&self, mut request: Request) -> io::Result<Found> {
         let answer = self.issue(Command::Status, &mut request)?;
-        Ok((request.name()?.to_owned(), answer))
+        let (name, uuid) = (request.name()?.to_owned(), request.uuid()?.to_owned());
+        Ok(Found { name, uuid, answer })
     }
 
     /// Holds I/O back (`DM_DEV_SUSPEND` with the flag). `quick`: without flushing and without

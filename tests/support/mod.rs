@@ -12,7 +12,7 @@ use imgbase::dm::sim::SimKernel;
 use imgbase::image::NoHoles;
 use imgbase::machine::{
     Creator, Disks, Held, ImageFile, InUse, LockMode, Lvm2Host, Machine, MountEntry, MountHow,
-    Mounts, NewPv, Tool, ToolOutput, Tools,
+    Mounts, NewPv, StagedBackup, Tool, ToolOutput, Tools,
 };
 use imgbase::name::VgName;
 use imgbase::ops::{AddBase, ImageSource, Imgbase, Init, Unwatched};
@@ -26,6 +26,8 @@ pub(crate) struct SimMachine {
     pub(crate) mounts: SimMounts,
     pub(crate) tools: SimTools,
     pub(crate) lvm2: SimLvm2,
+    /// As in [`Machine`].
+    pub(crate) in_order: bool,
 }
 
 impl SimMachine {
@@ -46,6 +48,7 @@ impl SimMachine {
             mounts: SimMounts,
             tools: SimTools,
             lvm2: SimLvm2,
+            in_order: false,
         }
     }
 
@@ -56,6 +59,7 @@ impl SimMachine {
             mounts: &self.mounts,
             tools: &self.tools,
             lvm2: &self.lvm2,
+            in_order: self.in_order,
         }
     }
 
@@ -238,7 +242,13 @@ impl Lvm2Host for SimLvm2 {
         Ok(())
     }
 
-    fn backup(&self, _vg: &VgName, _text: &dyn Fn() -> String) {}
+    fn stage_backup(
+        &self,
+        _vg: &VgName,
+        _text: &dyn Fn() -> String,
+    ) -> Option<Box<dyn StagedBackup>> {
+        None
+    }
 
     fn devices_changed(&self, _new: &[NewPv]) {}
 }

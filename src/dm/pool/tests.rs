@@ -70,8 +70,8 @@ fn an_active_origin_is_frozen_and_let_go() {
     let wanted = [
         "suspend Host--VG-base",
         "message Host--VG-pool--0-tpool: create_snap 4 1",
-        "message Host--VG-pool--0-tpool: set_transaction_id 3 4",
         "resume Host--VG-base",
+        "message Host--VG-pool--0-tpool: set_transaction_id 3 4",
     ];
     assert_eq!(changes(&kernel), wanted);
     let kernel = active(&["layer1"]);
@@ -86,7 +86,7 @@ fn whatever_fails_nothing_stays_suspended() {
         let kernel = active(&["base"]);
         kernel.fail_at(nth, ErrorKind::Io, false);
         let result = send_with_list(&kernel, &with_snapshot(4));
-        // list, status, suspend, create_snap, set_transaction_id, resume, status.
+        // list, status, suspend, create_snap, resume, set_transaction_id, status.
         assert!(result.is_err(), "call {nth}");
         kernel.heal();
         let suspended = kernel.list("").expect("a list").into_iter().any(|info| info.suspended);

@@ -41,10 +41,16 @@ impl FileDev {
     /// [`Busy`](ErrorKind::Busy), [`Io`](ErrorKind::Io), [`Invalid`](ErrorKind::Invalid) for what
     /// is neither a block device nor a file.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::with(path).map_err(|error| refused(error, path))
+        Self::with(path, false).map_err(|error| refused(error, path))
     }
 
-    fn with(path: &Path) -> io::Result<Self> {
+    /// Opens a block device that is about to be written, with one descriptor for both; for
+    /// reading alone where it is `read_only`.
+    pub(in crate::host) fn open_to_write(path: &Path, read_only: bool) -> Result<Self> {
+        Self::with(path, !read_only).map_err(|error| refused(error, path))
+    }
+
+    fn with(path: &Path, write: bool) -> io::Result<Self> {
         let kind = std::fs::metadata(path)?.file_type();
         if !kind.is_block_device() && !kind.is_file() {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -55,7 +61,9 @@ impl FileDev {
             let size = Bytes::new(reader.metadata()?.len());
             return Ok(Self { reader, writer, path, name, size, direct: None });
         }
-        let reader = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(&path)?;
+        let mut options = OpenOptions::new();
+        let reader = options.read(true).write(write).custom_flags(libc::O_DIRECT).open(&path)?;
+        let writer = if write { reader.try_clone()?.into() } else { writer };
         let size = Bytes::new(block::size(&reader)?);
         let unit = usize::try_from(block::logical_block_size(&reader)?).unwrap_or(4096);
         Ok(Self { reader, writer, path, name, size, direct: Some(unit) })

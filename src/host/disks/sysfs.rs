@@ -1,8 +1,11 @@
 //! What sysfs says of block devices.
 
-use std::fs::{self, File};
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use imgbase_sys::dm::{Control, Listed, Uuid};
 
 use crate::error::{IoContext, Result};
 
@@ -37,7 +40,39 @@ pub(super) fn candidates() -> Result<Vec<PathBuf>> {
     let list = fs::read_to_string(PARTITIONS).context("list the disks", PARTITIONS)?;
     let mut names = listed(&list);
     names.sort();
-    Ok(names.iter().filter(|name| may_carry(name, &names)).map(|name| node(name)).collect())
+    let volumes = Volumes::find();
+    let may_carry = |name: &&String| may_carry(name, &names, &volumes);
+    Ok(names.iter().filter(may_carry).map(|name| node(name)).collect())
+}
+
+/// lvm2's volumes among the devices: no place for another group's disk (lvm2: scan_lvs=0).
+struct Volumes {
+    /// Their names, where device-mapper lists them all at once.
+    listed: Option<HashSet<String>>,
+}
+
+impl Volumes {
+    fn find() -> Self {
+        let control = OpenOptions::new().read(true).write(true).open("/dev/mapper/control");
+        let listed = control.and_then(|file| Control::new(file).list("LVM-")).ok();
+        let name = |device: Listed| match device.uuid {
+            Uuid::Is(uuid) => {
+                Some(uuid.starts_with("LVM-").then(|| format!("dm-{}", device.minor)))
+            }
+            Uuid::None => Some(None),
+            Uuid::Unknown => None,
+        };
+        let names = listed.and_then(|all| all.into_iter().map(name).collect::<Option<Vec<_>>>());
+        Self { listed: names.map(|names| names.into_iter().flatten().collect()) }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        is_numbered(name, "dm-")
+            && match &self.listed {
+                Some(listed) => listed.contains(name),
+                None => read(Path::new(BLOCK).join(name).join("dm/uuid")).starts_with("LVM-"),
+            }
+    }
 }
 
 /// Names as sysfs spells them: lines of `major minor #blocks name` under a header. Devices
@@ -57,17 +92,12 @@ pub(super) fn node(name: &str) -> PathBuf {
     Path::new("/dev").join(name.replace('!', "/"))
 }
 
-fn may_carry(name: &str, all: &[String]) -> bool {
-    if NEVER.iter().any(|prefix| is_numbered(name, prefix)) {
-        return false;
-    }
-    let device = Path::new(BLOCK).join(name);
-    // A volume of a group is no place for another group's disk (lvm2: scan_lvs=0).
-    if is_numbered(name, "dm-") && read(device.join("dm/uuid")).starts_with("LVM-") {
+fn may_carry(name: &str, all: &[String], volumes: &Volumes) -> bool {
+    if NEVER.iter().any(|prefix| is_numbered(name, prefix)) || volumes.has(name) {
         return false;
     }
     let partition = |other: &String| is_partition(other, name);
-    !all.iter().any(partition) && !is_component(&device)
+    !all.iter().any(partition) && !is_component(name, volumes)
 }
 
 /// True where `name` is a partition of `disk`.
@@ -84,8 +114,11 @@ fn is_numbered(name: &str, prefix: &str) -> bool {
 }
 
 /// A part of a multipath or md device, whose whole is looked at instead.
-fn is_component(device: &Path) -> bool {
-    entries(&device.join("holders")).iter().any(|holder| {
+fn is_component(name: &str, volumes: &Volumes) -> bool {
+    entries(&Path::new(BLOCK).join(name).join("holders")).iter().any(|holder| {
+        if volumes.has(holder) {
+            return false;
+        }
         let holder = Path::new(BLOCK).join(holder);
         read(holder.join("dm/uuid")).starts_with("mpath-") || holder.join("md").exists()
     })

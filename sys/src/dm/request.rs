@@ -174,7 +174,16 @@ impl Request {
 
     /// The device's name, which the kernel has filled in.
     pub(super) fn name(&self) -> io::Result<&str> {
-        let field = self.bytes.get(NAME..NAME + NAME_LEN).unwrap_or_default();
+        self.text(NAME, NAME_LEN)
+    }
+
+    /// Its UUID, likewise.
+    pub(super) fn uuid(&self) -> io::Result<&str> {
+        self.text(UUID, UUID_LEN)
+    }
+
+    fn text(&self, at: usize, room: usize) -> io::Result<&str> {
+        let field = self.bytes.get(at..at + room).unwrap_or_default();
         let text = field.split(|byte| *byte == 0).next().unwrap_or_default();
         std::str::from_utf8(text).map_err(io::Error::other)
     }

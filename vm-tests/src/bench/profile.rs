@@ -34,9 +34,11 @@ pub(super) fn run() -> Result<()> {
     log::set_max_level(LevelFilter::Trace);
     let host = host()?;
     let imgbase = handle(&host)?;
-    note("begin layout".into());
-    imgbase.layout().doing("layout")?;
-    note("end".into());
+    for _ in 0..5 {
+        note("begin layout".into());
+        imgbase.layout().doing("layout")?;
+        note("end".into());
+    }
     for _ in 0..3 {
         note("begin add_layer".into());
         let added = imgbase.add_layer(Some(&origin()?), &mut Unwatched).doing("add_layer")?;

@@ -9,6 +9,8 @@ use crate::setup::shell::{path, script};
 use crate::setup::workspace;
 
 const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Cargo's profile for the static binary.
+const RELEASE: &str = "release";
 
 /// What the guest gets.
 #[derive(Debug, Clone)]
@@ -27,7 +29,7 @@ impl Binaries {
     /// # Errors
     /// Where cargo fails.
     pub fn guest_only() -> Result<Self> {
-        Ok(Self { guest: of_the_harness("guest", &[])?, imgbase: None, bench: None })
+        Ok(Self { guest: of_the_harness("guest", RELEASE, &[])?, imgbase: None, bench: None })
     }
 
     /// Builds both; what `IMGBASE_BINARY` names is taken as it is.
@@ -41,7 +43,7 @@ impl Binaries {
         }
         eprintln!("set-up: cargo static");
         cargo(&["static"])?;
-        Ok(Self { guest, imgbase: Some(built("imgbase")), bench: None })
+        Ok(Self { guest, imgbase: Some(built("imgbase", RELEASE)), bench: None })
     }
 
     /// Builds all, with the benchmark's half.
@@ -51,12 +53,16 @@ impl Binaries {
     pub fn for_benchmark() -> Result<Self> {
         let all = Self::all()?;
         eprintln!("set-up: the benchmark's half in the guest");
-        Ok(Self { bench: Some(of_the_harness("bench-guest", &["--features", "guest"])?), ..all })
+        Ok(Self {
+            bench: Some(of_the_harness("bench-guest", "installer", &["--features", "guest"])?),
+            ..all
+        })
     }
 }
 
-fn of_the_harness(name: &str, features: &[&str]) -> Result<PathBuf> {
-    let package = ["rustc", "--quiet", "--release", "-p", "imgbase-vm-tests", "--bin", name];
+fn of_the_harness(name: &str, profile: &str, features: &[&str]) -> Result<PathBuf> {
+    let package =
+        ["rustc", "--quiet", "--profile", profile, "-p", "imgbase-vm-tests", "--bin", name];
     let fixed = [
         "--target",
         TARGET,
@@ -67,13 +73,13 @@ fn of_the_harness(name: &str, features: &[&str]) -> Result<PathBuf> {
         "relocation-model=static",
     ];
     cargo(&[&package[..], features, &fixed].concat())?;
-    Ok(built(name))
+    Ok(built(name, profile))
 }
 
-fn built(name: &str) -> PathBuf {
+fn built(name: &str, profile: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let target = target.unwrap_or_else(|| workspace().join("target"));
-    target.join(TARGET).join("release").join(name)
+    target.join(TARGET).join(profile).join(name)
 }
 
 fn cargo(args: &[&str]) -> Result<()> {
