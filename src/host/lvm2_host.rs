@@ -152,10 +152,11 @@ mod tests {
         let vg: VgName = "vg".parse().expect("a name");
         host(dir.path(), "backup { archive = 0\n backup = 0 }\n")
             .stage_backup(&vg, &|| "text".into())
-            .map(StagedBackup::put_in_place);
+            .into_iter()
+            .for_each(StagedBackup::put_in_place);
         assert!(!dir.path().join("backup").exists());
         let host = host(dir.path(), "");
-        host.stage_backup(&vg, &|| "text".into()).map(StagedBackup::put_in_place);
+        host.stage_backup(&vg, &|| "text".into()).into_iter().for_each(StagedBackup::put_in_place);
         host.archive(&vg, 3, &|| "old".into()).expect("written");
         assert_eq!(fs::read_to_string(dir.path().join("backup/vg")).expect("there"), "text");
         assert_eq!(fs::read_dir(dir.path().join("archive")).expect("there").count(), 1);
