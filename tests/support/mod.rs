@@ -43,10 +43,19 @@ impl SimMachine {
         Self {
             disks: SimDisks { disks, images: Mutex::default() },
             kernel,
-            mounts: SimMounts,
+            mounts: SimMounts::default(),
             tools: SimTools,
             lvm2: SimLvm2,
         }
+    }
+
+    /// Adds a disk with the same bytes as the first.
+    pub(crate) fn copy_first_disk(&mut self) {
+        let first = self.disks.disks.values().next().expect("there is a disk").0.bytes();
+        let (path, number) = (PathBuf::from("/dev/simcopy"), DevNo { major: 8, minor: 99 });
+        let dev = Arc::new(MemDev::new(path.display().to_string(), first));
+        self.kernel.add_disk(number, dev.clone());
+        self.disks.disks.insert(path, (dev, number));
     }
 
     pub(crate) fn machine(&self) -> Machine<'_> {
@@ -159,12 +168,16 @@ impl Disks for SimDisks {
     }
 }
 
-/// Nothing is mounted, and every mount works.
-pub(crate) struct SimMounts;
+/// Every mount works, and shows nowhere.
+#[derive(Default)]
+pub(crate) struct SimMounts {
+    /// What is mounted from the start.
+    pub(crate) there: Vec<MountEntry>,
+}
 
 impl Mounts for SimMounts {
     fn list(&self) -> Result<Vec<MountEntry>> {
-        Ok(Vec::new())
+        Ok(self.there.clone())
     }
 
     fn mount(&self, _device: &Path, _dir: &Path, _how: &MountHow) -> Result<()> {
