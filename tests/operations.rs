@@ -10,6 +10,7 @@ use imgbase::image::FileSystem;
 use imgbase::layout::ImageName;
 use imgbase::machine::MountEntry;
 use imgbase::ops::{Imgbase, Unwatched};
+use imgbase::units::Bytes;
 
 use support::SimMachine;
 
@@ -192,4 +193,21 @@ fn no_device_is_made_while_two_disks_are_one() {
     let text = error.to_string();
     assert!(text.contains("/dev/sim0") && text.contains("/dev/simcopy"), "{text}");
     assert!(sim.kernel.list("").expect("lists").is_empty());
+}
+
+#[test]
+fn a_base_that_fails_half_way_is_undone_also_where_the_pool_goes_with_it() {
+    let mut sim = with_base();
+    add_layer(&sim).expect("a layer");
+    sim.imgbase().deactivate(&[]).expect("nothing is in use");
+    assert!(sim.kernel.list("").expect("lists").is_empty());
+    // To grow, the file system is mounted after the copy.
+    (sim.mounts.refuse_once, sim.base_size) = (true, Some(Bytes::mib(32)));
+    let error = sim.add_base("Other-1-0").expect_err("it cannot be mounted");
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    let layout = sim.imgbase().layout().expect("it can be read");
+    assert!(layout.bases.len() == 1 && layout.pending.is_empty(), "{layout:?}");
+    assert!(sim.kernel.list("").expect("lists").is_empty());
+    sim.mounts.refuse_once = false;
+    sim.add_base("Other-1-0").expect("the base is made");
 }

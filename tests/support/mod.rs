@@ -26,6 +26,8 @@ pub(crate) struct SimMachine {
     pub(crate) mounts: SimMounts,
     pub(crate) tools: SimTools,
     pub(crate) lvm2: SimLvm2,
+    /// The size that bases are asked for with.
+    pub(crate) base_size: Option<Bytes>,
 }
 
 impl SimMachine {
@@ -46,6 +48,7 @@ impl SimMachine {
             mounts: SimMounts::default(),
             tools: SimTools,
             lvm2: SimLvm2,
+            base_size: None,
         }
     }
 
@@ -114,7 +117,7 @@ impl SimMachine {
     /// A base of such an image.
     pub(crate) fn add_base(&self, nvr: &str) -> Result<imgbase::report::BaseAdded> {
         let image = ImageSource::Path(self.put_image(nvr));
-        let request = AddBase { nvr: nvr.parse().expect("a name"), image, size: None };
+        let request = AddBase { nvr: nvr.parse().expect("a name"), image, size: self.base_size };
         self.imgbase().add_base(&request, &mut Unwatched)
     }
 }
@@ -168,11 +171,13 @@ impl Disks for SimDisks {
     }
 }
 
-/// Every mount works, and shows nowhere.
+/// Every mount at a folder works, and shows nowhere.
 #[derive(Default)]
 pub(crate) struct SimMounts {
     /// What is mounted from the start.
     pub(crate) there: Vec<MountEntry>,
+    /// True where a file system cannot be mounted privately.
+    pub(crate) refuse_once: bool,
 }
 
 impl Mounts for SimMounts {
@@ -188,8 +193,8 @@ impl Mounts for SimMounts {
         Ok(())
     }
 
-    fn mount_once(&self, _device: &Path, _fs_type: &str, _grow_to: Option<Bytes>) -> Result<()> {
-        Ok(())
+    fn mount_once(&self, device: &Path, _fs_type: &str, _grow_to: Option<Bytes>) -> Result<()> {
+        if self.refuse_once { Err(missing(device)) } else { Ok(()) }
     }
 
     fn look_into(
