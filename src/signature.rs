@@ -24,9 +24,8 @@ pub(crate) const SPOT: u64 = 4096;
 
 /// The first and the last MiB of a device, and a few spots between.
 struct Ends {
-    /// True where all the spots between are zeros.
-    spots_are_zero: bool,
-
+    /// The spots between that the device is large enough for, and where each begins, in bytes.
+    spots: Vec<(u64, Vec<u8>)>,
     head: Vec<u8>,
     tail: Vec<u8>,
     /// Where `tail` begins, in bytes.
@@ -47,25 +46,19 @@ impl Ends {
         let tail_at = size.saturating_sub(END);
         let head = read(0, size.min(END))?;
         let tail = if tail_at == 0 { head.clone() } else { read(tail_at, END)? };
-        let mut spots_are_zero = true;
-        for at in BETWEEN.into_iter().filter(|at| at.saturating_add(SPOT) <= size) {
-            spots_are_zero &= read(at, SPOT)?.iter().all(|byte| *byte == 0);
-        }
-        Ok(Self { spots_are_zero, head, tail, tail_at, size })
+        let spots = BETWEEN.into_iter().filter(|at| at.saturating_add(SPOT) <= size);
+        let spots = spots.map(|at| Ok((at, read(at, SPOT)?))).collect::<Result<_>>()?;
+        Ok(Self { spots, head, tail, tail_at, size })
     }
 
-    /// `len` bytes from byte `at` of the device on, where they lie in one of the ends.
+    /// `len` bytes from byte `at` of the device on, where they lie in one of the ends or spots.
     fn at(&self, at: u64, len: usize) -> Option<&[u8]> {
-        let within = |bytes: &[u8], start: u64| -> Option<std::ops::Range<usize>> {
-            let start = usize::try_from(start).ok()?;
-            let end = start.checked_add(len)?;
-            (end <= bytes.len()).then_some(start..end)
-        };
-        if let Some(range) = within(&self.head, at) {
-            return self.head.get(range);
-        }
-        let range = within(&self.tail, at.checked_sub(self.tail_at)?)?;
-        self.tail.get(range)
+        let ends = [(0, &self.head), (self.tail_at, &self.tail)].into_iter();
+        let spots = self.spots.iter().map(|(start, bytes)| (*start, bytes));
+        ends.chain(spots).find_map(|(start, bytes)| {
+            let start = usize::try_from(at.checked_sub(start)?).ok()?;
+            bytes.get(start..start.checked_add(len)?)
+        })
     }
 
     /// True where `mark` stands at byte `at`.
@@ -85,7 +78,8 @@ impl Ends {
     }
 
     fn is_zero(&self) -> bool {
-        self.spots_are_zero && self.head.iter().chain(&self.tail).all(|byte| *byte == 0)
+        let spots = self.spots.iter().flat_map(|(_, bytes)| bytes);
+        self.head.iter().chain(&self.tail).chain(spots).all(|byte| *byte == 0)
     }
 }
 

@@ -4,11 +4,13 @@
 mod support;
 
 use imgbase::ErrorKind;
-use imgbase::dm::Kernel;
+use imgbase::dm::{DevNo, Kernel};
 use imgbase::dry::DryRun;
 use imgbase::image::FileSystem;
 use imgbase::layout::ImageName;
+use imgbase::machine::MountEntry;
 use imgbase::ops::{Imgbase, Unwatched};
+use imgbase::units::Bytes;
 
 use support::SimMachine;
 
@@ -164,4 +166,53 @@ fn bad_requests_change_nothing() {
     let error = sim.imgbase().init(&sim.layout(), &mut Unwatched).expect_err("not blank");
     assert_eq!(error.kind(), ErrorKind::Exists);
     assert!(sim.bytes() == before);
+}
+
+#[test]
+fn nothing_is_mounted_over_another_mount_or_on_a_file() {
+    let mut sim = with_base();
+    let layer = ImageName::Layer(add_layer(&sim).expect("a layer").nvr);
+    let temp = tempfile::tempdir().expect("a folder");
+    let dir = temp.path().canonicalize().expect("it is there");
+    let file = dir.join("file");
+    std::fs::write(&file, "").expect("a file");
+    let error = sim.imgbase().mount(&layer, &file, false).expect_err("it is a file");
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(sim.imgbase().mount(&layer, &dir, false).expect("the folder is free").changed);
+    let number = DevNo { major: 0, minor: 99 };
+    let (fs_type, options) = ("tmpfs".to_owned(), Vec::new());
+    sim.mounts.there.push(MountEntry { number, dir: dir.clone(), fs_type, options });
+    let error = sim.imgbase().mount(&layer, &dir, false).expect_err("it is taken");
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert!(error.to_string().contains(&dir.display().to_string()), "{error}");
+}
+
+#[test]
+fn no_device_is_made_while_two_disks_are_one() {
+    let mut sim = with_base();
+    add_layer(&sim).expect("a layer");
+    sim.imgbase().deactivate(&[]).expect("nothing is in use");
+    sim.copy_first_disk();
+    let error = sim.imgbase().activate(&[]).expect_err("which disk is meant?");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let text = error.to_string();
+    assert!(text.contains("/dev/sim0") && text.contains("/dev/simcopy"), "{text}");
+    assert!(sim.kernel.list("").expect("lists").is_empty());
+}
+
+#[test]
+fn a_base_that_fails_half_way_is_undone_also_where_the_pool_goes_with_it() {
+    let mut sim = with_base();
+    add_layer(&sim).expect("a layer");
+    sim.imgbase().deactivate(&[]).expect("nothing is in use");
+    assert!(sim.kernel.list("").expect("lists").is_empty());
+    // To grow, the file system is mounted after the copy.
+    (sim.mounts.refuse_once, sim.base_size) = (true, Some(Bytes::mib(32)));
+    let error = sim.add_base("Other-1-0").expect_err("it cannot be mounted");
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    let layout = sim.imgbase().layout().expect("it can be read");
+    assert!(layout.bases.len() == 1 && layout.pending.is_empty(), "{layout:?}");
+    assert!(sim.kernel.list("").expect("lists").is_empty());
+    sim.mounts.refuse_once = false;
+    sim.add_base("Other-1-0").expect("the base is made");
 }

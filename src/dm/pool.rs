@@ -153,7 +153,11 @@ const METADATA_FREE: Bytes = Bytes::mib(4);
 pub fn check_room(state: &PoolState, chunk: Sectors, need: Bytes, percent: u8) -> Result<()> {
     check_writable(state)?;
     let full = |what: &str, need: Bytes, have: Bytes| {
-        let why = format!("the pool's {what} has {have} free of the {need} needed");
+        let why = format!(
+            "the pool's {what} has {have} ({} bytes) free of the {need} ({} bytes) needed",
+            have.get(),
+            need.get()
+        );
         Err(Error::new(ErrorKind::NoSpace { need, have }, why))
     };
     let reserve = METADATA_FREE.min(Bytes::new(state.metadata_bytes().get() / 4));

@@ -242,7 +242,8 @@ impl<'a> Planner<'a> {
         };
         let number = self.stack.numbers.get(&pv.id).copied().filter(|_| !pv.is_missing());
         let missing = || {
-            let why = format!("the physical volume {} ({}) is missing", pv.id, area.on);
+            let (id, device) = (pv.id, pv.device.as_deref().unwrap_or("no known place"));
+            let why = format!("the physical volume {id} (last seen at {device}) is missing");
             Error::new(ErrorKind::NotFound, why)
         };
         let start = place_on_disk(pv.pe_start, area.start, self.stack.vg.extent_size)

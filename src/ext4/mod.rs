@@ -24,4 +24,4 @@ mod tests;
 pub use geometry::Geometry;
 pub use superblock::{State, Superblock};
 pub use used::{Distrust, Extent, UsedExtents, free_extents, used_extents};
-pub use uuid::{FsUuid, seal_for_layers, set_uuid, set_uuid_of};
+pub use uuid::{FsUuid, check_for_layers, seal_for_layers, set_uuid, set_uuid_of};

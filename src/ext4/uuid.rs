@@ -170,14 +170,26 @@ fn depends_on_uuid(sb: &Superblock) -> bool {
     features.ro_compat(ro_compat::METADATA_CSUM) && !features.incompat(incompat::CSUM_SEED)
 }
 
+/// Fails where the UUID could never be changed, whatever is done first: no layer could have one of
+/// its own.
+///
+/// # Errors
+/// [`Unsupported`](ErrorKind::Unsupported), as for [`seal_for_layers`].
+pub fn check_for_layers(sb: &Superblock) -> Result<()> {
+    Ok(check_ever_changeable(sb)?)
+}
+
 fn check_changeable(sb: &Superblock) -> Result<(), Detail> {
+    check_ever_changeable(sb)?;
+    if sb.needs_recovery() { Err(Detail::NotReplayed) } else { Ok(()) }
+}
+
+fn check_ever_changeable(sb: &Superblock) -> Result<(), Detail> {
     let features = sb.features();
     let seeded =
         features.ro_compat(ro_compat::METADATA_CSUM) || features.incompat(incompat::CSUM_SEED);
     if !features.known() {
         Err(Detail::Unknown(features.incompat, features.ro_compat))
-    } else if sb.needs_recovery() {
-        Err(Detail::NotReplayed)
     } else if features.compat(compat::STABLE_INODES) {
         Err(Detail::StableInodes)
     } else if sb.has_external_journal() {

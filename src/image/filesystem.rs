@@ -109,6 +109,17 @@ impl FileSystem {
         }
     }
 
+    /// Fails where no base can be made of it, though the kernel may well mount it.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) where its UUID can never be changed.
+    pub fn check_for_layers(&self) -> Result<()> {
+        match self {
+            Self::Ext4(sb) => ext4::check_for_layers(sb),
+            Self::Xfs(_) => Ok(()),
+        }
+    }
+
     /// What has to be done to it, on the device that it was read from.
     ///
     /// # Errors

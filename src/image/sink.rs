@@ -43,7 +43,8 @@ impl<'t> Target<'t> {
         }
         let window = match WINDOW.round_up(chunk) {
             Some(window) if chunk <= WINDOW => window,
-            _ if zeroes => WINDOW,
+            // No window may reach over the end of a chunk, or it would map the next one too.
+            _ if zeroes => common_part(WINDOW, chunk),
             _ => chunk,
         };
         Ok(Self { dev, chunk, window })
@@ -110,6 +111,15 @@ impl<'t> Target<'t> {
         }
         runs
     }
+}
+
+/// The largest size that both are multiples of.
+fn common_part(a: Bytes, b: Bytes) -> Bytes {
+    let (mut a, mut b) = (a.get(), b.get());
+    while let Some(rest) = a.checked_rem(b) {
+        (a, b) = (b, rest);
+    }
+    Bytes::new(a)
 }
 
 fn bytes(count: usize) -> Bytes {

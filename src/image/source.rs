@@ -79,6 +79,7 @@ impl<'s> Source<'s> {
         if dev.size() < fs.size() {
             return Err(truncated(&fs, dev.size()).at(dev.name()));
         }
+        fs.check_for_layers().map_err(|error| error.at(dev.name()))?;
         let plan = Plan { copy: copy_plan(&fs), needs: Some(fs.needs(dev)?) };
         Ok(Self { name: dev.name().to_owned(), fs, input: Input::Disk { dev, holes }, plan })
     }
@@ -95,6 +96,7 @@ impl<'s> Source<'s> {
         let limit = HEAD.try_into().unwrap_or(u64::MAX);
         Read::take(&mut *reader, limit).read_to_end(&mut head).context("read the image", name)?;
         let fs = FileSystem::of_head(&head).map_err(|error| error.at(name))?;
+        fs.check_for_layers().map_err(|error| error.at(name))?;
         let needs = match &fs {
             FileSystem::Ext4(sb) => Some(ext4_needs(sb)),
             FileSystem::Xfs(_) => None,

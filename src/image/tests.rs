@@ -252,6 +252,29 @@ fn what_cannot_be_copied_is_refused_before_the_first_write() {
 }
 
 #[test]
+fn no_window_reaches_over_the_end_of_a_chunk() {
+    let dev = Thin::new(Bytes::mib(32), CHUNK);
+    for chunk in [64, 128, 192, 1024, 1088, 1536, 2048, 4096, 10_240].map(Bytes::kib) {
+        let window = Target::new(&dev, chunk, true).expect("fine").windows(dev.size()).size;
+        let fits = chunk.round_down(window) == chunk || window.round_down(chunk) == window;
+        assert!(fits && !window.is_zero(), "windows of {window} for chunks of {chunk}");
+    }
+}
+
+#[test]
+fn a_file_system_whose_uuid_never_changes_is_refused_before_it_is_copied() {
+    for options in ["-t ext4 -O ^metadata_csum,ea_inode", "-t ext4 -O stable_inodes"] {
+        let sample = Sample::new(options, "16M");
+        let dev = sample.dev();
+        let error = Source::of_device(&dev, &NoHoles).err().expect("no base can be made of it");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let bytes = std::fs::read(&sample.path).expect("readable");
+        let error = Source::of_stream("stdin", &mut &bytes[..]).err().expect("the same");
+        assert!(error.to_string().starts_with("stdin: "), "{error}");
+    }
+}
+
+#[test]
 fn a_stream_that_ends_too_early_says_where() {
     let sample = Sample::new("-t ext4 -O metadata_csum,64bit,extent,has_journal", "64M");
     let file = std::fs::File::open(&sample.path).expect("it was just made");

@@ -40,8 +40,8 @@ pub trait MetadataStore: Send + Sync {
     /// As [`commit`](Self::commit), but `beside` may run while `before` does and while the new
     /// text is being announced: what waits for a disk and what waits for the kernel wait
     /// together. `before` runs first and perhaps on another thread, `beside` on the caller's,
-    /// each once; both have ended well before the commit point, or there is none. The store must
-    /// not be used in them.
+    /// each once; both have ended well before the commit point, or there is none. Nothing may be
+    /// committed in them.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
@@ -67,12 +67,14 @@ struct State {
     group: Group,
     /// A commit ended in the unknown: what the system would read back now proves nothing.
     lost: bool,
+    /// A commit is under way.
+    busy: bool,
 }
 
 impl NativeStore {
     /// The store of a group that was found.
     pub fn new(group: Group) -> Self {
-        Self { state: Mutex::new(State { group, lost: false }) }
+        Self { state: Mutex::new(State { group, lost: false, busy: false }) }
     }
 
     /// The group as it was last read or committed.
@@ -83,6 +85,18 @@ impl NativeStore {
     /// What is odd about the group.
     pub fn problems(&self) -> Vec<Problem> {
         self.state().group.problems.clone()
+    }
+
+    /// Announces by `announce` and puts in force what it announced. The state is not locked
+    /// meanwhile, so that the group can be asked about.
+    fn commit_by(
+        &self,
+        new: NewVg,
+        announce: impl FnOnce(&Group, &NewVg) -> Result<Precommitted>,
+    ) -> Result<Arc<Vg>> {
+        let group = self.state().begin(&new)?;
+        let announced = announce(&group, &new);
+        self.state().finish(new, announced)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -101,7 +115,7 @@ impl MetadataStore for NativeStore {
     }
 
     fn commit(&self, new: NewVg, between: &mut dyn FnMut(&Vg) -> Result<()>) -> Result<Arc<Vg>> {
-        self.state().commit(new, |group, new| {
+        self.commit_by(new, |group, new| {
             let announced = announce(group, new, Protocol::SOUND)?;
             let done = between(new.vg());
             unless_failed(group, announced, done)
@@ -114,7 +128,7 @@ impl MetadataStore for NativeStore {
         before: &(dyn Fn() -> Result<()> + Sync),
         beside: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Arc<Vg>> {
-        self.state().commit(new, |group, new| {
+        self.commit_by(new, |group, new| {
             let aside = || before().and_then(|()| announce(group, new, Protocol::SOUND));
             let (announced, done) = both(aside, beside);
             unless_failed(group, announced?, done)
@@ -146,16 +160,20 @@ fn both<T: Send>(
 }
 
 impl State {
-    /// Announces by `announce` and puts in force what it announced.
-    fn commit(
-        &mut self,
-        new: NewVg,
-        announce: impl FnOnce(&Group, &NewVg) -> Result<Precommitted>,
-    ) -> Result<Arc<Vg>> {
+    /// Checks that `new` may be committed now and gives the group that it is announced to.
+    fn begin(&mut self, new: &NewVg) -> Result<Group> {
         self.check_not_lost()?;
-        self.check(&new)?;
-        let precommitted = announce(&self.group, &new)?;
-        let result = put_in_force(&mut self.group, new, precommitted);
+        if self.busy {
+            return Err(changed(&self.group, "another thread is changing it"));
+        }
+        self.check(new)?;
+        self.busy = true;
+        Ok(self.group.clone())
+    }
+
+    fn finish(&mut self, new: NewVg, announced: Result<Precommitted>) -> Result<Arc<Vg>> {
+        self.busy = false;
+        let result = put_in_force(&mut self.group, new, announced?);
         self.lost = matches!(&result, Err(e) if e.kind() == ErrorKind::NeedsRecovery);
         result
     }

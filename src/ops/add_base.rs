@@ -35,9 +35,18 @@ impl Imgbase<'_> {
     pub fn add_base(&self, request: &AddBase, watch: &mut dyn Watch) -> Result<BaseAdded> {
         watch.step("look at the image");
         let mut input = Input::open(&self.machine, &request.image)?;
-        let mut source = input.source().map_err(unchanged)?;
-        let size = volume_size(&source, request.size)?;
-        filesystem::require_tools(&self.machine, source.file_system()).map_err(unchanged)?;
+        let mut source = input.source(&self.machine)?;
+        self.add_base_from(&mut source, request, watch)
+    }
+
+    /// Adds a base from an image that is open already.
+    pub(super) fn add_base_from(
+        &self,
+        source: &mut Source<'_>,
+        request: &AddBase,
+        watch: &mut dyn Watch,
+    ) -> Result<BaseAdded> {
+        let size = volume_size(source, request.size)?;
         let mut session = Session::change(self, "base --add")?;
         refuse_taken(&session.layout()?, &request.nvr)?;
         let pool = session.pool_on()?;
@@ -57,7 +66,7 @@ impl Imgbase<'_> {
         watch.step("make the volume");
         session.begin_thin(&thin)?;
         let pending = session.into_pending(thin.name)?;
-        match fill(&pending, &mut source, size, watch) {
+        match fill(&pending, source, size, watch) {
             Ok(copied) => finish(pending, request, source.file_system(), copied, watch),
             Err(error) => Err(pending.undo(error)),
         }
@@ -65,24 +74,28 @@ impl Imgbase<'_> {
 }
 
 /// An image, opened.
-enum Input {
+pub(super) enum Input {
     File(ImageFile),
     Stream(Stdin),
 }
 
 impl Input {
-    fn open(machine: &Machine<'_>, image: &ImageSource) -> Result<Self> {
+    pub(super) fn open(machine: &Machine<'_>, image: &ImageSource) -> Result<Self> {
         match image {
             ImageSource::Path(path) => machine.disks.open_image(path).map(Self::File),
             ImageSource::Stdin => Ok(Self::Stream(std::io::stdin())),
         }
     }
 
-    fn source(&mut self) -> Result<Source<'_>> {
-        match self {
+    /// Looks at the image, and for the programs that its file system needs.
+    pub(super) fn source(&mut self, machine: &Machine<'_>) -> Result<Source<'_>> {
+        let source = match self {
             Self::File(file) => Source::of_device(file.dev.as_ref(), file.holes.as_ref()),
             Self::Stream(stdin) => Source::of_stream("standard input", stdin),
-        }
+        };
+        let source = source.map_err(unchanged)?;
+        filesystem::require_tools(machine, source.file_system()).map_err(unchanged)?;
+        Ok(source)
     }
 }
 
@@ -90,24 +103,19 @@ fn unchanged(error: Error) -> Error {
     error.op("add the base").kept("nothing was changed")
 }
 
-/// Looks at an image before a layout is made for it. A stream is not looked at: it can be read
-/// once only.
-pub(super) fn check_image(
-    machine: &Machine<'_>,
-    image: &ImageSource,
-    request: &Init,
-) -> Result<()> {
-    let ImageSource::Path(_) = image else { return Ok(()) };
-    let mut input = Input::open(machine, image)?;
-    let source = input.source().map_err(unchanged)?;
-    filesystem::require_tools(machine, source.file_system()).map_err(unchanged)?;
+/// Refuses an image that will not fit into the pool that a layout asks for.
+pub(super) fn check_fits_layout(source: &Source<'_>, request: &Init) -> Result<()> {
     let Some(have) = request.size else { return Ok(()) };
     let need = source.space_need(super::init::chunk())?.bytes();
     if need <= have {
         return Ok(());
     }
-    let why = format!("{} needs {need} of the pool, --size gives it {have}", source.name());
-    Err(unchanged(Error::new(ErrorKind::NoSpace { need, have }, why)))
+    let why = format!(
+        "it needs {need} ({} bytes) of the pool, and --size gives it {have} ({} bytes)",
+        need.get(),
+        have.get()
+    );
+    Err(unchanged(Error::new(ErrorKind::NoSpace { need, have }, why).at(source.name())))
 }
 
 /// The volume's size: the file system's, or what was asked for if that is not smaller.

@@ -4,6 +4,7 @@ use super::session::Session;
 use crate::dm::pool::{self, Decision, Mode, PoolMessage};
 use crate::dm::{self, ActivePool, PvNumbers, Stack};
 use crate::error::{Error, ErrorKind, Result};
+use crate::lvm2::scan::Problem;
 use crate::name::LvName;
 
 impl Session<'_> {
@@ -24,6 +25,7 @@ impl Session<'_> {
     /// Activates the pool, where it is not, and leaves its transaction id as it is.
     pub(super) fn open_pool(&mut self) -> Result<ActivePool> {
         let pool = self.pool()?;
+        self.refuse_doubles()?;
         let numbers = self.numbers()?;
         let (active, activated) = self.stack(numbers).open_pool(self.machine.kernel, &pool)?;
         self.made_pool |= !activated.made.is_empty();
@@ -84,6 +86,7 @@ impl Session<'_> {
     /// Activates volumes; those that are active stay as they are.
     pub(super) fn activate(&self, names: &[&LvName]) -> Result<()> {
         let names: Vec<LvName> = names.iter().map(|name| (*name).clone()).collect();
+        self.refuse_doubles()?;
         let numbers = self.numbers()?;
         self.stack(numbers).activate(self.machine.kernel, &names).map(drop)
     }
@@ -93,5 +96,17 @@ impl Session<'_> {
     pub(super) fn deactivate(&self, names: &[&LvName]) -> Result<()> {
         let names: Vec<LvName> = names.iter().map(|name| (*name).clone()).collect();
         dm::deactivate(self.machine.kernel, &self.vg, &names).map(drop)
+    }
+
+    /// Refuses to make devices while two disks are the same physical volume: one is an old copy,
+    /// and nothing tells which. So does lvm2.
+    fn refuse_doubles(&self) -> Result<()> {
+        let is_double = |problem: &Problem| matches!(problem, Problem::DuplicatePv { .. });
+        let Some(double) = self.store.problems().into_iter().find(is_double) else {
+            return Ok(());
+        };
+        let why = format!("{double}; take the copy away");
+        let error = Error::new(ErrorKind::Unsupported, why).op("activate the volume group");
+        Err(error.at(&self.vg.name))
     }
 }

@@ -19,6 +19,7 @@ impl Imgbase<'_> {
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) for an unknown image or folder,
+    /// [`Invalid`](ErrorKind::Invalid) for what is no folder,
     /// [`Busy`](ErrorKind::Busy) where something else is mounted there,
     /// [`Unsupported`](ErrorKind::Unsupported) for an image whose file system is not known.
     pub fn mount(&self, image: &ImageName, dir: &Path, read_only: bool) -> Result<MountReport> {
@@ -36,6 +37,7 @@ impl Imgbase<'_> {
         if session.mounted_at(&dir)?.is_some_and(|there| there == lv.name) {
             return Ok(report(false));
         }
+        refuse_taken(&session, &dir)?;
         session.pool_on()?;
         session.activate(&[&lv.name])?;
         let device = session.open_volume(&lv.name)?;
@@ -79,4 +81,18 @@ impl Imgbase<'_> {
         session.settle()?;
         Ok(MountReport { nvr, dir: dir.display().to_string(), read_only, changed: true })
     }
+}
+
+/// Refuses what is no folder, and one where something is mounted, which would be hidden.
+fn refuse_taken(session: &Session<'_>, dir: &Path) -> Result<()> {
+    let refusal = if !dir.is_dir() {
+        Error::new(ErrorKind::Invalid, "it is no folder")
+    } else if let Some(there) = session.mounted_at(dir)? {
+        Error::new(ErrorKind::Busy, format!("{there} is mounted there; unmount it first"))
+    } else if session.machine().mounts.list()?.iter().any(|mount| mount.dir == dir) {
+        Error::new(ErrorKind::Busy, "something is mounted there; choose another folder")
+    } else {
+        return Ok(());
+    };
+    Err(refusal.op("mount").at(dir.display()).kept("nothing was changed"))
 }

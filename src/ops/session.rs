@@ -66,12 +66,9 @@ impl<'m> Session<'m> {
 
     /// Refuses the volumes of a group that is exported, shared or another host's.
     fn check_activatable(&self) -> Result<()> {
-        let ids = self.machine.lvm2.system_ids();
-        let foreign = self.vg.system_id.as_deref().is_some_and(|id| !ids.iter().any(|i| i == id));
-        let others = self.vg.has_status("EXPORTED") || self.vg.lock_type.is_some() || foreign;
-        match self.vg.why_not_writable(&ids) {
-            Some(refusal) if others => Err(refusal),
-            _ => Ok(()),
+        match self.vg.why_not_activatable(&self.machine.lvm2.system_ids()) {
+            Some(refusal) => Err(refusal),
+            None => Ok(()),
         }
     }
 
@@ -199,8 +196,8 @@ impl<'m> Session<'m> {
     }
 
     /// Commits the last change of an operation; `before` runs before the text is announced,
-    /// `beside` meanwhile, and where one of them fails the old text stays in force. What they ask
-    /// of the group's disks must have been asked before: see [`MetadataStore::commit_beside`].
+    /// `beside` meanwhile, and where one of them fails the old text stays in force. See
+    /// [`MetadataStore::commit_beside`].
     pub(super) fn commit_last(
         &mut self,
         edit: VgEdit,

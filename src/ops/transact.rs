@@ -173,6 +173,8 @@ impl<'m> Session<'m> {
             return Ok(());
         };
         self.deactivate(&[lv])?;
+        // With its last volume the pool goes too.
+        self.open_pool()?;
         let pool = self.pool()?;
         let in_text = self.pool_segment()?.transaction_id;
         let Some(state) = self.pool_state()? else {

@@ -1,6 +1,6 @@
 //! Everything that is known by a mark near the start.
 
-use super::Ends;
+use super::{Ends, raid};
 
 /// A mark: its byte, its bytes, and what has it.
 type Mark = (u64, &'static [u8], &'static str);
@@ -8,7 +8,6 @@ type Mark = (u64, &'static [u8], &'static str);
 /// Marks that are long enough to be sure of.
 const SURE: &[Mark] = &[
     (0, b"LUKS\xba\xbe", "a LUKS volume"),
-    (0x4000, b"SKUL\xba\xbe", "a LUKS volume"),
     (3, b"-FVE-FS-", "a BitLocker volume"),
     (0, b"XFSB", "an XFS file system"),
     (0x1_0040, b"_BHRfS_M", "a btrfs file system"),
@@ -61,11 +60,13 @@ const SURE: &[Mark] = &[
     (0x8009, b"CDROM", "a High Sierra file system"),
     (512, b"\x57\x45\x56\x82", "a BSD disk label"),
     (0, b"\x0b\xe5\xa9\x41", "an SGI disk label"),
-    (508, b"\xda\xbe", "a Sun disk label"),
+    (2 << 20, b"\x5e\xf1\xab\x2f", "a VMFS file system"),
+    (1 << 20, b"\x0d\xd0\x01\xc0", "a member of a VMFS"),
 ];
 
-/// Short marks, looked for last.
+/// Marks so short that other formats' numbers may look like them: looked for last.
 const SHORT: &[Mark] = &[
+    (508, b"\xda\xbe", "a Sun disk label"),
     (1030, b"\x34\x34", "a NILFS2 file system"),
     (1024, b"H+", "an HFS+ file system"),
     (1024, b"HX", "an HFS+ file system"),
@@ -84,11 +85,13 @@ const SHORT: &[Mark] = &[
 pub(super) fn name(ends: &Ends) -> Option<&'static str> {
     lvm2(ends)
         .or_else(|| gpt(ends))
+        .or_else(|| luks2(ends))
         .or_else(|| first(ends, SURE))
         .or_else(|| ext(ends))
         .or_else(|| swap(ends))
         .or_else(|| optical(ends))
         .or_else(|| first(ends, SHORT))
+        .or_else(|| raid::perhaps(ends))
         .or_else(|| boot_sector(ends))
 }
 
@@ -107,6 +110,12 @@ fn gpt(ends: &Ends) -> Option<&'static str> {
     let mark = b"EFI PART";
     let found = |sector: u64| ends.has(sector, mark) || ends.ends_with(sector, mark);
     [512, 4096].into_iter().any(found).then_some("a GPT partition table")
+}
+
+/// The second header of LUKS2, which follows the first, whose size is a power of two.
+fn luks2(ends: &Ends) -> Option<&'static str> {
+    let found = (14..=22).any(|power| ends.has(1 << power, b"SKUL\xba\xbe"));
+    found.then_some("a LUKS volume")
 }
 
 /// ext2, ext3 and ext4 differ by their features (`ext4.h`).

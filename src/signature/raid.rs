@@ -53,7 +53,7 @@ fn drbd(ends: &Ends) -> Option<&'static str> {
 /// What firmware writes at the end of its disks.
 fn firmware(ends: &Ends) -> Option<&'static str> {
     const DDF: [u8; 4] = [0xde, 0x11, 0xde, 0x11];
-    let marks: [(u64, &[u8], &str); 8] = [
+    let marks: [(u64, &[u8], &str); 7] = [
         (512, &DDF, "a member of a DDF RAID"),
         (257 * 512, &DDF, "a member of a DDF RAID"),
         (1024, b"Intel Raid ISM Cfg Sig. ", "a member of an Intel RAID"),
@@ -61,7 +61,12 @@ fn firmware(ends: &Ends) -> Option<&'static str> {
         (512, b"$XIDE$", "a member of an LSI RAID"),
         (63 * 512, b"Promise Technology, Inc.", "a member of a Promise RAID"),
         (255 * 512, b"Promise Technology, Inc.", "a member of a Promise RAID"),
-        (512 - 0x60, &[0, 0, 0, 0x2f], "a member of a Silicon Image RAID"),
     ];
     marks.iter().find(|(back, mark, _)| ends.ends_with(*back, mark)).map(|(_, _, name)| *name)
+}
+
+/// What may be a member's mark and may be chance: mostly zeros.
+pub(super) fn perhaps(ends: &Ends) -> Option<&'static str> {
+    let found = ends.ends_with(512 - 0x60, &[0, 0, 0, 0x2f]);
+    found.then_some("a member of a Silicon Image RAID")
 }

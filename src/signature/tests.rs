@@ -58,6 +58,9 @@ fn marks_are_found_at_both_ends() {
         ("a member of a DDF RAID", &[(4 * MIB - 512, b"\xde\x11\xde\x11")]),
         ("a member of an Intel RAID", &[(4 * MIB - 1024, b"Intel Raid ISM Cfg Sig. 1.3")]),
         ("a LUKS volume", &[(0, b"LUKS\xba\xbe\0\x02")]),
+        ("a LUKS volume", &[(0x4000, b"SKUL\xba\xbe")]),
+        ("a LUKS volume", &[(2 * MIB, b"SKUL\xba\xbe")]),
+        ("a VMFS file system", &[(2 * MIB, b"\x5e\xf1\xab\x2f")]),
         ("a btrfs file system", &[(0x10040, b"_BHRfS_M")]),
         ("an ISO 9660 file system", &[(0x8001, b"CD001")]),
         ("a UDF file system", &[(0x8001, b"BEA01"), (0x8801, b"NSR02")]),
@@ -66,6 +69,19 @@ fn marks_are_found_at_both_ends() {
     ];
     for (name, marks) in cases {
         assert_eq!(named(4 * MIB, marks).as_deref(), Some(*name));
+    }
+}
+
+#[test]
+fn a_short_mark_does_not_hide_a_longer_one() {
+    // Of an ext4, these are a count of free inodes, the end of a boot loader and of a file.
+    let extents = (0x460, b"\x42".as_slice());
+    for other in
+        [(1040, b"\x7f\x13".as_slice()), (508, b"\xda\xbe\x55\xaa"), (4 * MIB - 416, b"\0\0\0\x2f")]
+    {
+        let found = named(4 * MIB, &[(0x438, b"\x53\xef"), extents, other]);
+        assert_eq!(found.as_deref(), Some("an ext4 file system"));
+        assert_ne!(named(4 * MIB, &[other]).as_deref(), Some("unknown data"));
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct SimMachine {
     pub(crate) lvm2: SimLvm2,
     /// As in [`Machine`].
     pub(crate) in_order: bool,
+    /// The size that bases are asked for with.
+    pub(crate) base_size: Option<Bytes>,
 }
 
 impl SimMachine {
@@ -45,11 +47,21 @@ impl SimMachine {
         Self {
             disks: SimDisks { disks, images: Mutex::default() },
             kernel,
-            mounts: SimMounts,
+            mounts: SimMounts::default(),
             tools: SimTools,
             lvm2: SimLvm2,
             in_order: false,
+            base_size: None,
         }
+    }
+
+    /// Adds a disk with the same bytes as the first.
+    pub(crate) fn copy_first_disk(&mut self) {
+        let first = self.disks.disks.values().next().expect("there is a disk").0.bytes();
+        let (path, number) = (PathBuf::from("/dev/simcopy"), DevNo { major: 8, minor: 99 });
+        let dev = Arc::new(MemDev::new(path.display().to_string(), first));
+        self.kernel.add_disk(number, dev.clone());
+        self.disks.disks.insert(path, (dev, number));
     }
 
     pub(crate) fn machine(&self) -> Machine<'_> {
@@ -109,7 +121,7 @@ impl SimMachine {
     /// A base of such an image.
     pub(crate) fn add_base(&self, nvr: &str) -> Result<imgbase::report::BaseAdded> {
         let image = ImageSource::Path(self.put_image(nvr));
-        let request = AddBase { nvr: nvr.parse().expect("a name"), image, size: None };
+        let request = AddBase { nvr: nvr.parse().expect("a name"), image, size: self.base_size };
         self.imgbase().add_base(&request, &mut Unwatched)
     }
 }
@@ -163,12 +175,18 @@ impl Disks for SimDisks {
     }
 }
 
-/// Nothing is mounted, and every mount works.
-pub(crate) struct SimMounts;
+/// Every mount at a folder works, and shows nowhere.
+#[derive(Default)]
+pub(crate) struct SimMounts {
+    /// What is mounted from the start.
+    pub(crate) there: Vec<MountEntry>,
+    /// True where a file system cannot be mounted privately.
+    pub(crate) refuse_once: bool,
+}
 
 impl Mounts for SimMounts {
     fn list(&self) -> Result<Vec<MountEntry>> {
-        Ok(Vec::new())
+        Ok(self.there.clone())
     }
 
     fn mount(&self, _device: &Path, _dir: &Path, _how: &MountHow) -> Result<()> {
@@ -179,8 +197,8 @@ impl Mounts for SimMounts {
         Ok(())
     }
 
-    fn mount_once(&self, _device: &Path, _fs_type: &str, _grow_to: Option<Bytes>) -> Result<()> {
-        Ok(())
+    fn mount_once(&self, device: &Path, _fs_type: &str, _grow_to: Option<Bytes>) -> Result<()> {
+        if self.refuse_once { Err(missing(device)) } else { Ok(()) }
     }
 
     fn look_into(

@@ -1,6 +1,6 @@
 //! `/dev/mapper/control`: opened at first use, made where nobody has made it.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub(super) struct Ways {
 pub(super) fn open() -> Result<Ways> {
     let file = match open_node() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            make_node().and_then(|()| open_node())
+            make_node().and_then(|()| open_node()).inspect_err(|_| remove_node())
         }
         other => other,
     };
@@ -50,6 +50,13 @@ fn make_node() -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     mknod(PATH, SFlag::S_IFCHR, Mode::S_IRUSR | Mode::S_IWUSR, makedev(NUMBER.0, NUMBER.1))?;
     Ok(())
+}
+
+/// Where there is no device-mapper, the node that was made for it goes again, and its folder if
+/// that is empty: nothing is worse than it was where either stays.
+fn remove_node() {
+    let _ = fs::remove_file(PATH);
+    let _ = Path::new(PATH).parent().map(fs::remove_dir);
 }
 
 /// Why there is no way in.

@@ -163,3 +163,35 @@ fn only_whole_sectors_of_the_areas_are_written() {
     let padding = &after[end..end.next_multiple_of(512)];
     assert!(padding.iter().all(|byte| *byte == 0), "the last sector is filled with zeros");
 }
+
+#[test]
+fn the_group_can_be_asked_about_while_it_is_announced() {
+    let devices = group_on(&[&[FRONT], &[FRONT]]);
+    let store = store(&devices);
+    let seqno = store
+        .commit_beside(new_vg(2, 2, 0), &|| Ok(()), &mut || {
+            assert_eq!(store.group().vg.seqno, 1);
+            assert!(store.problems().is_empty());
+            let error = commit(&store, 2, 2, 0).expect_err("one at a time");
+            assert_eq!(error.kind(), ErrorKind::Busy);
+            Ok(())
+        })
+        .expect("committed")
+        .seqno;
+    assert_eq!((seqno, find(&devices).vg.seqno), (2, 2));
+}
+
+#[test]
+fn what_fails_before_or_beside_leaves_the_old_text() {
+    let devices = group_on(&[&[FRONT], &[FRONT]]);
+    let store = store(&devices);
+    let no = || Err(Error::new(ErrorKind::Busy, "no"));
+    let before = store.commit_beside(new_vg(2, 2, 0), &no, &mut || Ok(()));
+    let beside = store.commit_beside(new_vg(2, 2, 0), &|| Ok(()), &mut || no());
+    for error in [before.expect_err("refused"), beside.expect_err("refused")] {
+        assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
+        assert_eq!(find(&devices).vg.seqno, 1);
+        assert!(header(devices[1].as_ref(), FRONT).precommitted().is_empty());
+    }
+    assert_eq!(commit(&store, 2, 2, 0).expect("works after it"), 2);
+}

@@ -55,10 +55,23 @@ impl Vg {
     ///
     /// The error is `Unsupported` and names the group or the volume.
     pub fn why_not_writable(&self, system_ids: &[String]) -> Option<Error> {
-        let own = |refusal| self.error(refusal, format_args!("volume group {}", self.name));
-        let foreign = self.system_id.as_deref().filter(|id| system_ids.iter().all(|own| own != id));
-        let foreign = foreign.map(|id| own(Refusal::Foreign(id.into())));
-        foreign.or_else(|| self.why_never_writable())
+        self.foreign(system_ids).or_else(|| self.why_never_writable())
+    }
+
+    /// Why not even its volumes may become devices: the group is another host's, exported, or
+    /// several hosts' at once.
+    ///
+    /// The error is `Unsupported` and names the group.
+    pub fn why_not_activatable(&self, system_ids: &[String]) -> Option<Error> {
+        let flagged = ["EXPORTED", "CLUSTERED", "SHARED"].iter().any(|flag| self.has_status(flag));
+        let others = flagged || self.lock_type.is_some();
+        self.foreign(system_ids).or_else(|| others.then(|| self.why_never_writable()).flatten())
+    }
+
+    fn foreign(&self, system_ids: &[String]) -> Option<Error> {
+        let id = self.system_id.as_deref().filter(|id| system_ids.iter().all(|own| own != id))?;
+        let at = format_args!("volume group {}", self.name);
+        Some(self.error(Refusal::Foreign(id.into()), at))
     }
 
     /// The same, whoever's the group is.

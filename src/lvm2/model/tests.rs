@@ -129,6 +129,19 @@ fn groups_that_are_not_ours_to_write_say_why() {
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains(text), "{error}");
     }
+    for (from, to, text) in [
+        ("[\"RESIZEABLE\", ", "[\"EXPORTED\", ", Some("it is exported")),
+        ("[\"RESIZEABLE\", ", "[\"CLUSTERED\", ", Some("it is clustered")),
+        ("flags = []", "flags = []\nsystem_id = \"you\"", Some("system id 'you'")),
+        ("flags = []", "flags = []\nlock_type = \"dlm\"", Some("lock manager (dlm)")),
+        ("\"READ\", \"WRITE\"]", "\"READ\"]", None),
+        ("[\"RESIZEABLE\", ", "[\"NEW\", ", None),
+    ] {
+        let said = with(from, to).expect(to).why_not_activatable(&["me".to_owned()]);
+        let said = said.map(|error| error.to_string());
+        assert_eq!(said.is_some(), text.is_some(), "{said:?}");
+        assert!(said.unwrap_or_default().contains(text.unwrap_or_default()), "{to}");
+    }
     let locked = "[\"RESIZEABLE\", \"READ\"]\nflags = [\"WRITE_LOCKED\"]\nsystem_id = \"me\"";
     let own = with("[\"RESIZEABLE\", \"READ\", \"WRITE\"]\n\tflags = []", locked).expect("parses");
     assert_eq!(why(&own), None);

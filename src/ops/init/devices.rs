@@ -16,8 +16,7 @@ use crate::units::Bytes;
 /// How much is wiped at each end of a device that is not blank, and looked at to call it blank.
 const ENDS: Bytes = Bytes::mib(1);
 
-/// Plans a physical volume on each device. Nothing is written; a plain file becomes a loop
-/// device, which is no change to the file.
+/// Plans a physical volume on each device or plain file. Nothing is changed.
 pub(super) fn plan(machine: &Machine<'_>, request: &Init) -> Result<Vec<PvPlan>> {
     if request.devices.is_empty() {
         let why = "name at least one device";
@@ -27,17 +26,26 @@ pub(super) fn plan(machine: &Machine<'_>, request: &Init) -> Result<Vec<PvPlan>>
     let mut plans: Vec<PvPlan> = Vec::new();
     for path in &request.devices {
         refuse_in_use(machine, path)?;
+        // First of all what is no device and no file: to look whether a pipe may be written, it
+        // would wait for who reads it.
+        let device = machine.disks.open(path).map_err(untouched)?;
         refuse_read_only(machine, path)?;
-        let device = machine.disks.open(path)?;
         refuse_content(device.as_ref(), path, request.force)?;
         let planned = PvPlan::new(path.clone(), device, &options).map_err(untouched)?;
-        if planned.geometry.pe_count(EXTENT).is_zero() {
-            let why = format!("it is too small: {} hold no extent of 4 MiB", planned.dev.size());
-            return Err(untouched(Error::new(ErrorKind::Invalid, why).at(path.display())));
-        }
+        refuse_small(&planned)?;
         plans.push(planned);
     }
     refuse_twice(&request.devices)?;
+    Ok(plans)
+}
+
+/// The plans with a loop device in the place of each plain file. The files do not change.
+pub(super) fn attach(
+    machine: &Machine<'_>,
+    request: &Init,
+    plans: Vec<PvPlan>,
+) -> Result<Vec<PvPlan>> {
+    let options = options(request);
     plans.into_iter().map(|planned| attached(machine, planned, &options)).collect()
 }
 
@@ -60,6 +68,22 @@ fn refuse_twice(devices: &[PathBuf]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn refuse_small(planned: &PvPlan) -> Result<()> {
+    if !planned.geometry.pe_count(EXTENT).is_zero() {
+        return Ok(());
+    }
+    let extent = EXTENT.bytes();
+    let (have, need) =
+        (planned.dev.size(), planned.geometry.pe_start.bytes().saturating_add(extent));
+    let why = format!(
+        "it is too small: {} bytes, and {} are needed for one extent of {extent}",
+        have.get(),
+        need.get()
+    );
+    let error = Error::new(ErrorKind::NoSpace { need, have }, why);
+    Err(untouched(error.at(planned.path.display())))
 }
 
 fn refuse_in_use(machine: &Machine<'_>, path: &Path) -> Result<()> {

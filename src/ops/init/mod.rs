@@ -11,9 +11,11 @@ mod sizes;
 use std::ffi::OsStr;
 
 use self::sizes::{CHUNK, EXTENT, Sizes, Wish, divide};
+use super::add_base::{Input, check_fits_layout};
 use super::{AddBase, Imgbase, Init, Watch, after_commit, find, session};
 use crate::dm::{self, PvNumbers, Stack};
 use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::image::Source;
 use crate::layout::{BaseName, ImageName, LayerName, tag};
 use crate::lvm2::alloc::Placement;
 use crate::lvm2::create::{PvPlan, create_group};
@@ -21,7 +23,7 @@ use crate::lvm2::edit::{Birth, GroupSpec, LinearSpec, PoolSpec, PvSpec};
 use crate::lvm2::model::{Discards, SegmentKind};
 use crate::lvm2::{NewVg, Vg};
 use crate::machine::{LockMode, Machine, NewPv, Tool};
-use crate::name::{DmName, LvName, LvmId};
+use crate::name::{DmName, LvName, LvmId, VgName};
 use crate::report::InitReport;
 use crate::units::Extents;
 
@@ -50,17 +52,18 @@ impl Imgbase<'_> {
         if !request.config_size.is_zero() {
             machine.tools.require(Tool::Mke2fs)?;
         }
-        if let Some((_, image)) = &request.base {
-            super::add_base::check_image(machine, image, request)?;
-        }
-        let making = self.make_group(request, watch)?;
-        let mut report = making.report(request);
-        if let Some((nvr, image)) = &request.base {
-            let base = AddBase { nvr: nvr.clone(), image: image.clone(), size: None };
-            let made = self.first_images(request, &base, watch);
-            let (base, layer) = made.map_err(|error| made_without(error, request))?;
-            (report.base, report.layer) = (Some(base), Some(layer));
-        }
+        let Some((nvr, image)) = &request.base else {
+            return Ok(self.make_group(request, watch)?.report(request));
+        };
+        // Looked at before the group is made; a stream can be read once only.
+        let mut input = Input::open(machine, image)?;
+        let mut source = input.source(machine)?;
+        check_fits_layout(&source, request)?;
+        let mut report = self.make_group(request, watch)?.report(request);
+        let base = AddBase { nvr: nvr.clone(), image: image.clone(), size: None };
+        let made = self.clone().in_vg(request.vg.clone()).first_images(&mut source, &base, watch);
+        let (base, layer) = made.map_err(|error| made_without(error, request))?;
+        (report.base, report.layer) = (Some(base), Some(layer));
         Ok(report)
     }
 
@@ -69,9 +72,12 @@ impl Imgbase<'_> {
         let machine = &self.machine;
         let _global = machine.lvm2.lock_global(LockMode::Exclusive)?;
         let _lock = machine.lvm2.lock_vg(&request.vg, LockMode::Exclusive)?;
-        self.refuse_taken(request, watch)?;
+        let others = self.refuse_taken(request)?;
         let plans = devices::plan(machine, request)?;
-        let making = Making::plan(machine, request, plans)?;
+        let sizes = sizes(request, &plans)?;
+        refuse_without_device_mapper(machine, request)?;
+        let plans = devices::attach(machine, request, plans)?;
+        let making = Making::plan(machine, request, plans, sizes)?;
         watch.step("prepare the devices");
         if request.force {
             devices::wipe_ends(&making.plans)?;
@@ -81,12 +87,16 @@ impl Imgbase<'_> {
         watch.step("write the volume group");
         create_group(&making.plans, making.new.clone())?;
         watch.committed(&format!("{} exists (seqno {})", request.vg, making.vg().seqno));
+        for name in others {
+            watch.warn(&format!("{name} has our tag too: from now on choose one with --vg"));
+        }
         machine.lvm2.devices_changed(&making.new_pvs());
         after_commit(watch, making.activate_pool(machine));
         Ok(making)
     }
 
-    fn refuse_taken(&self, request: &Init, watch: &mut dyn Watch) -> Result<()> {
+    /// Refuses a name that is taken; gives the groups that are ours already.
+    fn refuse_taken(&self, request: &Init) -> Result<Vec<VgName>> {
         let scan = find::scan_all(self.machine.disks)?;
         if let Some(taken) = scan.groups.iter().find(|group| group.vg.name == request.vg) {
             let on: Vec<String> =
@@ -97,24 +107,34 @@ impl Imgbase<'_> {
         if self.machine.disks.is_in_dev(request.vg.as_str()) {
             return Err(exists(&request.vg, "/dev has an entry of that name".to_owned()));
         }
-        for group in scan.groups.iter().filter(|group| crate::layout::is_ours(&group.vg)) {
-            let name = &group.vg.name;
-            watch.warn(&format!("{name} has our tag too: from now on choose one with --vg"));
-        }
-        Ok(())
+        let ours = scan.groups.iter().filter(|group| crate::layout::is_ours(&group.vg));
+        Ok(ours.map(|group| group.vg.name.clone()).collect())
     }
 
     /// The base that was asked for, and its first layer.
     fn first_images(
         &self,
-        request: &Init,
+        image: &mut Source<'_>,
         base: &AddBase,
         watch: &mut dyn Watch,
     ) -> Result<(BaseName, LayerName)> {
-        let imgbase = self.clone().in_vg(request.vg.clone());
-        let added = imgbase.add_base(base, watch)?.nvr;
-        let layer = imgbase.add_layer(Some(&ImageName::Base(added.clone())), watch)?.nvr;
+        let added = self.add_base_from(image, base, watch)?.nvr;
+        let layer = self.add_layer(Some(&ImageName::Base(added.clone())), watch)?.nvr;
         Ok((added, layer))
+    }
+}
+
+/// Asks device-mapper for the pool's device, before anything is written: without device-mapper
+/// the group would be made, or the disks wiped, and no pool come of it.
+fn refuse_without_device_mapper(machine: &Machine<'_>, request: &Init) -> Result<()> {
+    let name = DmName::of_lv(&request.vg, &POOL.parse()?, None)?;
+    let untouched = |error: Error| error.kept("nothing was written");
+    match machine.kernel.info(&name).map_err(untouched)? {
+        Some(_) => {
+            let why = "device-mapper has a device of that name already: remove it";
+            Err(untouched(Error::new(ErrorKind::Exists, why).at(name)))
+        }
+        None => Ok(()),
     }
 }
 
@@ -122,13 +142,22 @@ fn made_without(error: Error, request: &Init) -> Error {
     error.kept(format!("the volume group {} was made and stays", request.vg))
 }
 
-fn exists(vg: &crate::name::VgName, why: String) -> Error {
+fn exists(vg: &VgName, why: String) -> Error {
     Error::new(ErrorKind::Exists, why).at(vg).kept("nothing was written")
 }
 
 /// The size of a chunk in the pools that are made here.
 pub(super) fn chunk() -> crate::units::Bytes {
     CHUNK.bytes()
+}
+
+/// How the room on these devices is divided.
+fn sizes(request: &Init, plans: &[PvPlan]) -> Result<Sizes> {
+    let total = plans.iter().map(|plan| plan.geometry.pe_count(EXTENT));
+    let total = total.fold(Extents::ZERO, Extents::saturating_add);
+    let wish =
+        Wish { data: request.size, metadata: request.metadata_size, config: request.config_size };
+    divide(total, wish)
 }
 
 /// A group that is being made: all of it planned before the first write.
@@ -139,15 +168,12 @@ struct Making {
 }
 
 impl Making {
-    fn plan(machine: &Machine<'_>, request: &Init, plans: Vec<PvPlan>) -> Result<Self> {
-        let total = plans.iter().map(|plan| plan.geometry.pe_count(EXTENT));
-        let total = total.fold(Extents::ZERO, Extents::saturating_add);
-        let wish = Wish {
-            data: request.size,
-            metadata: request.metadata_size,
-            config: request.config_size,
-        };
-        let sizes = divide(total, wish)?;
+    fn plan(
+        machine: &Machine<'_>,
+        request: &Init,
+        plans: Vec<PvPlan>,
+        sizes: Sizes,
+    ) -> Result<Self> {
         let stamp = session::stamp(machine, "layout --init");
         let birth = Birth { time: stamp.time, host: stamp.host.clone() };
         let empty = NewVg::create(&group_spec(machine, request, &plans)?, &stamp)?;

@@ -50,9 +50,11 @@ pub(super) fn small_base(vm: &mut Vm, options: &str) -> Outcome {
 
 /// A 32 MiB image `/tmp/small.ext4` with a few files.
 pub(super) fn small_image(vm: &mut Vm, options: &str) -> Outcome {
-    vm.ok("rm -rf /tmp/small && mkdir -p /tmp/small/etc && echo hello >/tmp/small/etc/hello")?;
-    vm.ok("cd /tmp/small && cp /usr/bin/cp /usr/bin/find . && ln cp hard && ln -s cp soft")?;
-    vm.ok(&format!("mke2fs -q -t ext4 {options} -d /tmp/small /tmp/small.ext4 32M"))?;
+    vm.ok(&format!(
+        "rm -rf /tmp/small && mkdir -p /tmp/small/etc && echo hello >/tmp/small/etc/hello &&
+        cd /tmp/small && cp /usr/bin/cp /usr/bin/find . && ln cp hard && ln -s cp soft &&
+        mke2fs -q -t ext4 {options} -d /tmp/small /tmp/small.ext4 32M"
+    ))?;
     Ok(())
 }
 
@@ -85,9 +87,8 @@ pub(super) fn is_sealed(vm: &mut Vm, base: &str) -> Outcome {
 
 /// No device of device-mapper is left, and no node of one.
 pub(super) fn nothing_is_active(vm: &mut Vm) -> Outcome {
-    vm.says("dmsetup ls", "No devices found")?;
-    vm.says("ls /dev/mapper", "control")?;
-    vm.says(&format!("ls /dev/{VG} 2>/dev/null || true"), "")?;
+    let list = format!("dmsetup ls; ls /dev/mapper; ls /dev/{VG} 2>/dev/null || true");
+    vm.says(&list, "No devices found\ncontrol")?;
     Ok(())
 }
 

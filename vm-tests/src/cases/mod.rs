@@ -13,15 +13,7 @@ mod verbs;
 
 use crate::case::Case;
 
-/// The cases that every change must pass, in the order in which they are tried.
-///
-/// Those of `refusals` are not among them yet: they are run by name (`cargo vm refusals`).
-#[must_use]
-pub fn required() -> Vec<Case> {
-    all().into_iter().filter(|case| !case.name.starts_with("refusals::")).collect()
-}
-
-/// Every case.
+/// Every case, in the order in which they are tried: every change must pass them.
 #[must_use]
 pub fn all() -> Vec<Case> {
     [

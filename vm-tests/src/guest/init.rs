@@ -23,6 +23,7 @@ const MOUNTS: &[(&str, &str, &str)] = &[
     ("proc", "/proc", "proc"),
     ("sysfs", "/sys", "sysfs"),
     ("devtmpfs", "/dev", "devtmpfs"),
+    ("devpts", "/dev/pts", "devpts"),
     ("tmpfs", "/run", "tmpfs"),
     ("tmpfs", "/tmp", "tmpfs"),
 ];
@@ -65,6 +66,7 @@ fn start(flavour: &str) -> Result<File> {
 }
 
 fn mount_once(source: &str, target: &str, kind: &str) -> Result<()> {
+    fs::create_dir_all(target).doing(target)?;
     match mount(source, target, kind, MountFlags::empty(), None) {
         Ok(()) | Err(rustix::io::Errno::BUSY) => Ok(()),
         Err(error) => Err(error).doing(format!("mounting {target}")),

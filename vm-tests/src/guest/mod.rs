@@ -4,6 +4,7 @@ mod init;
 mod labels;
 mod runner;
 mod serve;
+mod state;
 mod tree;
 
 use std::process::ExitCode;
@@ -17,10 +18,11 @@ pub fn main() -> ExitCode {
         ["run", millis, result, argv @ ..] => runner::run(millis, result, argv),
         ["tree", root] => tree::print(root),
         ["labelled"] => labels::print(),
+        ["state"] => state::print(),
         ["true"] => ExitCode::SUCCESS,
         _ => {
             eprintln!("guest: init FLAVOUR | run MILLISECONDS RESULT ARGV...");
-            eprintln!("       tree ROOT | labelled | true");
+            eprintln!("       tree ROOT | labelled | state | true");
             ExitCode::from(2)
         }
     }

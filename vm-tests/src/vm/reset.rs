@@ -11,19 +11,20 @@ exec 2>&1
 for i in 1 2 3 4; do
     awk '$2 ~ "^/(mnt|run/x|tmp/)" { print $2 }' /proc/mounts | tac | xargs -r -n1 umount
 done
-vgchange -an
-dmsetup remove_all
+if [ "$(dmsetup ls)" != 'No devices found' ]; then
+    vgchange -an
+    dmsetup remove_all
+fi
 losetup -D
 for disk in "$@"; do
     blkdiscard -f /dev/$disk || exit
-    blockdev --rereadpt /dev/$disk
+    blockdev --flushbufs --rereadpt /dev/$disk
 done
 rm -rf /etc/lvm/archive/* /etc/lvm/backup/* /etc/lvm/devices/* /run/lvm/* /tmp/* /mnt/*
 rm -rf /run/lock/lvm/*
 [ -d /run/udev ] && udevadm settle
 find /dev -xtype l -delete
 find /dev -mindepth 1 -maxdepth 1 -type d -empty ! -name shm ! -name mqueue -delete
-echo 3 >/proc/sys/vm/drop_caches
 [ "$(dmsetup ls)" = 'No devices found' ] && [ -z "$(losetup -a)" ]
 "#;
 

@@ -1,6 +1,6 @@
 //! Devices that cannot become a layout: in use, named twice, too small, of another group.
 
-use super::refused::{refused, refused_script};
+use super::refused::{hold, let_go, refused, refused_script};
 use super::state::unchanged;
 use crate::case::{Case, Outcome};
 use crate::cases::kit;
@@ -32,7 +32,7 @@ fn devices_in_use(vm: &mut Vm) -> Outcome {
     in_use(vm, "/dev/vdb", "swap")?;
     vm.ok("swapoff /dev/vdb && blkdiscard -f /dev/vdb")?;
     vm.ok("echo '0 2048 linear /dev/vdb 0' | dmsetup create other")?;
-    in_use(vm, "/dev/vdb", "dm-0")?;
+    in_use(vm, "/dev/vdb", "other")?;
     vm.ok("dmsetup remove other")?;
     vm.ok("printf 'label: gpt\n,100M\n' | sfdisk -q /dev/vdb && [ -b /dev/vdb1 ]")?;
     in_use(vm, "/dev/vdb", "vdb1")?;
@@ -44,17 +44,14 @@ fn devices_in_use(vm: &mut Vm) -> Outcome {
 }
 
 fn opened_alone(vm: &mut Vm) -> Outcome {
-    let open = "use Fcntl; sysopen F, '/dev/vdc', O_RDWR|O_EXCL or die; print $$; close STDOUT; \
-        sleep 100";
-    let holder = vm.ok(&format!("perl -e \"{}\" & sleep 0.5", open.replace('$', "\\$")))?;
+    let holder = hold(vm, "use Fcntl; sysopen F, '/dev/vdc', O_RDWR|O_EXCL or die;")?;
     in_use(vm, "/dev/vdc", "open")?;
-    vm.ok(&format!("kill {holder} && while kill -0 {holder} 2>/dev/null; do sleep 0.1; done"))?;
-    Ok(())
+    let_go(vm, &holder)
 }
 
 fn of_an_active_group(vm: &mut Vm) -> Outcome {
     vm.ok("vgcreate -q other /dev/vdc && lvcreate -q -Zn -L 4M -n one other")?;
-    in_use(vm, "/dev/vdc", "dm-0")
+    in_use(vm, "/dev/vdc", "other-one")
 }
 
 fn devices_that_are_none(vm: &mut Vm) -> Outcome {

@@ -1,7 +1,7 @@
 //! Groups that must not be written: others', read-only ones, incomplete ones.
 
 use super::mend::mend;
-use super::refused::refused;
+use super::refused::{Attempt, refused, refused_each};
 use super::small_layout;
 use super::state::unchanged;
 use crate::case::{Case, Outcome, must};
@@ -33,27 +33,27 @@ const ACTIVATORS: &[&str] =
 /// All that changes something is refused, and what only reads works.
 fn closed(vm: &mut Vm, code: i32, names: &[&str]) -> Outcome {
     not_written(vm, code, names)?;
+    not_activated(vm, code, names)
+}
+
+fn not_activated(vm: &mut Vm, code: i32, names: &[&str]) -> Outcome {
     unchanged(vm, |vm| {
-        for args in ACTIVATORS {
-            refused(vm, code, args, names)?;
-        }
-        Ok(())
+        let attempt = |args: &&str| Attempt::new(code, args, names);
+        refused_each(vm, &ACTIVATORS.iter().map(attempt).collect::<Vec<_>>())
     })
 }
 
 fn not_written(vm: &mut Vm, code: i32, names: &[&str]) -> Outcome {
     unchanged(vm, |vm| {
-        for args in WRITERS {
-            refused(vm, code, args, names)?;
-        }
+        let attempt = |args: &&str| Attempt::new(code, args, names);
+        refused_each(vm, &WRITERS.iter().map(attempt).collect::<Vec<_>>())?;
         readable(vm)
     })
 }
 
 fn readable(vm: &mut Vm) -> Outcome {
-    vm.says("imgbase layout --bases", "Small-1-1")?;
-    vm.says("imgbase layout --layers", "Small-1-1+1")?;
-    vm.says("imgbase layer --latest", "Small-1-1+1")?;
+    let verbs = "imgbase layout --bases && imgbase layout --layers && imgbase layer --latest";
+    vm.says(verbs, "Small-1-1\nSmall-1-1+1\nSmall-1-1+1")?;
     let tree = vm.imgbase("layout")?;
     must(tree.contains(" +- Small-1-1+1"), format!("no layer in the tree:\n{tree}"))
 }
@@ -64,7 +64,7 @@ fn groups_of_others(vm: &mut Vm) -> Outcome {
     closed(vm, 5, &["HostVG", "exported"])?;
     vm.ok("vgimport -q HostVG && vgchange -q -y --systemid elsewhere HostVG")?;
     closed(vm, 5, &["HostVG", "elsewhere"])?;
-    let mine = "--config 'local/extra_system_ids=[\"elsewhere\"]'";
+    let mine = "--config 'global/system_id_source=\"lvmlocal\" local/system_id=\"elsewhere\"'";
     vm.ok(&format!("vgchange -q -y {mine} --systemid '' HostVG"))?;
     vm.imgbase("layer --add")?;
     Ok(())
@@ -116,7 +116,8 @@ fn a_disk_is_missing(vm: &mut Vm) -> Outcome {
     vm.imgbase("deactivate")?;
     vm.ok("lvcreate -q -an -Zn -L 4M -n there HostVG $(losetup -n -O NAME -l)")?;
     vm.ok("vgchange -q -an HostVG && losetup -D && [ -z \"$(losetup -l)\" ]")?;
-    closed(vm, 5, &["HostVG", "missing"])?;
+    not_written(vm, 5, &["HostVG", "missing", "/dev/loop"])?;
+    not_activated(vm, 3, &["ImagePool", "missing", "/dev/loop"])?;
     for args in ["layout", "layout --bases", "layer --latest", "base --of-layer Small-1-1+1"] {
         let said = vm.sh(&format!("imgbase {args} >/dev/null"))?.stderr;
         let warned = said.starts_with("imgbase: warning: ") && said.contains("missing");

@@ -92,10 +92,9 @@ fn a_stream_cut_short(vm: &mut Vm) -> Outcome {
     }
     let seqno = vm.ok("vgs --noheadings -o seqno HostVG")?;
     must(seqno.trim().parse().is_ok_and(|n: u32| n > 6), "no stream came as far as the pool")?;
-    let ids = "lvchange -q -ay -y HostVG/ImagePool_tmeta && thin_ls --no-headers \
-        -o DEV,MAPPED_BYTES /dev/HostVG/ImagePool_tmeta; lvchange -q -an HostVG/ImagePool_tmeta";
-    vm.ok("vgchange -q -an HostVG")?;
-    vm.says(&format!("{{ {ids}; }} | wc -l"), "2")?;
+    vm.ok("vgchange -q -an HostVG && lvchange -q -ay -y HostVG/ImagePool_tmeta")?;
+    vm.says("echo $(thin_ls --no-headers -o DEV /dev/HostVG/ImagePool_tmeta)", "1 2")?;
+    vm.ok("lvchange -q -an HostVG/ImagePool_tmeta")?;
     kit::end(vm)
 }
 
@@ -116,14 +115,16 @@ fn images_without_room(vm: &mut Vm) -> Outcome {
     unchanged(vm, |vm| {
         let pool = "HostVG/ImagePool";
         let short = "base --add None-1-1 /images/debian.ext4";
-        refused(vm, 4, short, &[pool, "bytes", "268"])?;
+        refused(vm, 4, short, &[pool, "13", " bytes) free of the ", " bytes) needed"])?;
         refused(vm, 4, "base --add None-1-1 - </images/debian.ext4", &[pool, "bytes"])?;
         refused(vm, 4, "base --add None-1-1 /images/debian.xfs", &[pool, "bytes"])?;
         let small = "base --add None-1-1 --size 16M /tmp/small.ext4";
         refused(vm, 2, small, &["/tmp/small.ext4", "33554432", "16777216"])?;
         let small = "base --add None-1-1 --size 33554431 - </tmp/small.ext4";
         refused(vm, 2, small, &["standard input", "33554432", "33554431"])?;
-        for size in ["0", "-1", "1X", "''", "1.5G"] {
+        let none = "base --add None-1-1 --size 0 /tmp/small.ext4";
+        refused(vm, 2, none, &["/tmp/small.ext4", "33554432", "0 bytes"])?;
+        for size in ["-1", "1X", "''", "1.5G"] {
             let args = format!("base --add None-1-1 --size={size} /tmp/small.ext4");
             refused(vm, 2, &args, &["--size"])?;
         }

@@ -1,6 +1,6 @@
 //! Names that are empty, hostile, of the wrong kind or unknown, for each verb that takes one.
 
-use super::refused::{refused, refused_script, refused_words};
+use super::refused::{Attempt, refused, refused_each, refused_script};
 use super::small_layout;
 use super::state::unchanged;
 use crate::case::{Case, Outcome};
@@ -8,7 +8,7 @@ use crate::vm::Vm;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("refusals::names_that_are_none", names_that_are_none).within(240),
+        Case::new("refusals::names_that_are_none", names_that_are_none),
         Case::new("refusals::names_of_nothing", names_of_nothing),
         Case::new("refusals::words_that_do_not_fit", words_that_do_not_fit),
     ]
@@ -70,12 +70,13 @@ fn names_that_are_none(vm: &mut Vm) -> Outcome {
     small_layout(vm)?;
     unchanged(vm, |vm| {
         let long = "x".repeat(300);
+        let mut attempts = Vec::new();
         for verb in VERBS {
-            for (name, shown) in HOSTILE {
-                refused_words(vm, 2, &with_name(verb, name), &[shown])?;
+            for (name, shown) in HOSTILE.iter().chain([&(long.as_str(), "xxxx")]) {
+                attempts.push(Attempt::words(2, &with_name(verb, name), &[shown]));
             }
-            refused_words(vm, 2, &with_name(verb, &long), &["xxxx"])?;
         }
+        refused_each(vm, &attempts)?;
         wrong_names(vm)
     })
 }
@@ -85,11 +86,13 @@ fn with_name<'a>(verb: &[&'a str], name: &'a str) -> Vec<&'a str> {
 }
 
 fn wrong_names(vm: &mut Vm) -> Outcome {
+    let mut attempts = Vec::new();
     for name in WRONG {
-        refused_words(vm, 2, &with_name(&["layer", "--remove", "NAME"], name), &[])?;
-        let add = ["base", "--add", "NAME", "/tmp/small.ext4"];
-        refused_words(vm, 2, &with_name(&add, name), &[])?;
+        for verb in [&["layer", "--remove", "NAME"][..], &["base", "--add", "NAME", "/tmp/x"]] {
+            attempts.push(Attempt::words(2, &with_name(verb, name), &[]));
+        }
     }
+    refused_each(vm, &attempts)?;
     let base = format!("{}-1-1", "x".repeat(52));
     refused(vm, 2, &format!("base --add {base} /tmp/small.ext4"), &["xxxx", "55"])?;
     refused(vm, 2, "base --add Small-1-1+2 /tmp/small.ext4", &["Small-1-1+2"])?;
@@ -103,7 +106,7 @@ fn wrong_names(vm: &mut Vm) -> Outcome {
 fn names_of_nothing(vm: &mut Vm) -> Outcome {
     small_layout(vm)?;
     unchanged(vm, |vm| {
-        for args in [
+        let unknown = [
             "base --remove None-1-1",
             "base --of-layer None-1-1+1",
             "base --pin None-1-1",
@@ -118,19 +121,22 @@ fn names_of_nothing(vm: &mut Vm) -> Outcome {
             "deactivate None-1-1+1",
             "diff None-1-1 Small-1-1",
             "diff Small-1-1 None-1-1+1",
-        ] {
-            refused(vm, 3, args, &["None-1-1"])?;
-        }
-        refused(vm, 3, "layer --remove Small-1-1+2", &["Small-1-1+2"])?;
-        refused(vm, 3, "layer --add Small-1-1+7", &["Small-1-1+7"])?;
-        refused(vm, 3, "--vg None layout", &["None"])?;
-        refused(vm, 3, "--vg None layer --add", &["None"])?;
-        refused(vm, 3, "mount Small-1-1+1 /mnt/none", &["/mnt/none"])?;
-        refused(vm, 3, "umount /mnt/none", &["/mnt/none"])?;
-        refused(vm, 3, "umount /tmp", &["/tmp"])?;
-        refused(vm, 3, "layer --current", &["/"])?;
-        refused(vm, 3, "w", &["/"])?;
-        refused(vm, 3, "--config /tmp/none layout", &["/tmp/none"])
+        ];
+        let others = [
+            ("layer --remove Small-1-1+2", "Small-1-1+2"),
+            ("layer --add Small-1-1+7", "Small-1-1+7"),
+            ("--vg None layout", "None"),
+            ("--vg None layer --add", "None"),
+            ("mount Small-1-1+1 /mnt/none", "/mnt/none"),
+            ("umount /mnt/none", "/mnt/none"),
+            ("umount /tmp", "/tmp"),
+            ("layer --current", "/"),
+            ("w", "/"),
+            ("--config /tmp/none layout", "/tmp/none"),
+        ];
+        let all = unknown.map(|args| (args, "None-1-1")).into_iter().chain(others);
+        let all: Vec<_> = all.map(|(args, shown)| Attempt::new(3, args, &[shown])).collect();
+        refused_each(vm, &all)
     })?;
     vm.ok("vgremove -qq -y HostVG")?;
     unchanged(vm, |vm| {
@@ -144,17 +150,17 @@ fn names_of_nothing(vm: &mut Vm) -> Outcome {
 fn words_that_do_not_fit(vm: &mut Vm) -> Outcome {
     small_layout(vm)?;
     unchanged(vm, |vm| {
-        for (args, shown) in [
+        let attempts = [
             ("frobnicate", "frobnicate"),
             ("layer", "--add"),
             ("base --add --latest", "--latest"),
-            ("layout --size 1G", "--size"),
+            ("layout --size 1G", "missing <--init"),
             ("layout --init --size 1.5G /dev/vdc", "1.5G"),
             ("layout --init --size 1X /dev/vdc", "1X"),
-            ("layout --init --size 0 /dev/vdc", "--size"),
+            ("layout --init --vg Other --size 0 /dev/vdc", "--size"),
             ("layout --init --size 99999999999P /dev/vdc", "99999999999P"),
-            ("layout --init --metadata-size 1M /dev/vdc", "--metadata-size"),
-            ("layout --init --metadata-size 20G /dev/vdc", "--metadata-size"),
+            ("layout --init --vg Other --metadata-size 1M /dev/vdc", "--metadata-size"),
+            ("layout --init --vg Other --metadata-size 20G /dev/vdc", "--metadata-size"),
             ("layout --init --mda-size 1k --vg Other /dev/vdc", "32 KiB"),
             ("layout --init None-1-1 /dev/vdc", "None-1-1"),
             ("layout --init vdc", "vdc"),
@@ -167,9 +173,7 @@ fn words_that_do_not_fit(vm: &mut Vm) -> Outcome {
             ("base --add None-1-1 small.ext4", "small.ext4"),
             ("base --add None-1-1 /tmp/small.ext4 /tmp/other", "/tmp/other"),
             ("--config /tmp layout", "/tmp"),
-        ] {
-            refused(vm, 2, args, &[shown])?;
-        }
-        Ok(())
+        ];
+        refused_each(vm, &attempts.map(|(args, shown)| Attempt::new(2, args, &[shown])))
     })
 }

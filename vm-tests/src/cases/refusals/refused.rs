@@ -1,6 +1,6 @@
 //! What a refusal is like: one line that names the object, and the documented exit code.
 
-use crate::case::{Outcome, must};
+use crate::case::{Outcome, Stop, fail, must};
 use crate::vm::Vm;
 use crate::wire::Done;
 
@@ -19,11 +19,63 @@ pub(super) fn refused_script(vm: &mut Vm, code: i32, script: &str, names: &[&str
     judge(script, &done, code, names)
 }
 
-/// As [`refused`], with arguments that no shell has touched.
-pub(super) fn refused_words(vm: &mut Vm, code: i32, words: &[&str], names: &[&str]) -> Outcome {
-    let argv = [&["imgbase"], words].concat();
-    let done = vm.run(&argv, b"")?;
-    judge(&format!("{argv:?}"), &done, code, names)
+/// One of many attempts.
+pub(super) struct Attempt<'a> {
+    script: String,
+    code: i32,
+    names: Vec<&'a str>,
+}
+
+impl<'a> Attempt<'a> {
+    /// imgbase with arguments as a shell splits them; see [`refused`].
+    pub(super) fn new(code: i32, args: &str, names: &[&'a str]) -> Self {
+        Self::script(code, format!("imgbase {args}"), names)
+    }
+
+    /// A script that ends with imgbase, and does nothing to the shell that runs it.
+    pub(super) fn script(code: i32, script: String, names: &[&'a str]) -> Self {
+        Self { script, code, names: names.to_vec() }
+    }
+
+    /// imgbase with arguments as they are.
+    pub(super) fn words(code: i32, words: &[&str], names: &[&'a str]) -> Self {
+        let quoted = words.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''")));
+        Self::new(code, &quoted.collect::<Vec<_>>().join(" "), names)
+    }
+}
+
+/// As [`refused`] for each of them, by one shell: that takes a third of the time.
+pub(super) fn refused_each(vm: &mut Vm, attempts: &[Attempt<'_>]) -> Outcome {
+    let end = r"printf '\000%s\000' $?; printf '\000' >&2";
+    let script: String =
+        attempts.iter().map(|attempt| format!("{}\n{end}\n", attempt.script)).collect();
+    let done = vm.run(&["sh", "-c", &script], b"")?;
+    let mut out = done.stdout.split('\0');
+    let mut err = done.stderr.split('\0');
+    for Attempt { script, code, names } in attempts {
+        let (stdout, status) = (out.next().unwrap_or_default(), out.next().unwrap_or_default());
+        let (stdout, stderr) = (stdout.to_owned(), err.next().unwrap_or_default().to_owned());
+        let Ok(status) = status.parse() else { return fail(format!("`{script}` did not end")) };
+        judge(script, &Done { status, stdout, stderr, ..Done::default() }, *code, names)?;
+    }
+    Ok(())
+}
+
+/// Starts a process that holds something, in Perl's words, and returns its number.
+pub(super) fn hold(vm: &mut Vm, words: &str) -> Result<String, Stop> {
+    let perl = format!("{words}\n$| = 1; print \"$$\\n\"; close STDOUT; sleep 1000;\n");
+    vm.put("/run/hold.pl", "644", perl.as_bytes())?;
+    let start = "rm -f /run/held; perl /run/hold.pl >/run/held & \
+        while kill -0 $! && [ ! -s /run/held ]; do sleep 0.05; done; cat /run/held";
+    Ok(vm.ok(start)?)
+}
+
+/// Ends it, and waits until it is gone.
+pub(super) fn let_go(vm: &mut Vm, holder: &str) -> Outcome {
+    // It stays a zombie until the first process has time for it.
+    let gone = format!("[ ! -e /proc/{holder} ] || grep -q '^State:.Z' /proc/{holder}/status");
+    vm.ok(&format!("kill {holder} && until {gone}; do sleep 0.05; done"))?;
+    Ok(())
 }
 
 fn judge(what: &str, done: &Done, code: i32, names: &[&str]) -> Outcome {

@@ -1,6 +1,6 @@
 //! Images that are in use: mounted, open, or what the host runs from.
 
-use super::refused::{refused, refused_script};
+use super::refused::{hold, let_go, refused, refused_script};
 use super::small_layout;
 use super::state::unchanged;
 use crate::case::{Case, Outcome};
@@ -38,15 +38,13 @@ fn images_in_use(vm: &mut Vm) -> Outcome {
 }
 
 fn opened(vm: &mut Vm) -> Outcome {
-    let open = "open F, '<', '/dev/HostVG/Small-1-1+1' or die; print \\$$; close STDOUT; sleep 100";
-    let holder = vm.ok(&format!("perl -e \"{open}\" & sleep 0.5"))?;
+    let holder = hold(vm, "open F, '<', '/dev/HostVG/Small-1-1+1' or die;")?;
     unchanged(vm, |vm| {
         refused(vm, 3, REMOVE_LAYER, &["Small-1-1+1", "open"])?;
         refused(vm, 3, REMOVE_BASE, &["Small-1-1+1", "open"])?;
         refused(vm, 3, "deactivate Small-1-1+1", &["Small-1-1+1", "open"])
     })?;
-    vm.ok(&format!("kill {holder}"))?;
-    Ok(())
+    let_go(vm, &holder)
 }
 
 /// Makes the layer the root of this process, as a boot from it would, then runs imgbase.

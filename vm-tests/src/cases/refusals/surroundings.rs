@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::refused::{refused, refused_script};
+use super::refused::{Attempt, hold, let_go, refused, refused_each, refused_script};
 use super::small_layout;
 use super::state::unchanged;
 use crate::case::{Case, Outcome, must};
@@ -43,11 +43,10 @@ const VERBS: &[&str] = &[
 fn no_privilege(vm: &mut Vm) -> Outcome {
     small_layout(vm)?;
     unchanged(vm, |vm| {
-        for args in VERBS {
-            let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
-            refused_script(vm, 3, &format!("{nobody} imgbase {args}"), &["root"])?;
-        }
-        Ok(())
+        let nobody = "setpriv --reuid=65534 --regid=65534 --clear-groups";
+        let attempt =
+            |args: &&str| Attempt::script(3, format!("{nobody} imgbase {args}"), &["root"]);
+        refused_each(vm, &VERBS.iter().map(attempt).collect::<Vec<_>>())
     })
 }
 
@@ -62,10 +61,12 @@ const MODULES: &str = "umount /lib/modules && modprobe -a dm_mod dm_thin_pool";
 
 fn no_device_mapper(vm: &mut Vm) -> Outcome {
     small_layout(vm)?;
+    vm.ok("printf x | dd of=/dev/vdd bs=1 seek=9999 conv=notrunc status=none")?;
     vm.ok(NO_MODULES)?;
     unchanged(vm, |vm| {
         for args in [
             "layout --init --vg Other /dev/vdc",
+            "layout --init --force --config-size 0 --vg Other /dev/vdd",
             "base --add None-1-1 /tmp/small.ext4",
             "layer --add",
             "layer --remove Small-1-1+1",
@@ -84,45 +85,50 @@ fn no_device_mapper(vm: &mut Vm) -> Outcome {
 }
 
 fn no_mke2fs(vm: &mut Vm) -> Outcome {
-    vm.ok("mv /usr/sbin/mke2fs /usr/sbin/mke2fs.away")?;
+    vm.ok("mke2fs -q /dev/vdb && mv /usr/sbin/mke2fs /usr/sbin/mke2fs.away")?;
     unchanged(vm, |vm| {
         refused(vm, 1, "layout --init /dev/vda /dev/vdb", &["mke2fs"])?;
-        refused(vm, 1, "layout --init --force /dev/vda", &["mke2fs"])
+        refused(vm, 1, "layout --init --force /dev/vda /dev/vdb", &["mke2fs"])
     })?;
     vm.imgbase("layout --init --config-size 0 /dev/vda")?;
     vm.ok("mv /usr/sbin/mke2fs.away /usr/sbin/mke2fs")?;
     Ok(())
 }
 
-/// Holds a lock of lvm2's in a process of its own and prints its number.
-const HOLD: &str = r#"perl -e "use Fcntl ':flock'; open F, '>>', '$lock' or die; \
-    flock F, LOCK_EX or die; print \$$; close STDOUT; sleep 100" & sleep 0.5"#;
-
 fn a_lock_is_held(vm: &mut Vm) -> Outcome {
     small_layout(vm)?;
-    let writers = ["layer --add", "layer --remove Small-1-1+1", "base --pin Small-1-1", "activate"];
-    held(vm, "V_HostVG", &writers)?;
-    held(vm, "V_HostVG", &["layout", "base --add None-1-1 /tmp/small.ext4"])?;
-    held(vm, "P_global", &["layout --init --vg Other /dev/vdc"])?;
-    held(vm, "V_Other", &["layout --init --vg Other /dev/vdc"])
+    let init = "layout --init --vg Other /dev/vdc";
+    unchanged(vm, |vm| {
+        held(vm, "V_HostVG", LOCKERS)?;
+        held(vm, "P_global", &[init])?;
+        held(vm, "V_Other", &[init])
+    })
 }
+
+/// Verbs that need the group's lock; the first reads alone.
+const LOCKERS: &[&str] = &[
+    "layout",
+    "base --add None-1-1 /tmp/small.ext4",
+    "base --pin Small-1-1",
+    "layer --add",
+    "layer --remove Small-1-1+1",
+    "activate",
+];
 
 fn held(vm: &mut Vm, lock: &str, verbs: &[&str]) -> Outcome {
     let path = format!("/run/lock/lvm/{lock}");
-    let holder = vm.ok(&HOLD.replace("$lock", &path))?;
-    unchanged(vm, |vm| {
-        for args in verbs {
-            let start = Instant::now();
-            let args = format!("--lock-timeout 2 {args}");
-            refused(vm, 3, &args, &[&path, "perl", &holder])?;
-            let waited = start.elapsed();
-            let bounds = Duration::from_millis(1900)..Duration::from_secs(8);
-            must(bounds.contains(&waited), format!("`imgbase {args}` waited for {waited:?}"))?;
-        }
-        Ok(())
-    })?;
-    vm.ok(&format!("kill {holder}"))?;
-    Ok(())
+    let words =
+        format!("use Fcntl ':flock'; open F, '>>', '{path}' or die; flock F, LOCK_EX or die;");
+    let holder = hold(vm, &words)?;
+    for args in verbs {
+        let start = Instant::now();
+        let args = format!("--lock-timeout 1 {args}");
+        refused(vm, 3, &args, &[&path, "perl", &holder])?;
+        let waited = start.elapsed();
+        let bounds = Duration::from_millis(950)..Duration::from_secs(8);
+        must(bounds.contains(&waited), format!("`imgbase {args}` waited for {waited:?}"))?;
+    }
+    let_go(vm, &holder)
 }
 
 fn a_terminal_is_no_image(vm: &mut Vm) -> Outcome {

@@ -6,22 +6,24 @@
 mod made;
 mod written;
 
-use super::refused::refused;
+use super::refused::{Attempt, refused, refused_each};
 use super::state::unchanged;
 use crate::case::{Case, Outcome, must};
-use crate::vm::Vm;
+use crate::vm::{Spec, Vm};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("refusals::file_systems_on_a_device", |vm| all(vm, made::FILE_SYSTEMS))
-            .within(300),
-        Case::new("refusals::parts_of_storage_on_a_device", |vm| all(vm, made::STORAGE))
-            .within(300),
-        Case::new("refusals::rare_file_systems_on_a_device", |vm| all(vm, written::FILE_SYSTEMS))
-            .within(300),
-        Case::new("refusals::rare_storage_on_a_device", |vm| all(vm, written::STORAGE)).within(300),
+        many("refusals::file_systems_on_a_device", |vm| all(vm, made::FILE_SYSTEMS)),
+        many("refusals::parts_of_storage_on_a_device", |vm| all(vm, made::STORAGE)),
+        many("refusals::rare_file_systems_on_a_device", |vm| all(vm, written::FILE_SYSTEMS)),
+        many("refusals::rare_storage_on_a_device", |vm| all(vm, written::STORAGE)),
         Case::new("refusals::data_on_a_device", data_on_a_device),
     ]
+}
+
+/// A case on a machine with many disks.
+fn many(name: &'static str, run: fn(&mut Vm) -> Outcome) -> Case {
+    Case { spec: Spec::plain(&[1024; 12]), ..Case::new(name, run).within(300) }
 }
 
 /// Something that wipefs knows.
@@ -64,18 +66,20 @@ fn all(vm: &mut Vm, signatures: &[Signature]) -> Outcome {
             some.iter().zip(disks.iter().map(String::as_str)).collect();
         some_at_once(vm, &taken)?;
     }
-    vm.ok("umount /makers/sys /makers/proc /makers/dev")?;
+    vm.ok("umount -R /makers/sys /makers/proc /makers/dev")?;
     Ok(())
 }
 
 fn some_at_once(vm: &mut Vm, taken: &[(&Signature, &str)]) -> Outcome {
     make(vm, taken)?;
-    unchanged(vm, |vm| {
-        for (signature, disk) in taken {
-            refused(vm, 3, &format!("layout --init {disk}"), &[disk, signature.called, "--force"])?;
-        }
-        Ok(())
-    })?;
+    let attempts: Vec<Attempt<'_>> = taken
+        .iter()
+        .map(|(signature, disk)| {
+            let names = [*disk, signature.called, "--force"];
+            Attempt::new(3, &format!("layout --init {disk}"), &names)
+        })
+        .collect();
+    unchanged(vm, |vm| refused_each(vm, &attempts))?;
     let disks: Vec<&str> = taken.iter().map(|(_, disk)| *disk).collect();
     wiped(vm, &disks.join(" "))
 }
@@ -84,12 +88,15 @@ fn some_at_once(vm: &mut Vm, taken: &[(&Signature, &str)]) -> Outcome {
 fn make(vm: &mut Vm, taken: &[(&Signature, &str)]) -> Outcome {
     let mut script = format!("set -e\n{HELP}");
     for (Signature { make, .. }, disk) in taken {
-        script += &format!("d={disk}\n{make} >&2\necho $(wipefs -n -O TYPE --noheadings $d)\n");
+        script += &format!("d={disk}\n{{ {make}; }} >&2\n");
     }
+    script += "wipefs -n -O DEVICE,TYPE --noheadings";
+    taken.iter().for_each(|(_, disk)| script += &format!(" {disk}"));
     let seen = vm.ok(&script)?;
-    for ((Signature { kind, make, .. }, _), seen) in taken.iter().zip(seen.lines()) {
-        let sees_it = seen.split(' ').any(|word| word == *kind);
-        must(sees_it, format!("wipefs sees `{seen}`, not {kind}, after {make}"))?;
+    for (Signature { kind, make, .. }, disk) in taken {
+        let line = [disk.trim_start_matches("/dev/"), kind];
+        let sees_it = seen.lines().any(|seen| seen.split_whitespace().eq(line));
+        must(sees_it, format!("wipefs sees no {kind} on {disk} after {make}:\n{seen}"))?;
     }
     Ok(())
 }
@@ -97,13 +104,8 @@ fn make(vm: &mut Vm, taken: &[(&Signature, &str)]) -> Outcome {
 /// With `--force` the devices become a layout, and nothing else is seen on them.
 fn wiped(vm: &mut Vm, disks: &str) -> Outcome {
     vm.imgbase(&format!("layout --init --force --config-size 0 --size 100M {disks}"))?;
-    vm.ok("vgck HostVG")?;
-    vm.imgbase("deactivate")?;
-    vm.ok("vgchange -q -an HostVG")?;
-    vm.says(
-        &format!("for d in {disks}; do wipefs -n -O TYPE --noheadings $d; done | sort -u"),
-        "LVM2_member",
-    )?;
+    vm.ok("vgck HostVG && imgbase deactivate && vgchange -q -an HostVG")?;
+    vm.says(&format!("wipefs -n -O TYPE --noheadings {disks} | sort -u"), "LVM2_member")?;
     vm.ok(&format!("for d in {disks}; do blkdiscard -f $d; done"))?;
     Ok(())
 }
