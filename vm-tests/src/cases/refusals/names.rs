@@ -35,16 +35,24 @@ const VERBS: &[&[&str]] = &[
 ];
 
 /// What no verb takes, and a part of it that must be in the line.
-const HOSTILE: &[(&str, &str)] = &[
-    ("../x", "../x"),
-    ("a b", "a b"),
-    ("-x", "-x"),
-    ("", "imgbase: "),
+const HOSTILE: &[(&str, &str)] =
+    &[("../x", "../x"), ("a b", "a b"), ("-x", "-x"), ("", "imgbase: ")];
+
+/// More of it, for one verb of each sort of name.
+const ODD: &[(&str, &str)] = &[
     ("a/b", "a/b"),
     ("a\nb-1-1", "b-1-1"),
     ("b\u{e4}se-1-1", "b"),
     ("..", ".."),
     ("x\u{1b}[31m-1-1", "[31m-1-1"),
+];
+
+/// Verbs that take a base, a layer, either, and a group.
+const SORTS: &[&[&str]] = &[
+    &["base", "--remove", "NAME"],
+    &["layer", "--remove", "NAME"],
+    &["activate", "NAME"],
+    &["--vg", "NAME", "layout"],
 ];
 
 /// What is no base and no layer, though volumes may be called so.
@@ -73,6 +81,11 @@ fn names_that_are_none(vm: &mut Vm) -> Outcome {
         let mut attempts = Vec::new();
         for verb in VERBS {
             for (name, shown) in HOSTILE.iter().chain([&(long.as_str(), "xxxx")]) {
+                attempts.push(Attempt::words(2, &with_name(verb, name), &[shown]));
+            }
+        }
+        for verb in SORTS {
+            for (name, shown) in ODD {
                 attempts.push(Attempt::words(2, &with_name(verb, name), &[shown]));
             }
         }
