@@ -61,6 +61,14 @@ pub trait Disks: Send + Sync {
     /// looked at is left out with a warning.
     fn candidates(&self) -> Result<Vec<PathBuf>>;
 
+    /// Those of the [candidates](Disks::candidates) that the active thin pools of that group lie
+    /// on, found without looking at any other: a hint, where to look first. None where nothing is
+    /// active, or nobody knows.
+    fn under(&self, vg: &VgName) -> Vec<PathBuf> {
+        let _ = vg;
+        Vec::new()
+    }
+
     /// Opens a device or a file (links followed). Writing to it fails if the caller may not.
     ///
     /// # Errors

@@ -318,6 +318,15 @@ impl DmName {
     }
 }
 
+impl DmName {
+    /// True where `name` is that of a device of this group.
+    pub fn is_of(name: &str, vg: &VgName) -> bool {
+        let rest = name.strip_prefix(&vg.0.replace('-', "--"));
+        let lv = rest.and_then(|rest| rest.strip_prefix('-'));
+        lv.is_some_and(|lv| !lv.starts_with('-'))
+    }
+}
+
 impl FromStr for DmName {
     type Err = BadName;
 

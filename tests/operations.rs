@@ -3,11 +3,14 @@
 
 mod support;
 
+use std::path::PathBuf;
+
 use imgbase::ErrorKind;
 use imgbase::dm::{DevNo, Kernel};
 use imgbase::dry::DryRun;
 use imgbase::image::FileSystem;
 use imgbase::layout::ImageName;
+use imgbase::machine::Disks;
 use imgbase::machine::MountEntry;
 use imgbase::ops::{Imgbase, Unwatched};
 use imgbase::units::Bytes;
@@ -215,4 +218,38 @@ fn a_base_that_fails_half_way_is_undone_also_where_the_pool_goes_with_it() {
     assert!(sim.kernel.list("").expect("lists").is_empty());
     sim.mounts.refuse_once = false;
     sim.add_base("Other-1-0").expect("the base is made");
+}
+
+/// Which disks a call opens, each once.
+fn opened(sim: &SimMachine, call: impl FnOnce()) -> Vec<PathBuf> {
+    sim.disks.opened.lock().expect("not poisoned").clear();
+    call();
+    let mut opened = sim.disks.opened.lock().expect("not poisoned").clone();
+    opened.sort();
+    opened.dedup();
+    opened
+}
+
+#[test]
+fn a_named_group_is_looked_for_where_its_pool_lies() {
+    let sim = SimMachine::with_disks(3);
+    let mut request = sim.layout();
+    request.devices.pop();
+    sim.imgbase().init(&request, &mut Unwatched).expect("made on two disks");
+    let all = sim.disks.candidates().expect("lists");
+    let named = || sim.imgbase().in_vg("HostVG".parse().expect("a name"));
+    let look = || drop(named().layout().expect("it is found"));
+    assert_eq!(opened(&sim, look), all, "the kernel knows nothing");
+
+    // The pool lies on one of the two; the text names the other.
+    *sim.disks.under.lock().expect("not poisoned") = all[..1].to_vec();
+    assert_eq!(opened(&sim, look), all[..2]);
+    let unnamed = || drop(sim.imgbase().layout().expect("it is found"));
+    assert_eq!(opened(&sim, unnamed), all, "only all disks tell which group has the tag");
+    let check = || drop(named().check(&mut Unwatched).expect("it is checked"));
+    assert_eq!(opened(&sim, check), all, "a check is to see whatever there is");
+
+    // A hint that is wrong costs a look everywhere, nothing else.
+    *sim.disks.under.lock().expect("not poisoned") = all[2..].to_vec();
+    assert_eq!(opened(&sim, look), all);
 }

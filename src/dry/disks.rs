@@ -11,6 +11,7 @@ use crate::dm::DevNo;
 use crate::dm::sim::SimKernel;
 use crate::error::Result;
 use crate::machine::{Disks, ImageFile, InUse};
+use crate::name::VgName;
 
 /// The major number of loop devices.
 const LOOP_MAJOR: u32 = 7;
@@ -52,6 +53,10 @@ impl<'m> DryDisks<'m> {
 }
 
 impl Disks for DryDisks<'_> {
+    fn under(&self, vg: &VgName) -> Vec<PathBuf> {
+        self.real.under(vg)
+    }
+
     fn candidates(&self) -> Result<Vec<PathBuf>> {
         self.real.candidates()
     }

@@ -19,6 +19,7 @@ use crate::dm::DevNo;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::image::NoHoles;
 use crate::machine::{Disks, ImageFile, InUse};
+use crate::name::VgName;
 
 /// Another process may take a loop device between our asking for a free one and taking it.
 const LOOP_TRIES: u32 = 16;
@@ -52,6 +53,12 @@ impl Disks for RealDisks {
         let mut found = sysfs::candidates()?;
         found.retain(|path| self.filters.iter().all(|filter| filter.accepts(path)));
         Ok(found)
+    }
+
+    fn under(&self, vg: &VgName) -> Vec<PathBuf> {
+        let mut found = sysfs::under(vg);
+        found.retain(|path| self.filters.iter().all(|filter| filter.accepts(path)));
+        found
     }
 
     fn open(&self, path: &Path) -> Result<Arc<dyn Dev>> {

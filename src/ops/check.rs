@@ -17,7 +17,7 @@ impl Imgbase<'_> {
     /// # Errors
     /// Only where nothing could be looked at; what is wrong with what was is in the report.
     pub fn check(&self, _watch: &mut dyn Watch) -> Result<HealthReport> {
-        let session = Session::read(self)?;
+        let session = Session::read_everywhere(self)?;
         let layout = session.layout()?;
         let mut checks = vec![metadata(&session), writable(&session)];
         checks.extend(pool(&session, &layout)?);

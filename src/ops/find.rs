@@ -1,5 +1,6 @@
 //! Which volume group a call is about.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::dev::Dev;
@@ -11,28 +12,69 @@ use crate::name::VgName;
 
 /// Looks at every disk that may carry a physical volume.
 pub(super) fn scan_all(disks: &dyn Disks) -> Result<Scan> {
-    let mut devices: Vec<(std::path::PathBuf, Arc<dyn Dev>)> = Vec::new();
     let candidates = disks.candidates()?;
     log::trace!("{} candidates", candidates.len());
-    for path in candidates {
-        match disks.open(&path) {
-            Ok(device) => devices.push((path, device)),
-            Err(error) => log::info!("{} is left out: {error}", path.display()),
-        }
-    }
+    let devices = open_all(disks, candidates);
     log::trace!("{} devices to look at", devices.len());
     let found = scan::scan(&devices);
     log::trace!("{} volume groups found", found.groups.len());
     Ok(found)
 }
 
-/// The group of that name, or the one with our tag.
-pub(super) fn group(disks: &dyn Disks, wanted: Option<&VgName>) -> Result<Group> {
+/// How much is looked at to find a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Every disk: what is odd about any of them shows.
+    Everywhere,
+    /// The disks below the group's active pools and those that its text names; every disk where
+    /// that is not all of the group.
+    WhereItIs,
+}
+
+/// The group of that name, or the one with our tag, which only a look everywhere can tell.
+pub(super) fn group(disks: &dyn Disks, wanted: Option<&VgName>, look: Look) -> Result<Group> {
+    let known = wanted.filter(|_| look == Look::WhereItIs);
+    if let Some(group) = known.and_then(|name| where_it_is(disks, name)) {
+        return Ok(group);
+    }
     let scan = scan_all(disks)?;
     match wanted {
         Some(name) => scan.into_group(name),
         None => by_tag(scan),
     }
+}
+
+/// The whole group, where the kernel knows its disks.
+fn where_it_is(disks: &dyn Disks, name: &VgName) -> Option<Group> {
+    let mut devices = open_all(disks, disks.under(name));
+    if devices.is_empty() {
+        return None;
+    }
+    let mut group = scan::scan(&devices).into_group(name).ok()?;
+    let missing = |group: &Group| group.vg.pvs.iter().any(|pv| group.member(&pv.id).is_none());
+    if missing(&group) {
+        let mut named = disks.candidates().ok()?;
+        let is_named = |path: &PathBuf| {
+            let mut pvs = group.vg.pvs.iter();
+            let known = devices.iter().any(|(open, _)| open == path);
+            !known && pvs.any(|pv| pv.device.as_deref().map(Path::new) == Some(path.as_path()))
+        };
+        named.retain(is_named);
+        devices.extend(open_all(disks, named));
+        group = scan::scan(&devices).into_group(name).ok()?;
+    }
+    (!missing(&group)).then_some(group)
+}
+
+fn open_all(disks: &dyn Disks, paths: Vec<PathBuf>) -> Vec<(PathBuf, Arc<dyn Dev>)> {
+    let mut devices: Vec<(PathBuf, Arc<dyn Dev>)> = Vec::new();
+    for path in paths {
+        match disks.open(&path) {
+            Ok(device) => devices.push((path, device)),
+            Err(error) => log::info!("{} is left out: {error}", path.display()),
+        }
+    }
+    devices
 }
 
 fn by_tag(scan: Scan) -> Result<Group> {

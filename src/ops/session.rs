@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Imgbase;
-use super::find;
+use super::find::{self, Look};
 use crate::dev::Dev;
 use crate::dm::status::PoolState;
 use crate::dm::{Active, DmInfo, PvNumbers};
@@ -50,7 +50,16 @@ impl Drop for Session<'_> {
 impl<'m> Session<'m> {
     /// Reads the group beside others.
     pub(super) fn read(imgbase: &Imgbase<'m>) -> Result<Self> {
-        let session = Self::open(imgbase, LockMode::Shared, "look")?;
+        Self::look(imgbase, Look::WhereItIs)
+    }
+
+    /// The same, with a look at every disk there is.
+    pub(super) fn read_everywhere(imgbase: &Imgbase<'m>) -> Result<Self> {
+        Self::look(imgbase, Look::Everywhere)
+    }
+
+    fn look(imgbase: &Imgbase<'m>, look: Look) -> Result<Self> {
+        let session = Self::open(imgbase, (LockMode::Shared, look), "look")?;
         for problem in session.store.problems() {
             log::warn!("{}: {problem}", session.vg.name);
         }
@@ -59,7 +68,7 @@ impl<'m> Session<'m> {
 
     /// Locks and reads the group to change devices, but not its metadata.
     pub(super) fn for_devices(imgbase: &Imgbase<'m>) -> Result<Self> {
-        let session = Self::open(imgbase, LockMode::Exclusive, "activate")?;
+        let session = Self::open(imgbase, (LockMode::Exclusive, Look::WhereItIs), "activate")?;
         session.check_activatable()?;
         Ok(session)
     }
@@ -76,17 +85,21 @@ impl<'m> Session<'m> {
     /// a pool that a crash left out of step with the text back in step.
     pub(super) fn change(imgbase: &Imgbase<'m>, what: &'static str) -> Result<Self> {
         imgbase.machine.lvm2.check_writable()?;
-        let mut session = Self::open(imgbase, LockMode::Exclusive, what)?;
+        let mut session = Self::open(imgbase, (LockMode::Exclusive, Look::WhereItIs), what)?;
         session.may_commit = true;
         session.check_writable()?;
         Ok(session)
     }
 
-    fn open(imgbase: &Imgbase<'m>, mode: LockMode, what: &'static str) -> Result<Self> {
+    fn open(
+        imgbase: &Imgbase<'m>,
+        (mode, look): (LockMode, Look),
+        what: &'static str,
+    ) -> Result<Self> {
         let machine = imgbase.machine;
-        let mut tries_left = SCANS;
+        let (mut tries_left, mut look) = (SCANS, look);
         let (lock, store, vg) = loop {
-            let group = find::group(machine.disks, imgbase.vg.as_ref())?;
+            let group = find::group(machine.disks, imgbase.vg.as_ref(), look)?;
             let lock = machine.lvm2.lock_vg(&group.vg.name, mode)?;
             let store = NativeStore::new(group);
             tries_left = tries_left.saturating_sub(1);
@@ -95,6 +108,7 @@ impl<'m> Session<'m> {
                 // Its disks changed between the look at them and the lock.
                 Err(error) if error.kind() == ErrorKind::Busy && tries_left > 0 => {
                     log::info!("look again: {error}");
+                    look = Look::Everywhere;
                 }
                 Err(error) => return Err(error),
             }

@@ -198,6 +198,27 @@ impl Control {
         self.issue(Command::Message, &mut request)
     }
 
+    /// The numbers, major and minor, of the devices that a device's live table lies on
+    /// (`DM_TABLE_DEPS`: `count` (4 bytes), 4 unused, then 8 for each).
+    ///
+    /// # Errors
+    /// `ENXIO` where there is none of that name; `InvalidData` where the answer cannot be read.
+    pub fn deps(&self, name: &str) -> io::Result<Vec<(u32, u32)>> {
+        let mut request = Request::new(name)?;
+        request.reserve(4 << 10);
+        let answer = self.issue(Command::Deps, &mut request)?;
+        let bad = || io::Error::from(io::ErrorKind::InvalidData);
+        let (head, numbers) = request.payload().split_at_checked(8).ok_or_else(bad)?;
+        let count = head.first_chunk().map(|count| u32::from_ne_bytes(*count) as usize);
+        let numbers: Vec<u64> = numbers
+            .chunks_exact(8)
+            .map_while(|dev| Some(u64::from_ne_bytes(dev.try_into().ok()?)))
+            .collect();
+        let numbers = count.and_then(|count| numbers.get(..count)).filter(|_| !answer.is_cut());
+        let pair = |dev: &u64| (request::major(*dev), request::minor(*dev));
+        Ok(numbers.ok_or_else(bad)?.iter().map(pair).collect())
+    }
+
     /// All devices whose UUID starts with `prefix` (`DM_LIST_DEVICES`); kernels before 5.12 give
     /// all, and those before 5.9 no UUIDs: see [`Listed::uuid`].
     ///

@@ -45,7 +45,12 @@ impl SimMachine {
             disks.insert(path, (dev, number));
         }
         Self {
-            disks: SimDisks { disks, images: Mutex::default() },
+            disks: SimDisks {
+                disks,
+                images: Mutex::default(),
+                under: Mutex::default(),
+                opened: Mutex::default(),
+            },
             kernel,
             mounts: SimMounts::default(),
             tools: SimTools,
@@ -130,6 +135,10 @@ impl SimMachine {
 pub(crate) struct SimDisks {
     disks: BTreeMap<PathBuf, (Arc<MemDev>, DevNo)>,
     images: Mutex<BTreeMap<PathBuf, Arc<MemDev>>>,
+    /// Where the kernel knows an active pool to lie.
+    pub(crate) under: Mutex<Vec<PathBuf>>,
+    /// Every open of a disk.
+    pub(crate) opened: Mutex<Vec<PathBuf>>,
 }
 
 fn missing(path: &Path) -> Error {
@@ -141,7 +150,12 @@ impl Disks for SimDisks {
         Ok(self.disks.keys().cloned().collect())
     }
 
+    fn under(&self, _vg: &VgName) -> Vec<PathBuf> {
+        self.under.lock().expect("not poisoned").clone()
+    }
+
     fn open(&self, path: &Path) -> Result<Arc<dyn Dev>> {
+        self.opened.lock().expect("not poisoned").push(path.to_owned());
         match self.disks.get(path) {
             Some((dev, _)) => Ok(dev.clone()),
             None => Err(missing(path)),

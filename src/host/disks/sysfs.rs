@@ -1,13 +1,15 @@
 //! What sysfs says of block devices.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use imgbase_sys::dm::{Control, Listed, Uuid};
 
+use crate::dm::DevNo;
 use crate::error::{IoContext, Result};
+use crate::name::{DmName, VgName};
 
 const BLOCK: &str = "/sys/class/block";
 const PARTITIONS: &str = "/proc/partitions";
@@ -53,8 +55,7 @@ struct Volumes {
 
 impl Volumes {
     fn find() -> Self {
-        let control = OpenOptions::new().read(true).write(true).open("/dev/mapper/control");
-        let listed = control.and_then(|file| Control::new(file).list("LVM-")).ok();
+        let listed = control().and_then(|control| control.list("LVM-")).ok();
         let name = |device: Listed| match device.uuid {
             Uuid::Is(uuid) => {
                 Some(uuid.starts_with("LVM-").then(|| format!("dm-{}", device.minor)))
@@ -73,6 +74,31 @@ impl Volumes {
                 None => read(Path::new(BLOCK).join(name).join("dm/uuid")).starts_with("LVM-"),
             }
     }
+}
+
+/// The nodes of the disks below the parts of the group's active pools.
+pub(super) fn under(vg: &VgName) -> Vec<PathBuf> {
+    let Ok(control) = control() else { return Vec::new() };
+    let parts = control.list("LVM-").unwrap_or_default().into_iter().filter(|device| {
+        let is_part = matches!(&device.uuid, Uuid::Is(uuid) if is_pool_part(uuid));
+        is_part && DmName::is_of(&device.name, vg)
+    });
+    let below = parts.filter_map(|device| control.deps(&device.name).ok()).flatten();
+    let numbers: BTreeSet<(u32, u32)> = below.collect();
+    let nodes = numbers.into_iter().filter_map(|(major, minor)| {
+        let about = read(of_number(DevNo { major, minor }).join("uevent"));
+        let name = about.lines().find_map(|line| line.strip_prefix("DEVNAME="))?.to_owned();
+        (!is_numbered(&name, "dm-")).then(|| Path::new("/dev").join(name))
+    });
+    nodes.collect()
+}
+
+fn is_pool_part(uuid: &str) -> bool {
+    uuid.starts_with("LVM-") && (uuid.ends_with("-tmeta") || uuid.ends_with("-tdata"))
+}
+
+fn control() -> std::io::Result<Control> {
+    OpenOptions::new().read(true).write(true).open("/dev/mapper/control").map(Control::new)
 }
 
 /// Names as sysfs spells them: lines of `major minor #blocks name` under a header. Devices

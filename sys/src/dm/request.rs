@@ -29,6 +29,7 @@ pub(crate) enum Command {
     Rename = 5,
     Suspend = 6,
     Status = 7,
+    Deps = 11,
     Message = 14,
 }
 

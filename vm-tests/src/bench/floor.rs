@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use devicemapper::{DM, DevId, DmName, DmOptions};
+use devicemapper::{DM, DevId, DmFlags, DmName, DmOptions};
 use imgbase::ops::Imgbase;
 use imgbase_sys::aligned::AlignedBuf;
 use imgbase_sys::dm::{Control, Creation};
@@ -83,10 +83,11 @@ impl Floor {
         self.control.message(POOL_DEVICE, text).doing(text).map(drop)
     }
 
-    /// The first word of the pool's status.
+    /// The first word of the pool's status; without the flag the pool would commit first.
     fn transaction_id(&self) -> Result<u64> {
         let name = DmName::new(POOL_DEVICE).doing(POOL_DEVICE)?;
-        let status = self.dm.table_status(&DevId::Name(name), DmOptions::default());
+        let options = DmOptions::default().set_flags(DmFlags::DM_NOFLUSH);
+        let status = self.dm.table_status(&DevId::Name(name), options);
         let (_, lines) = status.doing(POOL_DEVICE)?;
         let first = lines.first().and_then(|line| line.3.split(' ').next()).unwrap_or_default();
         first.parse().doing(POOL_DEVICE)
