@@ -253,3 +253,13 @@ fn a_named_group_is_looked_for_where_its_pool_lies() {
     *sim.disks.under.lock().expect("not poisoned") = all[2..].to_vec();
     assert_eq!(opened(&sim, look), all);
 }
+
+#[test]
+fn deactivating_all_takes_a_pool_without_images_too() {
+    let sim = SimMachine::with_disks(1);
+    sim.init();
+    assert!(!sim.kernel.list("LVM-").expect("lists").is_empty(), "init leaves the pool active");
+    let done = sim.imgbase().deactivate(&[]).expect("nothing uses it");
+    assert!(done.changed.is_empty() && done.unchanged.is_empty());
+    assert_eq!(sim.kernel.list("LVM-").expect("lists").len(), 0);
+}

@@ -28,7 +28,7 @@ impl Imgbase<'_> {
     }
 
     /// Deactivates images, and the pool when nothing of it is left active; without a name all
-    /// that is ours.
+    /// that is ours, the pool included unless something else uses it.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) for a name that is not there,
@@ -41,6 +41,9 @@ impl Imgbase<'_> {
         refuse_in_use(&session, &changed)?;
         let names: Vec<LvName> = changed.iter().map(ImageName::lv_name).collect();
         session.deactivate(&names.iter().collect::<Vec<_>>())?;
+        if images.is_empty() {
+            session.pool_off()?;
+        }
         session.settle()?;
         Ok(Activation { changed, unchanged })
     }

@@ -34,9 +34,11 @@ impl Session<'_> {
 
     /// Deactivates the pool where this session activated it and nothing uses it now.
     pub(super) fn pool_as_before(&mut self) -> Result<()> {
-        if !self.made_pool {
-            return Ok(());
-        }
+        if self.made_pool { self.pool_off() } else { Ok(()) }
+    }
+
+    /// Deactivates the pool where nothing uses it.
+    pub(super) fn pool_off(&self) -> Result<()> {
         match dm::deactivate(self.machine.kernel, &self.vg, &[self.pool()?]) {
             Err(error) if error.kind() != ErrorKind::Busy => Err(error),
             _ => Ok(()),
