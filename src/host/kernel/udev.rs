@@ -102,8 +102,8 @@ impl Batch {
 
 fn late(key: u32, left: u32) -> String {
     format!(
-        "it did not finish within {} s (cookie {key:#010x}, {left} events): is systemd-udevd \
-         alive? 'dmsetup udevcookies' lists who waits, 'dmsetup udevcomplete_all' frees them",
+        "it did not finish within {} s (cookie {key:#010x}, {left} events left): is systemd-udevd \
+         alive? the devices are there, their nodes and links come when it goes on",
         LIMIT.as_secs()
     )
 }
