@@ -23,8 +23,12 @@ pub(super) fn main() -> Result<bool> {
     Ok(tally.failed == 0)
 }
 
+/// Seconds after which cargo is ended: what hangs must show as a failure.
+const LIMIT: &str = "1500";
+
 fn cargo(args: &[&str]) -> Command {
-    let mut command = Command::new("cargo");
+    let mut command = Command::new("timeout");
+    command.args(["--kill-after=10", LIMIT, "cargo"]);
     command.args(args).current_dir(setup::workspace()).stdin(Stdio::null());
     command
 }
