@@ -52,6 +52,22 @@ fn nothing_is_suspended(sim: &SimMachine) {
 }
 
 #[test]
+fn a_handle_sees_what_others_change_between_its_calls() {
+    let sim = with_base();
+    let held = sim.imgbase().in_vg("HostVG".parse().expect("a name"));
+    let mine = held.add_layer(None, &mut Unwatched).expect("a layer");
+    assert_eq!(held.layout().expect("readable").bases[0].layers.len(), 1);
+    let theirs = add_layer(&sim).expect("another handle's layer");
+    assert_eq!(theirs.origin.to_string(), mine.nvr.to_string());
+    let last = held.add_layer(None, &mut Unwatched).expect("a third");
+    assert_eq!(last.origin.to_string(), theirs.nvr.to_string());
+    held.remove_layer(&mine.nvr, &mut Unwatched).expect("is removed");
+    assert_eq!(sim.imgbase().layout().expect("readable").bases[0].layers.len(), 2);
+    let (text, pool) = ids(&sim);
+    assert_eq!(text, pool);
+}
+
+#[test]
 fn the_main_job_leaves_what_it_says() {
     let sim = with_base();
     let first = add_layer(&sim).expect("a layer");

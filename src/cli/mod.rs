@@ -23,6 +23,7 @@ use std::sync::Arc;
 use imgbase::{Error, Result};
 
 use args::{Cli, Command};
+use interrupt::Interrupts;
 use render::{Console, Data, Format};
 use session::Session;
 use settings::Settings;
@@ -55,9 +56,9 @@ fn work(
     console: &Arc<Console>,
     data: &Data,
 ) -> Result<exit::Verdict> {
-    let interrupted = interrupt::watch(command.must_stop_cleanly(), console)?;
+    let interrupts = Arc::new(Interrupts::watch(command.must_stop_cleanly(), console)?);
     settings.check()?;
-    let session = Session::new(settings, console, interrupted);
+    let session = Session::new(settings, console, interrupts);
     commands::run(command, &session, data)
 }
 

@@ -5,8 +5,8 @@ use imgbase::{Error, ErrorKind, Result};
 /// Bit of CAP_SYS_ADMIN in a capability mask (capability.h).
 const CAP_SYS_ADMIN: u32 = 21;
 
-/// A mask in `/proc/self/status`, `None` where it cannot be read: `CapEff`, `SigIgn`.
-pub(crate) fn mask(key: &str) -> Option<u64> {
+/// A mask in `/proc/self/status`, `None` where it cannot be read: `CapEff`.
+fn mask(key: &str) -> Option<u64> {
     find_mask(&std::fs::read_to_string("/proc/self/status").ok()?, key)
 }
 

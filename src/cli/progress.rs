@@ -1,11 +1,11 @@
 //! Tells the user how a long operation goes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use imgbase::ops::{Progress, Watch};
 
+use super::interrupt::Interrupts;
 use super::render::Console;
 
 /// Shortest time between two reports of a step.
@@ -38,18 +38,18 @@ impl Pace {
 /// Watches an operation and tells the console.
 pub(crate) struct Reporter {
     console: Arc<Console>,
-    interrupted: Arc<AtomicBool>,
+    interrupts: Arc<Interrupts>,
     step: String,
     began: Instant,
     reported: Option<Instant>,
 }
 
 impl Reporter {
-    /// Tells this console; the operation ends when `interrupted` is set.
-    pub(crate) fn new(console: &Arc<Console>, interrupted: &Arc<AtomicBool>) -> Self {
+    /// Tells this console; the operation ends when a signal came.
+    pub(crate) fn new(console: &Arc<Console>, interrupts: &Arc<Interrupts>) -> Self {
         Self {
             console: Arc::clone(console),
-            interrupted: Arc::clone(interrupted),
+            interrupts: Arc::clone(interrupts),
             step: String::new(),
             began: Instant::now(),
             reported: None,
@@ -89,7 +89,7 @@ impl Watch for Reporter {
     }
 
     fn cancelled(&self) -> bool {
-        self.interrupted.load(Ordering::SeqCst)
+        self.interrupts.came()
     }
 }
 

@@ -1,7 +1,6 @@
 //! One run: the machine, for real or for show, and whoever watches.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use imgbase::dry::DryRun;
 use imgbase::host::Host;
@@ -10,6 +9,7 @@ use imgbase::ops::{Imgbase, Progress, Watch};
 use imgbase::{Error, ErrorKind, Result};
 
 use super::answer::{Answer, Commit, Plan};
+use super::interrupt::Interrupts;
 use super::process;
 use super::progress::Reporter;
 use super::render::Console;
@@ -19,7 +19,7 @@ use super::settings::Settings;
 pub(crate) struct Session<'s> {
     settings: &'s Settings,
     console: &'s Arc<Console>,
-    interrupted: Arc<AtomicBool>,
+    interrupts: Arc<Interrupts>,
 }
 
 impl<'s> Session<'s> {
@@ -27,9 +27,9 @@ impl<'s> Session<'s> {
     pub(crate) fn new(
         settings: &'s Settings,
         console: &'s Arc<Console>,
-        interrupted: Arc<AtomicBool>,
+        interrupts: Arc<Interrupts>,
     ) -> Self {
-        Self { settings, console, interrupted }
+        Self { settings, console, interrupts }
     }
 
     /// The settings.
@@ -44,7 +44,7 @@ impl<'s> Session<'s> {
 
     /// Fails once the user wants it to stop.
     pub(crate) fn check_interrupted(&self) -> Result<()> {
-        if self.interrupted.load(Ordering::SeqCst) {
+        if self.interrupts.came() {
             return Err(Error::new(ErrorKind::Interrupted, "you stopped it"));
         }
         Ok(())
@@ -102,7 +102,7 @@ impl<'s> Session<'s> {
     }
 
     fn reporter(&self) -> Reporter {
-        Reporter::new(self.console, &self.interrupted)
+        Reporter::new(self.console, &self.interrupts)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Carries out a plan: makes what is missing, leaves what is right, undoes
 //! its own work where a step fails.
 
+use std::collections::BTreeMap;
+
 use super::active::{Active, ActivePool, pool_state, wake_one};
 use super::kernel::{DevNo, DmInfo, Kernel, Suspend};
 use super::names::DeviceKey;
@@ -20,7 +22,12 @@ pub struct Activated {
     /// The pools below the volumes. A pool that is read-only or needs a check is active all
     /// the same, so that its volumes can be read.
     pub pools: Vec<ActivePool>,
+    /// All of them, made or found: as they should be now.
+    pub devices: Sure,
 }
+
+/// Devices that are as they should be, by UUID.
+pub type Sure = BTreeMap<String, DevNo>;
 
 impl Activated {
     /// True where everything was as it should be.
@@ -42,8 +49,22 @@ impl Stack<'_> {
     /// where kernel and text are apart, or where a live device is something else than the text
     /// says; [`Unhealthy`](ErrorKind::Unhealthy) where a pool has failed.
     pub fn activate(&self, kernel: &dyn Kernel, wanted: &[LvName]) -> Result<Activated> {
+        self.activate_over(kernel, wanted, &Sure::new())
+    }
+
+    /// The same over devices that are known to be right, since they were looked at under a lock
+    /// that is still held: the kernel is not asked about them again.
+    ///
+    /// # Errors
+    /// As [`Stack::activate`].
+    pub fn activate_over(
+        &self,
+        kernel: &dyn Kernel,
+        wanted: &[LvName],
+        sure: &Sure,
+    ) -> Result<Activated> {
         let plan = self.plan(wanted)?;
-        Run::over(kernel, &plan, true)?.carry_out(&plan)
+        Run::over(kernel, &plan, true, sure)?.carry_out(&plan)
     }
 
     /// Activates a pool without its wrapper and whatever its transaction id: for messages, and
@@ -53,7 +74,7 @@ impl Stack<'_> {
     /// As [`Stack::activate`], but for the transaction id.
     pub fn open_pool(&self, kernel: &dyn Kernel, pool: &LvName) -> Result<(ActivePool, Activated)> {
         let plan = self.plan_pool(pool)?;
-        let done = Run::over(kernel, &plan, false)?.carry_out(&plan)?;
+        let done = Run::over(kernel, &plan, false, &Sure::new())?.carry_out(&plan)?;
         let missing = || Error::new(ErrorKind::NotFound, format!("{pool} is no thin pool"));
         Ok((done.pools.first().cloned().ok_or_else(missing)?, done))
     }
@@ -69,17 +90,18 @@ struct Run<'a> {
     kernel: &'a dyn Kernel,
     active: Active,
     check_ids: bool,
+    sure: &'a Sure,
     numbers: Vec<DevNo>,
     steps: Vec<Step>,
     done: Activated,
 }
 
 impl<'a> Run<'a> {
-    fn over(kernel: &'a dyn Kernel, plan: &Plan, check_ids: bool) -> Result<Self> {
+    fn over(kernel: &'a dyn Kernel, plan: &Plan, check_ids: bool, sure: &'a Sure) -> Result<Self> {
         let uuids = plan.nodes.iter().map(|node| node.key.uuid.as_str());
-        let active = Active::observe_some(kernel, uuids)?;
+        let active = Active::observe_some(kernel, uuids.filter(|uuid| !sure.contains_key(*uuid)))?;
         let (numbers, steps, done) = (Vec::new(), Vec::new(), Activated::default());
-        Ok(Self { kernel, active, check_ids, numbers, steps, done })
+        Ok(Self { kernel, active, check_ids, sure, numbers, steps, done })
     }
 
     fn carry_out(mut self, plan: &Plan) -> Result<Activated> {
@@ -93,6 +115,10 @@ impl<'a> Run<'a> {
     }
 
     fn node(&mut self, node: &Node) -> Result<()> {
+        if let Some(number) = self.sure.get(&node.key.uuid) {
+            self.numbers.push(*number);
+            return Ok(());
+        }
         let table = self.table(node)?;
         let found = self.active.by_uuid(&node.key.uuid).cloned();
         let number = match &found {
@@ -100,6 +126,7 @@ impl<'a> Run<'a> {
             Some(info) => self.mend(node, info, &table)?,
         };
         self.numbers.push(number);
+        self.done.devices.insert(node.key.uuid.clone(), number);
         match &node.pool {
             Some((lv, id)) => self.pool(&node.key.name, lv, *id),
             None => Ok(()),

@@ -15,7 +15,7 @@ pub mod table;
 mod testing;
 pub mod tree;
 
-pub use activate::Activated;
+pub use activate::{Activated, Sure};
 pub use active::{Active, ActivePool, pool_state, wake};
 pub use deactivate::deactivate;
 pub use kernel::{Create, DevNo, DmInfo, Kernel, Suspend, TargetStatus, Visibility};

@@ -110,13 +110,14 @@ enum Sync {
 pub(super) struct Staged {
     temporary: PathBuf,
     path: PathBuf,
+    kept: bool,
 }
 
 impl Staged {
     fn write(path: PathBuf, text: &str, sync: Sync) -> Result<Self> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let temporary = path.with_file_name(format!(".{name}.{}.tmp", std::process::id()));
-        let staged = Self { temporary, path };
+        let staged = Self { temporary, path, kept: false };
         let written = fill(&staged.temporary, text, sync);
         written.context("write lvm2's file", staged.path.display())?;
         Ok(staged)
@@ -126,15 +127,18 @@ impl Staged {
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io).
-    pub(super) fn keep(self) -> Result<()> {
-        fs::rename(&self.temporary, &self.path).context("write lvm2's file", self.path.display())
+    pub(super) fn keep(mut self) -> Result<()> {
+        let kept = fs::rename(&self.temporary, &self.path);
+        self.kept = kept.is_ok();
+        kept.context("write lvm2's file", self.path.display())
     }
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // Gone where it was kept.
-        let _ = fs::remove_file(&self.temporary);
+        if !self.kept {
+            let _ = fs::remove_file(&self.temporary);
+        }
     }
 }
 

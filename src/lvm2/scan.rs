@@ -19,9 +19,11 @@ use super::model::Vg;
 mod device;
 mod group;
 mod problem;
+mod remembered;
 
 pub use group::{CopyRole, Group, Reread};
 pub use problem::Problem;
+pub use remembered::Remembered;
 
 /// Which text a metadata area holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,7 +7,10 @@ use crate::error::{Error, ErrorKind, Result};
 use super::commit::{self, Precommitted, Protocol};
 use super::edit::NewVg;
 use super::model::Vg;
-use super::scan::{Group, Problem, Reread};
+use super::scan::{Group, Problem, Remembered, Reread};
+
+/// Makes the text to be committed, and does what must be done before it is announced.
+pub type Make<'a> = Box<dyn FnOnce() -> Result<NewVg> + Send + 'a>;
 
 /// A group's metadata, whoever reads and writes it.
 ///
@@ -37,22 +40,20 @@ pub trait MetadataStore: Send + Sync {
     /// Inside, after `between`; it has happened if and only if this returns `Ok`.
     fn commit(&self, new: NewVg, between: &mut dyn FnMut(&Vg) -> Result<()>) -> Result<Arc<Vg>>;
 
-    /// As [`commit`](Self::commit), but `beside` may run while `before` does and while the new
-    /// text is being announced: what waits for a disk and what waits for the kernel wait
-    /// together. `before` runs first and perhaps on another thread, `beside` on the caller's,
-    /// each once; both have ended well before the commit point, or there is none. Nothing may be
-    /// committed in them.
+    /// As [`commit`](Self::commit) with what `make` gives, but `beside` may run while `make` does
+    /// and while the new text is being announced: what waits for a disk and what waits for the
+    /// kernel wait together. `make` runs first and perhaps on another thread, `beside` on the
+    /// caller's, each once; both have ended well before the commit point, or there is none.
+    /// Nothing may be committed in them.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
     fn commit_beside(
         &self,
-        new: NewVg,
-        before: &(dyn Fn() -> Result<()> + Sync),
+        make: Make<'_>,
         beside: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Arc<Vg>> {
-        before()?;
-        self.commit(new, &mut |_| beside())
+        self.commit(make()?, &mut |_| beside())
     }
 }
 
@@ -87,16 +88,27 @@ impl NativeStore {
         self.state().group.problems.clone()
     }
 
-    /// Announces by `announce` and puts in force what it announced. The state is not locked
-    /// meanwhile, so that the group can be asked about.
-    fn commit_by(
-        &self,
-        new: NewVg,
-        announce: impl FnOnce(&Group, &NewVg) -> Result<Precommitted>,
-    ) -> Result<Arc<Vg>> {
+    /// What is to be remembered of the group for the next look; nothing after a commit that ended
+    /// in the unknown.
+    pub fn remember(&self) -> Option<Remembered> {
+        let state = self.state();
+        if state.lost || state.busy { None } else { state.group.remember() }
+    }
+
+    /// Does a commit that nobody else may interfere with: `announced` gives the text, announced,
+    /// and it is put in force. The state is not locked meanwhile, so that the group can be asked
+    /// about.
+    fn commit_by(&self, announced: impl FnOnce() -> Result<Announced>) -> Result<Arc<Vg>> {
+        self.state().claim()?;
+        let announced = announced();
+        self.state().finish(announced)
+    }
+
+    /// Announces a text.
+    fn announce(&self, new: NewVg) -> Result<Announced> {
         let group = self.state().begin(&new)?;
-        let announced = announce(&group, &new);
-        self.state().finish(new, announced)
+        let precommitted = announce(&group, &new, Protocol::SOUND)?;
+        Ok(Announced { group, new, precommitted })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -115,23 +127,21 @@ impl MetadataStore for NativeStore {
     }
 
     fn commit(&self, new: NewVg, between: &mut dyn FnMut(&Vg) -> Result<()>) -> Result<Arc<Vg>> {
-        self.commit_by(new, |group, new| {
-            let announced = announce(group, new, Protocol::SOUND)?;
-            let done = between(new.vg());
-            unless_failed(group, announced, done)
+        self.commit_by(|| {
+            let announced = self.announce(new)?;
+            let done = between(announced.new.vg());
+            announced.unless_failed(done)
         })
     }
 
     fn commit_beside(
         &self,
-        new: NewVg,
-        before: &(dyn Fn() -> Result<()> + Sync),
+        make: Make<'_>,
         beside: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Arc<Vg>> {
-        self.commit_by(new, |group, new| {
-            let aside = || before().and_then(|()| announce(group, new, Protocol::SOUND));
-            let (announced, done) = both(aside, beside);
-            unless_failed(group, announced?, done)
+        self.commit_by(|| {
+            let (announced, done) = both(|| self.announce(make()?), beside);
+            announced?.unless_failed(done)
         })
     }
 }
@@ -160,20 +170,26 @@ fn both<T: Send>(
 }
 
 impl State {
-    /// Checks that `new` may be committed now and gives the group that it is announced to.
-    fn begin(&mut self, new: &NewVg) -> Result<Group> {
+    /// Begins a commit, if there is none under way.
+    fn claim(&mut self) -> Result<()> {
         self.check_not_lost()?;
         if self.busy {
             return Err(changed(&self.group, "another thread is changing it"));
         }
-        self.check(new)?;
         self.busy = true;
+        Ok(())
+    }
+
+    /// Checks that `new` may be committed now and gives the group that it is announced to.
+    fn begin(&mut self, new: &NewVg) -> Result<Group> {
+        self.check(new)?;
         Ok(self.group.clone())
     }
 
-    fn finish(&mut self, new: NewVg, announced: Result<Precommitted>) -> Result<Arc<Vg>> {
+    fn finish(&mut self, announced: Result<Announced>) -> Result<Arc<Vg>> {
         self.busy = false;
-        let result = put_in_force(&mut self.group, new, announced?);
+        let Announced { new, precommitted, .. } = announced?;
+        let result = put_in_force(&mut self.group, new, precommitted);
         self.lost = matches!(&result, Err(e) if e.kind() == ErrorKind::NeedsRecovery);
         result
     }
@@ -216,7 +232,22 @@ fn announce(group: &Group, new: &NewVg, protocol: Protocol) -> Result<Precommitt
     Ok(announced)
 }
 
-/// Ends a change where what belongs to it has failed.
+/// A text that is announced, and to which group.
+struct Announced {
+    group: Group,
+    new: NewVg,
+    precommitted: Precommitted,
+}
+
+impl Announced {
+    /// Ends the change where what belongs to it has failed.
+    fn unless_failed(self, done: Result<()>) -> Result<Self> {
+        let Self { group, new, precommitted } = self;
+        let precommitted = unless_failed(&group, precommitted, done)?;
+        Ok(Self { group, new, precommitted })
+    }
+}
+
 fn unless_failed(group: &Group, announced: Precommitted, done: Result<()>) -> Result<Precommitted> {
     let Err(error) = done else { return Ok(announced) };
     // The first error counts, and a stale slot 1 binds nobody.

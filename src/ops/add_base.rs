@@ -175,7 +175,7 @@ fn finish(
 ) -> Result<BaseAdded> {
     let lv = request.nvr.lv_name();
     let mut session = pending.relock()?;
-    if let Err(error) = session.finish_thin((&lv, Role::Base), &|| Ok(()), &mut |_| Ok(())) {
+    if let Err(error) = session.finish_filled((&lv, Role::Base)) {
         return Err(session.undo_thin(&lv, error));
     }
     watch.committed(&format!("{} exists (seqno {})", request.nvr, session.vg().seqno));

@@ -53,12 +53,10 @@ impl Imgbase<'_> {
 }
 
 /// Makes the layer of the snapshot and returns its file system's UUID. The kernel waits long in
-/// the new device's table load; the pool's transaction id and the announcement of the text wait
-/// with it.
+/// the new device's table load; all of the last commit but its last step is done meanwhile.
 fn finish(session: &mut Session<'_>, lv: &LvName) -> Result<Option<String>> {
     let mut fs_uuid = None;
-    let raise = session.raise()?;
-    session.finish_thin((lv, Role::Layer), &raise, &mut |session| {
+    session.finish_thin((lv, Role::Layer), &mut |session| {
         session.activate(&[lv])?;
         log::trace!("{lv} is active");
         let (device, node) = (session.open_volume(lv)?, session.node(lv)?);

@@ -29,6 +29,7 @@ impl Session<'_> {
         let numbers = self.numbers()?;
         let (active, activated) = self.stack(numbers).open_pool(self.machine.kernel, &pool)?;
         self.made_pool |= !activated.made.is_empty();
+        self.sure.borrow_mut().extend(activated.devices);
         Ok(active)
     }
 
@@ -39,6 +40,7 @@ impl Session<'_> {
 
     /// Deactivates the pool where nothing uses it.
     pub(super) fn pool_off(&self) -> Result<()> {
+        self.sure.take();
         match dm::deactivate(self.machine.kernel, &self.vg, &[self.pool()?]) {
             Err(error) if error.kind() != ErrorKind::Busy => Err(error),
             _ => Ok(()),
@@ -90,13 +92,15 @@ impl Session<'_> {
         let names: Vec<LvName> = names.iter().map(|name| (*name).clone()).collect();
         self.refuse_doubles()?;
         let numbers = self.numbers()?;
-        self.stack(numbers).activate(self.machine.kernel, &names).map(drop)
+        let sure = self.sure.borrow();
+        self.stack(numbers).activate_over(self.machine.kernel, &names, &sure).map(drop)
     }
 
     /// Deactivates volumes, and the pool with the last of them; those that are not active stay
     /// as they are.
     pub(super) fn deactivate(&self, names: &[&LvName]) -> Result<()> {
         let names: Vec<LvName> = names.iter().map(|name| (*name).clone()).collect();
+        self.sure.take();
         dm::deactivate(self.machine.kernel, &self.vg, &names).map(drop)
     }
 

@@ -1,8 +1,8 @@
 //! The verbs, one file each, as functions over a [`Machine`].
 //!
-//! [`Imgbase`] is the handle that a program makes once. It holds no state of
-//! the machine: each verb reads what it needs, under lvm2's own locks where it
-//! changes something.
+//! [`Imgbase`] is the handle that a program makes once. Each verb reads what it
+//! needs, under lvm2's own locks where it changes something; all that the handle
+//! keeps is where its group was last, to look there first.
 
 mod activate;
 mod add_base;
@@ -23,8 +23,10 @@ mod thin;
 mod transact;
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::layout::BaseName;
+use crate::lvm2::scan::Remembered;
 use crate::machine::Machine;
 use crate::name::VgName;
 use crate::units::Bytes;
@@ -137,18 +139,34 @@ pub struct AddBase {
 pub struct Imgbase<'m> {
     pub(crate) machine: Machine<'m>,
     pub(crate) vg: Option<VgName>,
+    seen: Seen,
+}
+
+/// What the last call on a named group knew of it in the end.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Option<Arc<Remembered>>>>);
+
+impl Seen {
+    fn get(&self) -> Option<Arc<Remembered>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, seen: Option<Remembered>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = seen.map(Arc::new);
+    }
 }
 
 impl<'m> Imgbase<'m> {
     /// Works on this machine, in the one group that has our tag.
     pub fn new(machine: Machine<'m>) -> Self {
-        Self { machine, vg: None }
+        Self { machine, vg: None, seen: Seen::default() }
     }
 
     /// Works in the group of this name.
     #[must_use]
     pub fn in_vg(mut self, vg: VgName) -> Self {
         self.vg = Some(vg);
+        self.seen = Seen::default();
         self
     }
 }

@@ -1,21 +1,21 @@
 //! A volume group, read and (for changes) locked: what every verb works on.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Imgbase;
 use super::find::{self, Look};
+use super::{Imgbase, Seen};
 use crate::dev::Dev;
 use crate::dm::status::PoolState;
-use crate::dm::{Active, DmInfo, PvNumbers};
+use crate::dm::{Active, DmInfo, PvNumbers, Sure};
 use crate::error::{ErrorKind, Result};
 use crate::layout::{Layout, find_pool};
 use crate::lvm2::Vg;
 use crate::lvm2::edit::{NewVg, VgEdit};
 use crate::lvm2::model::ThinPool;
-use crate::lvm2::store::{MetadataStore, NativeStore};
+use crate::lvm2::store::{Make, MetadataStore, NativeStore};
 use crate::lvm2::text::{Stamp, Style};
 use crate::machine::{Held, LockMode, Lvm2Host, Machine, StagedBackup};
 use crate::name::LvName;
@@ -34,6 +34,11 @@ pub(super) struct Session<'m> {
     pub(super) made_pool: bool,
     what: &'static str,
     numbers: OnceCell<PvNumbers>,
+    /// Devices that this session has found or made as they should be. Whoever changes one must
+    /// hold the lock.
+    pub(super) sure: RefCell<Sure>,
+    /// Where what is known of the group in the end is kept for the next call.
+    seen: Option<Seen>,
     /// True once the text that this session began with is in lvm2's archive.
     archived: bool,
     /// True while lvm2's backup is older than the text.
@@ -44,6 +49,9 @@ pub(super) struct Session<'m> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         self.back_up();
+        if let Some(seen) = &self.seen {
+            seen.set(self.store.remember());
+        }
     }
 }
 
@@ -96,15 +104,20 @@ impl<'m> Session<'m> {
         (mode, look): (LockMode, Look),
         what: &'static str,
     ) -> Result<Self> {
+        if look == Look::WhereItIs
+            && let Some(session) = Self::open_again(imgbase, mode, what)?
+        {
+            return Ok(session);
+        }
         let machine = imgbase.machine;
         let (mut tries_left, mut look) = (SCANS, look);
-        let (lock, store, vg) = loop {
+        loop {
             let group = find::group(machine.disks, imgbase.vg.as_ref(), look)?;
             let lock = machine.lvm2.lock_vg(&group.vg.name, mode)?;
             let store = NativeStore::new(group);
             tries_left = tries_left.saturating_sub(1);
             match store.read() {
-                Ok(vg) => break (lock, store, vg),
+                Ok(vg) => return Ok(Self::over(imgbase, (store, vg), lock, what)),
                 // Its disks changed between the look at them and the lock.
                 Err(error) if error.kind() == ErrorKind::Busy && tries_left > 0 => {
                     log::info!("look again: {error}");
@@ -112,10 +125,32 @@ impl<'m> Session<'m> {
                 }
                 Err(error) => return Err(error),
             }
-        };
+        }
+    }
+
+    /// The group where this handle's last call left it, if it is there as it was.
+    fn open_again(
+        imgbase: &Imgbase<'m>,
+        mode: LockMode,
+        what: &'static str,
+    ) -> Result<Option<Self>> {
+        let (Some(name), Some(seen)) = (&imgbase.vg, imgbase.seen.get()) else { return Ok(None) };
+        let machine = imgbase.machine;
+        let lock = machine.lvm2.lock_vg(name, mode)?;
+        let Some(group) = seen.again(&|path| machine.disks.open(path)) else { return Ok(None) };
+        let vg = Arc::clone(&group.vg);
+        Ok(Some(Self::over(imgbase, (NativeStore::new(group), vg), lock, what)))
+    }
+
+    fn over(
+        imgbase: &Imgbase<'m>,
+        (store, vg): (NativeStore, Arc<Vg>),
+        lock: Box<dyn Held>,
+        what: &'static str,
+    ) -> Self {
         log::trace!("{} is locked and read", vg.name);
-        Ok(Self {
-            machine,
+        Self {
+            machine: imgbase.machine,
             store,
             vg,
             may_commit: false,
@@ -123,14 +158,17 @@ impl<'m> Session<'m> {
             archived: false,
             backup_due: false,
             numbers: OnceCell::new(),
+            sure: RefCell::default(),
+            seen: imgbase.vg.is_some().then(|| imgbase.seen.clone()),
             what,
             lock: Some(lock),
-        })
+        }
     }
 
     /// Lets go of the lock; what was read may be out of date from here on.
     pub(super) fn unlock(&mut self) {
         self.back_up();
+        self.sure.take();
         self.lock = None;
     }
 
@@ -205,52 +243,43 @@ impl<'m> Session<'m> {
 
     /// Commits a change of the text.
     pub(super) fn commit(&mut self, edit: VgEdit) -> Result<()> {
-        let new = self.seal(edit)?;
-        self.commit_new(new, &|| Ok(()), &mut |_| Ok(()))
+        let new = seal(edit, &self.stamp())?;
+        self.commit_new(Box::new(|| Ok(new)), &mut |_| Ok(()))
     }
 
-    /// Commits the last change of an operation; `before` runs before the text is announced,
-    /// `beside` meanwhile, and where one of them fails the old text stays in force. See
-    /// [`MetadataStore::commit_beside`].
+    /// Commits the last change of an operation, whose text `make` gives; `beside` runs while it
+    /// does and while the text is announced, and where one of them fails the old text stays in
+    /// force. See [`MetadataStore::commit_beside`].
     pub(super) fn commit_last(
         &mut self,
-        edit: VgEdit,
-        before: &(dyn Fn() -> Result<()> + Sync),
+        make: impl FnOnce(&Vg) -> Result<VgEdit> + Send,
         beside: &mut dyn FnMut(&Self) -> Result<()>,
     ) -> Result<()> {
-        let new = self.seal(edit)?;
-        let (lvm2, after) = (self.machine.lvm2, new.vg().clone());
+        let (lvm2, stamp, old) = (self.machine.lvm2, self.stamp(), Arc::clone(&self.vg));
         let backup = Mutex::new(None);
-        let before = || {
-            before()?;
-            *backup.lock().unwrap_or_else(PoisonError::into_inner) = stage(lvm2, &after);
-            Ok(())
+        let made = || {
+            let new = seal(make(&old)?, &stamp)?;
+            *backup.lock().unwrap_or_else(PoisonError::into_inner) = stage(lvm2, new.vg());
+            Ok(new)
         };
-        self.commit_new(new, &before, beside)?;
+        self.commit_new(Box::new(made), beside)?;
         let backup = backup.into_inner().unwrap_or_else(PoisonError::into_inner);
         backup.into_iter().for_each(StagedBackup::put_in_place);
         self.backup_due = false;
         Ok(())
     }
 
-    fn seal(&self, edit: VgEdit) -> Result<NewVg> {
-        let new = edit.finish(&self.stamp())?;
-        log::debug!("commit {} seqno {} ({})", self.vg.name, new.vg().seqno, self.what);
-        Ok(new)
-    }
-
     fn commit_new(
         &mut self,
-        new: NewVg,
-        before: &(dyn Fn() -> Result<()> + Sync),
+        make: Make<'_>,
         beside: &mut dyn FnMut(&Self) -> Result<()>,
     ) -> Result<()> {
         let (session, kept) = (&*self, format!("metadata still at seqno {}", self.vg.seqno));
         let mut beside = || session.archive().and_then(|()| beside(session));
         let committed = if session.machine.in_order {
-            before().and_then(|()| session.store.commit(new, &mut |_| beside()))
+            make().and_then(|new| session.store.commit(new, &mut |_| beside()))
         } else {
-            session.store.commit_beside(new, before, &mut beside)
+            session.store.commit_beside(make, &mut beside)
         };
         self.vg = committed.map_err(|error| match error.unchanged() {
             // The store knows better where it could not tell which text is in force.
@@ -376,6 +405,13 @@ impl<'m> Session<'m> {
     pub(super) fn settle(&self) -> Result<()> {
         self.machine.kernel.settle()
     }
+}
+
+/// Checks a change as a whole and gives the text to commit.
+fn seal(edit: VgEdit, stamp: &Stamp) -> Result<NewVg> {
+    let new = edit.finish(stamp)?;
+    log::debug!("commit {} seqno {} ({})", new.vg().name, new.vg().seqno, stamp.description);
+    Ok(new)
 }
 
 /// Makes lvm2's backup of a text ready.

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use super::session::Session;
 use super::thin::{NewThin, Role};
 use crate::dev::Dev;
-use crate::dm::ActivePool;
 use crate::dm::pool::{self, Mode, PoolMessage, Transaction};
+use crate::dm::{Active, ActivePool};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::tag;
+use crate::lvm2::Vg;
 use crate::lvm2::edit::{Birth, ThinSpec, VgEdit};
 use crate::lvm2::model::Message;
 use crate::machine::Machine;
@@ -24,8 +25,7 @@ use crate::units::Bytes;
 const STRAY_IDS: u32 = 16;
 
 impl<'m> Session<'m> {
-    /// Makes a thin volume, tagged pending: T1 and its message. [`raise`](Self::raise) comes
-    /// next. The text still holds the message afterwards; [`finish_thin`](Self::finish_thin) or
+    /// Makes a thin volume, tagged pending: T1 and its message. The text still holds the message afterwards; [`finish_thin`](Self::finish_thin) or
     /// [`undo_thin`](Self::undo_thin) take it out.
     ///
     /// A device id that the pool has and the text has not may be all that is left of somebody's
@@ -111,10 +111,12 @@ impl<'m> Session<'m> {
 
     /// Raises the pool's transaction id to the text's, once the messages are sent; on whatever
     /// thread.
-    pub(super) fn raise(&self) -> Result<impl Fn() -> Result<()> + Sync + use<'m>> {
+    fn raise(&self) -> Result<impl FnOnce() -> Result<()> + Send + use<'m>> {
         let (pool, vg, kernel) = (self.pool()?, Arc::clone(&self.vg), self.machine.kernel);
-        let active = self.devices_of([&pool])?;
-        Ok(move || Transaction { kernel, vg: &vg, pool: &pool, active: &active }.raise())
+        Ok(move || {
+            let active = Active::observe_volumes(kernel, &vg, [&pool])?;
+            Transaction { kernel, vg: &vg, pool: &pool, active: &active }.raise()
+        })
     }
 
     /// The origins of the snapshots that the pool is to make.
@@ -126,21 +128,40 @@ impl<'m> Session<'m> {
         })
     }
 
-    /// T2 and the commit point in one: drops the message and the tag, and gives the volume the
-    /// properties of its role. `before` runs before that is announced, `beside` meanwhile: what
-    /// must be done before the volume exists.
+    /// What follows [`begin_thin`](Self::begin_thin), up to T2 and the commit point in one: moves
+    /// the pool to the text's transaction id, drops the message and the tag from the text, and
+    /// gives the volume the properties of its role. `beside` runs beside all but the last step:
+    /// what must be done before the volume exists.
     pub(super) fn finish_thin(
         &mut self,
         (lv, role): (&LvName, Role),
-        before: &(dyn Fn() -> Result<()> + Sync),
+        beside: &mut dyn FnMut(&Self) -> Result<()>,
+    ) -> Result<()> {
+        let raise = self.raise()?;
+        self.commit_role((lv, role), raise, beside)
+    }
+
+    /// The same where the pool is at the text's transaction id already.
+    pub(super) fn finish_filled(&mut self, (lv, role): (&LvName, Role)) -> Result<()> {
+        self.commit_role((lv, role), || Ok(()), &mut |_| Ok(()))
+    }
+
+    fn commit_role(
+        &mut self,
+        (lv, role): (&LvName, Role),
+        before: impl FnOnce() -> Result<()> + Send,
         beside: &mut dyn FnMut(&Self) -> Result<()>,
     ) -> Result<()> {
         let pool = self.pool()?;
-        let mut edit = self.vg.edit();
-        edit.clear_messages(&pool)?;
-        edit.remove_tag(lv, &tag::PENDING.try_into()?)?;
-        edit.set_writable(lv, role.is_writable())?;
-        self.commit_last(edit, before, beside)
+        let make = |vg: &Vg| {
+            before()?;
+            let mut edit = vg.edit();
+            edit.clear_messages(&pool)?;
+            edit.remove_tag(lv, &tag::PENDING.try_into()?)?;
+            edit.set_writable(lv, role.is_writable())?;
+            Ok(edit)
+        };
+        self.commit_last(make, beside)
     }
 
     /// T2 alone: drops the messages from the text.

@@ -10,6 +10,7 @@
 //! - [`hold`]: what must hold between a suspend and a resume of the disk that
 //!   this program itself runs from.
 //! - [`block`]: ioctls of block devices. [`aligned`]: memory for O_DIRECT.
+//! - [`signals`]: those that ask the program to end.
 //! - [`mount`]: mounts that are attached nowhere. [`grow`]: growing what is mounted.
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -20,6 +21,7 @@ pub mod dm;
 pub mod grow;
 pub mod hold;
 pub mod mount;
+pub mod signals;
 
 use std::io;
 

@@ -13,6 +13,8 @@ use crate::name::{DmName, VgName};
 
 const BLOCK: &str = "/sys/class/block";
 const PARTITIONS: &str = "/proc/partitions";
+/// There once the kernel has its md driver.
+const MD: &str = "/proc/mdstat";
 
 /// Names of devices that never carry a physical volume (by prefix): memory, floppies and the like.
 const NEVER: [&str; 4] = ["ram", "zram", "fd", "mtdblock"];
@@ -51,11 +53,20 @@ pub(super) fn candidates() -> Result<Vec<PathBuf>> {
 struct Volumes {
     /// Their names, where device-mapper lists them all at once.
     listed: Option<HashSet<String>>,
+    /// False where no disk can be a part of a multipath or md device, since there is none.
+    components: bool,
 }
 
 impl Volumes {
     fn find() -> Self {
-        let listed = control().and_then(|control| control.list("LVM-")).ok();
+        let listed = control().and_then(|control| control.list("")).ok();
+        let is_multipath = |device: &Listed| match &device.uuid {
+            Uuid::Is(uuid) => uuid.starts_with("mpath-"),
+            Uuid::None => false,
+            Uuid::Unknown => true,
+        };
+        let multipath = listed.as_ref().is_none_or(|all| all.iter().any(is_multipath));
+        let components = multipath || Path::new(MD).exists();
         let name = |device: Listed| match device.uuid {
             Uuid::Is(uuid) => {
                 Some(uuid.starts_with("LVM-").then(|| format!("dm-{}", device.minor)))
@@ -64,7 +75,7 @@ impl Volumes {
             Uuid::Unknown => None,
         };
         let names = listed.and_then(|all| all.into_iter().map(name).collect::<Option<Vec<_>>>());
-        Self { listed: names.map(|names| names.into_iter().flatten().collect()) }
+        Self { listed: names.map(|names| names.into_iter().flatten().collect()), components }
     }
 
     fn has(&self, name: &str) -> bool {
@@ -141,13 +152,14 @@ fn is_numbered(name: &str, prefix: &str) -> bool {
 
 /// A part of a multipath or md device, whose whole is looked at instead.
 fn is_component(name: &str, volumes: &Volumes) -> bool {
-    entries(&Path::new(BLOCK).join(name).join("holders")).iter().any(|holder| {
-        if volumes.has(holder) {
-            return false;
-        }
-        let holder = Path::new(BLOCK).join(holder);
-        read(holder.join("dm/uuid")).starts_with("mpath-") || holder.join("md").exists()
-    })
+    volumes.components
+        && entries(&Path::new(BLOCK).join(name).join("holders")).iter().any(|holder| {
+            if volumes.has(holder) {
+                return false;
+            }
+            let holder = Path::new(BLOCK).join(holder);
+            read(holder.join("dm/uuid")).starts_with("mpath-") || holder.join("md").exists()
+        })
 }
 
 /// Its partitions' names.

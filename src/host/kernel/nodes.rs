@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
@@ -82,30 +83,33 @@ impl Nodes {
 
     fn add_node(&self, name: &DmName, number: DevNo) -> io::Result<()> {
         let path = self.path(name);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+        let made = in_folder(&path, || make_block_node(&path, number));
+        match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if is_node(&path, number) {
+                    return Ok(());
+                }
+                // A node of a device that is gone, or a link that udev left.
+                absent_is_fine(fs::remove_file(&path))?;
+                make_block_node(&path, number)
+            }
+            made => made,
         }
-        if is_node(&path, number) {
-            return Ok(());
-        }
-        // A node of a device that is gone, or a link that udev left.
-        absent_is_fine(fs::remove_file(&path))?;
-        make_block_node(&path, number)
     }
 
     fn add_link(&self, link: &(VgName, LvName), name: &DmName) -> io::Result<()> {
         let (path, target) = (self.link(link), self.path(name));
-        if fs::read_link(&path).is_ok_and(|found| found == target) {
-            return Ok(());
+        let make = || in_folder(&path, || symlink(&target, &path));
+        match make() {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if fs::read_link(&path).is_ok_and(|found| found == target) {
+                    return Ok(());
+                }
+                self.remove_link(&path)?;
+                make()
+            }
+            made => made,
         }
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        self.remove_link(&path)?;
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        symlink(target, path)
     }
 
     /// Removes a link, and the group's folder with the last. What is no link is not ours.
@@ -140,6 +144,17 @@ fn vg_of(name: &DmName) -> Option<String> {
     Some(vg.replace('\0', "-"))
 }
 
+/// Makes something, and first its folder where that is not there.
+fn in_folder(path: &Path, make: impl Fn() -> io::Result<()>) -> io::Result<()> {
+    match (make(), path.parent()) {
+        (Err(error), Some(folder)) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(folder)?;
+            make()
+        }
+        (made, _) => made,
+    }
+}
+
 fn absent_is_fine(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -164,11 +179,14 @@ pub(in crate::host) fn make_block_node(path: &Path, number: DevNo) -> io::Result
     fs::set_permissions(path, fs::Permissions::from_mode(0o660))
 }
 
-/// The group `disk`: 6 where nobody says otherwise, as on Debian and Fedora.
+/// The group `disk`: 6 where nobody says otherwise, as on Debian and Fedora. Looked up once.
 fn disk_group() -> u32 {
-    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
-    let disk = groups.lines().find_map(|line| line.strip_prefix("disk:"));
-    disk.and_then(|rest| rest.split(':').nth(1)?.parse().ok()).unwrap_or(6)
+    static GROUP: OnceLock<u32> = OnceLock::new();
+    *GROUP.get_or_init(|| {
+        let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+        let disk = groups.lines().find_map(|line| line.strip_prefix("disk:"));
+        disk.and_then(|rest| rest.split(':').nth(1)?.parse().ok()).unwrap_or(6)
+    })
 }
 
 #[cfg(test)]

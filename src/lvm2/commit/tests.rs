@@ -169,7 +169,7 @@ fn the_group_can_be_asked_about_while_it_is_announced() {
     let devices = group_on(&[&[FRONT], &[FRONT]]);
     let store = store(&devices);
     let seqno = store
-        .commit_beside(new_vg(2, 2, 0), &|| Ok(()), &mut || {
+        .commit_beside(Box::new(|| Ok(new_vg(2, 2, 0))), &mut || {
             assert_eq!(store.group().vg.seqno, 1);
             assert!(store.problems().is_empty());
             let error = commit(&store, 2, 2, 0).expect_err("one at a time");
@@ -186,8 +186,8 @@ fn what_fails_before_or_beside_leaves_the_old_text() {
     let devices = group_on(&[&[FRONT], &[FRONT]]);
     let store = store(&devices);
     let no = || Err(Error::new(ErrorKind::Busy, "no"));
-    let before = store.commit_beside(new_vg(2, 2, 0), &no, &mut || Ok(()));
-    let beside = store.commit_beside(new_vg(2, 2, 0), &|| Ok(()), &mut || no());
+    let before = store.commit_beside(Box::new(|| no().map(|()| new_vg(2, 2, 0))), &mut || Ok(()));
+    let beside = store.commit_beside(Box::new(|| Ok(new_vg(2, 2, 0))), &mut || no());
     for error in [before.expect_err("refused"), beside.expect_err("refused")] {
         assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
         assert_eq!(find(&devices).vg.seqno, 1);

@@ -30,17 +30,30 @@ pub(super) struct Scanner {
 }
 
 /// A device with its first bytes in memory.
-struct Source<'d> {
+pub(super) struct Source<'d> {
     dev: &'d dyn Dev,
     head: Vec<u8>,
 }
 
 impl<'d> Source<'d> {
-    fn open(dev: &'d dyn Dev) -> std::io::Result<Self> {
+    pub(super) fn open(dev: &'d dyn Dev) -> std::io::Result<Self> {
         let len = usize::try_from(dev.size().get().min(HEAD)).unwrap_or(0);
         let mut head = vec![0; len];
         dev.read_at(&mut head, Bytes::ZERO)?;
         Ok(Self { dev, head })
+    }
+
+    /// Its label, where it has one.
+    pub(super) fn label(&self) -> Result<Option<PvLabel>> {
+        PvLabel::find(self.head.get(..LABEL_SCAN).unwrap_or(&self.head))
+    }
+
+    /// The header of an area that lies on the device.
+    pub(super) fn header(&self, area: DiskLocn) -> Result<Mda> {
+        let mut header = [0; 512];
+        debug_assert_eq!(u64::try_from(header.len()), Ok(MDA_HEADER_SIZE));
+        self.read(&mut header, area.offset)?;
+        RawMda::new(header).verify(area)
     }
 
     fn read(&self, buf: &mut [u8], at: Bytes) -> Result<()> {
@@ -69,8 +82,7 @@ impl Scanner {
     }
 
     fn look_at_head(&mut self, source: &Source<'_>, path: &Path, dev: &Arc<dyn Dev>) {
-        let labels = source.head.get(..LABEL_SCAN).unwrap_or(&source.head);
-        match PvLabel::find(labels) {
+        match source.label() {
             Ok(None) => {}
             Ok(Some(label)) => {
                 let mdas = self.copies(source, &label);
@@ -99,7 +111,7 @@ impl Scanner {
     }
 
     fn copy(&mut self, source: &Source<'_>, area: DiskLocn) -> MetadataCopy {
-        let (header, content) = match read_header(source, area) {
+        let (header, content) = match source.header(area) {
             Ok(header) => (Some(header), self.content(source, &header)),
             Err(error) => (None, failed(&error)),
         };
@@ -170,17 +182,9 @@ fn misplaced(area: &DiskLocn, others: &[MetadataCopy], size: Bytes) -> Option<&'
     None
 }
 
-/// The header of an area that lies on the device.
-fn read_header(source: &Source<'_>, area: DiskLocn) -> Result<Mda> {
-    let mut header = [0; 512];
-    debug_assert_eq!(u64::try_from(header.len()), Ok(MDA_HEADER_SIZE));
-    source.read(&mut header, area.offset)?;
-    RawMda::new(header).verify(area)
-}
-
 /// The committed header as it is on the device now: for a cheap look whether it has changed.
 pub(super) fn header_now(dev: &dyn Dev, area: DiskLocn) -> Result<Mda> {
-    read_header(&Source { dev, head: Vec::new() }, area)
+    Source { dev, head: Vec::new() }.header(area)
 }
 
 /// The bytes of a text, NUL included, with the right checksum.

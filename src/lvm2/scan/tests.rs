@@ -287,6 +287,38 @@ fn a_second_look_keeps_what_lies_elsewhere_and_sees_repairs() {
     assert!(matches!(group.problems[..], [Problem::DuplicatePv { .. }]), "{:?}", group.problems);
 }
 
+#[test]
+fn what_is_remembered_is_held_against_the_disks() {
+    let devices = group_on(&[&[FRONT], &[]]);
+    let all = listed(&devices);
+    let open = |path: &std::path::Path| -> Result<Arc<dyn Dev>> {
+        let found = all.iter().find(|(other, _)| other == path);
+        let gone = || Error::new(ErrorKind::NotFound, "no such device");
+        found.map(|(_, dev)| Arc::clone(dev)).ok_or_else(gone)
+    };
+    let seen = find(&devices).remember().expect("nothing is odd");
+    let again = seen.again(&open).expect("it is there");
+    assert_eq!((again.vg.seqno, again.members.len(), again.problems.len()), (1, 2, 0));
+    let mut again = again;
+    assert_eq!(again.reread().expect("readable"), Reread::Same);
+    // What another program has committed.
+    commit(&devices, new_vg(2, 2, 0));
+    assert!(seen.again(&open).is_none());
+    let seen = find(&devices).remember().expect("nothing is odd");
+    assert!(seen.again(&open).is_some());
+    // A disk that is not there any more, or another one in its place.
+    assert!(seen.again(&|_| Err(Error::new(ErrorKind::NotFound, "gone"))).is_none());
+    format_pv(devices[1].as_ref(), 2, &[]);
+    assert!(seen.again(&open).is_none());
+}
+
+#[test]
+fn a_group_with_something_odd_is_not_remembered() {
+    let devices = group_on(&[&[FRONT], &[FRONT]]);
+    damage(devices[0].as_ref(), FRONT.0 + 5);
+    assert!(find(&devices).remember().is_none());
+}
+
 proptest! {
     /// Whatever a few bytes of a physical volume become, headers with right checksums included: no
     /// panic, and a writer never gets an area that reaches out of its place.

@@ -17,7 +17,8 @@ cargo verify                   every test
 cargo vm [CASE...]             cases whose name holds one of the words; all without
 cargo vm --list                their names
 cargo vm --sh SCRIPT [--udev]  a shell script in a throwaway machine
-cargo bench-vm [--json FILE]   imgbase beside lvm2, qemu-img, dd and cp, measured";
+cargo bench-vm [--json FILE] [--durable]
+                               imgbase beside lvm2, qemu-img, dd and cp, measured";
 
 /// Runs the command that the arguments name.
 #[must_use]

@@ -36,13 +36,16 @@ pub struct Spec {
     pub disks: Vec<u64>,
     /// Memory in MiB.
     pub memory: u32,
+    /// Whether a disk's sync reaches the disk below: one that is shared with others is slow, and
+    /// each time differently.
+    pub durable: bool,
 }
 
 impl Spec {
     /// A machine with no udev.
     #[must_use]
     pub fn plain(disks: &[u64]) -> Self {
-        Self { udev: false, disks: disks.to_vec(), memory: 1024 }
+        Self { udev: false, disks: disks.to_vec(), memory: 1024, durable: true }
     }
 
     /// The same with systemd's udevd.

@@ -80,7 +80,8 @@ fn namespaces(command: &mut Command, host: &Host) {
 fn disks(command: &mut Command, spec: &Spec, folder: &Path) {
     for name in spec.disk_names() {
         let file = escape(&folder.join(format!("{name}.img")));
-        let drive = format!("id={name},if=none,format=raw,discard=unmap,file={file}");
+        let cache = if spec.durable { "writeback" } else { "unsafe" };
+        let drive = format!("id={name},if=none,format=raw,cache={cache},discard=unmap,file={file}");
         command.args(["-drive", &drive]);
         command.args(["-device", &format!("virtio-blk-pci,drive={name},serial={name}")]);
     }

@@ -34,6 +34,9 @@ struct Options {
     base_rounds: u32,
     /// Physical volumes.
     disks: usize,
+    /// Whether syncs reach the disk below, which others may use too; else they end in this
+    /// machine's memory, as on a disk whose cache outlives a power cut.
+    durable: bool,
     /// Instead of measuring, shows where the time of single calls goes.
     profile: bool,
 }
@@ -46,7 +49,8 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
     let runs = RunFolder::new()?;
     let host = runs.host(&assets, &binaries)?;
     let disks = [vec![PV; options.disks], vec![SCRATCH; options.disks]].concat();
-    let mut vm = Vm::start(&host, &Spec::plain(&disks), &runs.next())?;
+    let spec = Spec { durable: options.durable, ..Spec::plain(&disks) };
+    let mut vm = Vm::start(&host, &spec, &runs.next())?;
     vm.limit(LIMIT);
     prepare(&mut vm, options.disks)?;
     if options.profile {
@@ -57,6 +61,9 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
     let mut figures = measure(&mut vm, &options)?;
     let imgbase = binaries.imgbase.ok_or_else(|| Fail::new("no static binary"))?;
     figures.binary = fs::metadata(&imgbase).doing(imgbase.display())?.len();
+    let end =
+        if options.durable { "on its disk" } else { "in its memory (--durable: on its disk)" };
+    println!("a sync of the machine's disks ends {end}");
     print!("{}", table::render(&figures));
     if let Some(path) = &options.json {
         fs::write(path, json::render(&figures)).doing(path.display())?;
@@ -65,10 +72,12 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
 }
 
 fn parse(args: &[String]) -> Result<Options> {
-    let mut options = Options { json: None, rounds: 9, base_rounds: 3, disks: 1, profile: false };
+    let mut options =
+        Options { json: None, rounds: 9, base_rounds: 3, disks: 1, durable: false, profile: false };
     let mut args = args.iter().filter(|arg| *arg != "--");
     while let Some(arg) = args.next() {
         match arg.as_str() {
+            "--durable" => options.durable = true,
             "--profile" => options.profile = true,
             "--json" => options.json = Some(value(arg, args.next())?),
             "--rounds" => options.rounds = value(arg, args.next())?,
