@@ -144,7 +144,8 @@ impl VgEdit {
             vg.set("seqno", number(seqno), &VG_KEYS);
         }
         text.set_trailer(stamp);
-        NewVg::seal(Vg::from_changed(text, &self.now)?)
+        // Nothing else has changed since the text was read last.
+        NewVg::seal(Vg { seqno, text, ..self.now })
     }
 
     /// Makes one change to the group's section; on an error nothing has changed.

@@ -76,8 +76,7 @@ impl<'m> Session<'m> {
     /// Adds messages for the pool and raises its transaction id by one.
     fn announce(&self, edit: &mut VgEdit, pool: &LvName, messages: &[Message]) -> Result<()> {
         let id = self.pool_segment()?.transaction_id;
-        edit.set_pool_messages(pool, messages)?;
-        edit.set_transaction_id(pool, id.saturating_add(1))
+        edit.announce(pool, messages, id.saturating_add(1))
     }
 
     /// When and where volumes are made now.

@@ -143,12 +143,19 @@ impl VgEdit {
     /// # Errors
     /// `NotFound`, `Invalid` where it is no pool.
     pub fn set_pool_messages(&mut self, pool: &LvName, messages: &[Message]) -> Result<()> {
-        let made: Result<Vec<_>> = messages.iter().enumerate().map(message_item).collect();
-        let made = made?;
+        let made = message_items(messages)?;
+        self.change_pool(pool, |segment| put_messages(segment, made))
+    }
+
+    /// Both at once: the messages and the transaction id that the pool has when it was told them.
+    ///
+    /// # Errors
+    /// As [`Self::set_pool_messages`].
+    pub fn announce(&mut self, pool: &LvName, messages: &[Message], id: u64) -> Result<()> {
+        let made = message_items(messages)?;
         self.change_pool(pool, |segment| {
-            let items = segment.items_mut();
-            items.retain(|item| item.section().is_none());
-            items.extend(made);
+            put_messages(segment, made);
+            segment.set("transaction_id", number(id), &[]);
         })
     }
 
@@ -175,6 +182,16 @@ impl VgEdit {
             }
         })
     }
+}
+
+fn message_items(messages: &[Message]) -> Result<Vec<Item>> {
+    messages.iter().enumerate().map(message_item).collect()
+}
+
+fn put_messages(segment: &mut Section, messages: Vec<Item>) {
+    let items = segment.items_mut();
+    items.retain(|item| item.section().is_none());
+    items.extend(messages);
 }
 
 /// `messageN { ... }`, an empty line before the first.

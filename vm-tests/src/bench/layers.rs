@@ -14,9 +14,15 @@ pub(super) fn run(rounds: u32) -> Result<()> {
     let host = host()?;
     let imgbase = handle(&host)?;
     let mut floor = Floor::find(&imgbase)?;
-    for _ in 0..rounds {
-        call(&imgbase)?;
-        floor.measure()?;
+    for round in 0..rounds {
+        // Whoever comes second finds the kernel's way warm.
+        if round % 2 == 0 {
+            call(&imgbase)?;
+            floor.measure()?;
+        } else {
+            floor.measure()?;
+            call(&imgbase)?;
+        }
         sample("layer.process", || process(&["imgbase", "layer", "--add", BASE]))?;
         remove_latest(&imgbase)?;
         sample("layer.lvcreate", || process(RIVAL))?;
