@@ -24,8 +24,14 @@ pub(super) struct Retain {
 /// # Errors
 /// [`Io`](crate::ErrorKind::Io) where it could not be written.
 pub(super) fn archive(dir: &Path, vg: &str, text: &str, retain: Retain) -> Result<()> {
-    make_folder(dir)?;
-    let mut old = archived(dir, vg).context("list lvm2's archive", dir.display())?;
+    let listed = match archived(dir, vg) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_folder(dir)?;
+            Ok(Vec::new())
+        }
+        listed => listed,
+    };
+    let mut old = listed.context("list lvm2's archive", dir.display())?;
     let number = old.last().map_or(0, |(number, _)| number.saturating_add(1));
     let random = u32::from_ne_bytes(random()?);
     Staged::write(dir.join(format!("{vg}_{number:05}-{random}.vg")), text, Sync::Later)?.keep()?;

@@ -36,15 +36,17 @@ impl LockFolder {
     /// [`Busy`](ErrorKind::Busy) after the timeout, naming the file and who holds it;
     /// [`Denied`](ErrorKind::Denied), [`Io`](ErrorKind::Io).
     pub(super) fn lock(&self, name: &str, mode: LockMode) -> Result<Box<dyn Held>> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.dir)
-            .context("make lvm2's folder of locks", self.dir.display())?;
         let until = Instant::now().checked_add(self.timeout);
         let path = self.dir.join(name);
         // A waiting writer keeps this one, and so holds back readers that come after it.
-        let aux = obtain(&self.dir.join(format!("{name}:aux")), LockMode::Exclusive, until)?;
+        let aux = self.dir.join(format!("{name}:aux"));
+        let aux = match obtain(&aux, LockMode::Exclusive, until) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.make_folder()?;
+                obtain(&aux, LockMode::Exclusive, until)?
+            }
+            obtained => obtained?,
+        };
         if mode == LockMode::Shared {
             drop(aux);
             return Ok(Box::new(obtain(&path, mode, until)?));
@@ -55,9 +57,17 @@ impl LockFolder {
     }
 }
 
+impl LockFolder {
+    fn make_folder(&self) -> Result<()> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
+        made.context("make lvm2's folder of locks", self.dir.display())
+    }
+}
+
 /// A lock file that is locked, and unlinked when dropped by its last holder.
 struct FileLock {
     path: PathBuf,
+    mode: LockMode,
     file: Option<Flock<File>>,
 }
 
@@ -65,10 +75,17 @@ impl Held for FileLock {}
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // Let go first: other readers may hold it too, and only its last holder, who gets it
-        // alone now, unlinks it.
-        let Some(file) = self.file.take().and_then(|file| file.unlock().ok()) else { return };
-        let Ok(alone) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { return };
+        let Some(held) = self.file.take() else { return };
+        // Other readers may hold it too, and only its last holder, who gets it alone now, unlinks
+        // it. A writer is alone already.
+        let alone = match self.mode {
+            LockMode::Exclusive => held,
+            LockMode::Shared => {
+                let Ok(file) = held.unlock() else { return };
+                let Ok(alone) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { return };
+                alone
+            }
+        };
         if is_same(&alone, &self.path).unwrap_or(false)
             && let Err(error) = fs::remove_file(&self.path)
         {
@@ -112,7 +129,7 @@ fn attempt(path: &Path, mode: LockMode) -> io::Result<Try> {
         Err((_, error)) => return Err(error.into()),
     };
     if is_same(&file, path)? {
-        return Ok(Try::Locked(FileLock { path: path.to_owned(), file: Some(file) }));
+        return Ok(Try::Locked(FileLock { path: path.to_owned(), mode, file: Some(file) }));
     }
     Ok(Try::Gone)
 }

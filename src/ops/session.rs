@@ -247,6 +247,15 @@ impl<'m> Session<'m> {
         self.commit_new(Box::new(|| Ok(new)), &mut |_| Ok(()))
     }
 
+    /// Commits what `make` makes of the text; lvm2's archive is written meanwhile.
+    pub(super) fn commit_by(
+        &mut self,
+        make: &(dyn Fn(&Vg) -> Result<VgEdit> + Sync),
+    ) -> Result<()> {
+        let (stamp, old) = (self.stamp(), Arc::clone(&self.vg));
+        self.commit_new(Box::new(|| seal(make(&old)?, &stamp)), &mut |_| Ok(()))
+    }
+
     /// Commits the last change of an operation, whose text `make` gives; `beside` runs while it
     /// does and while the text is announced, and where one of them fails the old text stays in
     /// force. See [`MetadataStore::commit_beside`].

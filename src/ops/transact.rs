@@ -15,7 +15,7 @@ use crate::dm::{Active, ActivePool};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::tag;
 use crate::lvm2::Vg;
-use crate::lvm2::edit::{Birth, ThinSpec, VgEdit};
+use crate::lvm2::edit::{Birth, ThinSpec};
 use crate::lvm2::model::Message;
 use crate::machine::Machine;
 use crate::name::LvName;
@@ -34,8 +34,13 @@ impl<'m> Session<'m> {
         let pool = self.pool()?;
         let first = self.vg.next_device_id(&pool)?;
         for id in first..=first.saturating_add(STRAY_IDS) {
-            let edit = self.edit_for(thin, &pool, id)?;
-            self.commit(edit)?;
+            let (spec, raised) = (self.spec_for(thin, &pool, id)?, self.raised_id()?);
+            self.commit_by(&|vg| {
+                let mut edit = vg.edit();
+                edit.create_thin(&spec)?;
+                edit.announce(&pool, &[Message::Create(spec.name.clone())], raised)?;
+                Ok(edit)
+            })?;
             match self.with_transaction(&pool, |change| change.messages(Mode::Fresh)) {
                 Err(error) if error.kind() == ErrorKind::Exists => {
                     log::warn!("{pool} has a thin device {id} that the metadata does not know");
@@ -51,14 +56,14 @@ impl<'m> Session<'m> {
         Err(error.kept(format!("nothing was made; metadata at seqno {}", self.vg.seqno)))
     }
 
-    fn edit_for(&self, thin: &NewThin, pool: &LvName, device_id: u32) -> Result<VgEdit> {
+    /// What a thin volume is to become, with all that the text does not say.
+    fn spec_for(&self, thin: &NewThin, pool: &LvName, device_id: u32) -> Result<ThinSpec> {
         let origin = thin.origin.as_ref().and_then(|origin| self.vg.lv(origin));
         let extents = match (origin, thin.size) {
             (Some(origin), _) => origin.extents(),
             (None, size) => self.extents_for(size.unwrap_or(Bytes::ZERO))?,
         };
-        let mut edit = self.vg.edit();
-        edit.create_thin(&ThinSpec {
+        Ok(ThinSpec {
             name: thin.name.clone(),
             pool: pool.clone(),
             extents,
@@ -68,15 +73,12 @@ impl<'m> Session<'m> {
             writable: true,
             device_id,
             birth: self.birth(),
-        })?;
-        self.announce(&mut edit, pool, &[Message::Create(thin.name.clone())])?;
-        Ok(edit)
+        })
     }
 
-    /// Adds messages for the pool and raises its transaction id by one.
-    fn announce(&self, edit: &mut VgEdit, pool: &LvName, messages: &[Message]) -> Result<()> {
-        let id = self.pool_segment()?.transaction_id;
-        edit.announce(pool, messages, id.saturating_add(1))
+    /// The transaction id after the next change to the pool.
+    fn raised_id(&self) -> Result<u64> {
+        Ok(self.pool_segment()?.transaction_id.saturating_add(1))
     }
 
     /// When and where volumes are made now.
@@ -240,7 +242,7 @@ impl<'m> Session<'m> {
         for name in names {
             edit.remove_lv(name)?;
         }
-        self.announce(&mut edit, &pool, &messages)?;
+        edit.announce(&pool, &messages, self.raised_id()?)?;
         self.commit(edit)?;
         let finished = self.send(&pool, Mode::Fresh).and_then(|()| self.clear_messages());
         finished.map_err(|error| {

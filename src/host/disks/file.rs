@@ -25,6 +25,8 @@ use crate::units::Bytes;
 #[derive(Debug)]
 pub struct FileDev {
     reader: File,
+    /// True where that was opened for writing too.
+    writes: bool,
     writer: OnceLock<File>,
     path: PathBuf,
     name: String,
@@ -59,19 +61,21 @@ impl FileDev {
         if !kind.is_block_device() {
             let reader = File::open(&path)?;
             let size = Bytes::new(reader.metadata()?.len());
-            return Ok(Self { reader, writer, path, name, size, direct: None });
+            return Ok(Self { reader, writes: false, writer, path, name, size, direct: None });
         }
         let mut options = OpenOptions::new();
         let reader = options.read(true).write(write).custom_flags(libc::O_DIRECT).open(&path)?;
-        let writer = if write { reader.try_clone()?.into() } else { writer };
         let size = Bytes::new(block::size(&reader)?);
         let unit = usize::try_from(block::logical_block_size(&reader)?).unwrap_or(4096);
-        Ok(Self { reader, writer, path, name, size, direct: Some(unit) })
+        Ok(Self { reader, writes: write, writer, path, name, size, direct: Some(unit) })
     }
 
     /// The descriptor for writing, opened when it is first needed. Where two threads open it at
     /// once, one of the two is closed again.
     fn writer(&self) -> io::Result<&File> {
+        if self.writes {
+            return Ok(&self.reader);
+        }
         if let Some(file) = self.writer.get() {
             return Ok(file);
         }
@@ -151,6 +155,7 @@ impl Dev for FileDev {
 
     fn sync(&self) -> io::Result<()> {
         match self.writer.get() {
+            _ if self.writes => self.reader.sync_data(),
             Some(file) => file.sync_data(),
             None => Ok(()),
         }
