@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::active::{Active, ActivePool, pool_state, wake_one};
+use super::active::{ActivePool, pool_state, wake_one};
 use super::kernel::{DevNo, DmInfo, Kernel, Suspend};
 use super::names::DeviceKey;
 use super::table::Table;
@@ -88,7 +88,8 @@ enum Step {
 
 struct Run<'a> {
     kernel: &'a dyn Kernel,
-    active: Active,
+    /// What there is of the plan, by UUID.
+    found: BTreeMap<Box<str>, (DmInfo, Table)>,
     check_ids: bool,
     sure: &'a Sure,
     numbers: Vec<DevNo>,
@@ -98,10 +99,13 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn over(kernel: &'a dyn Kernel, plan: &Plan, check_ids: bool, sure: &'a Sure) -> Result<Self> {
-        let uuids = plan.nodes.iter().map(|node| node.key.uuid.as_str());
-        let active = Active::observe_some(kernel, uuids.filter(|uuid| !sure.contains_key(*uuid)))?;
+        let mut found = BTreeMap::new();
+        for node in plan.nodes.iter().filter(|node| !sure.contains_key(&node.key.uuid)) {
+            let there = kernel.find_with_table(&node.key.uuid)?;
+            found.extend(there.map(|there| (there.0.uuid.clone(), there)));
+        }
         let (numbers, steps, done) = (Vec::new(), Vec::new(), Activated::default());
-        Ok(Self { kernel, active, check_ids, sure, numbers, steps, done })
+        Ok(Self { kernel, found, check_ids, sure, numbers, steps, done })
     }
 
     fn carry_out(mut self, plan: &Plan) -> Result<Activated> {
@@ -120,10 +124,9 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         let table = self.table(node)?;
-        let found = self.active.by_uuid(&node.key.uuid).cloned();
-        let number = match &found {
+        let number = match self.found.get(node.key.uuid.as_str()).cloned() {
             None => self.make(node, &table)?,
-            Some(info) => self.mend(node, info, &table)?,
+            Some((info, live)) => self.mend(node, &info, &live, &table)?,
         };
         self.numbers.push(number);
         self.done.devices.insert(node.key.uuid.clone(), number);
@@ -153,7 +156,7 @@ impl<'a> Run<'a> {
     }
 
     /// Brings a device that is there to what it should be.
-    fn mend(&mut self, node: &Node, info: &DmInfo, table: &Table) -> Result<DevNo> {
+    fn mend(&mut self, node: &Node, info: &DmInfo, live: &Table, table: &Table) -> Result<DevNo> {
         let key = &node.key;
         let mut mended = false;
         if info.name != key.name {
@@ -162,7 +165,6 @@ impl<'a> Run<'a> {
             mended = true;
         }
         let info = DmInfo { name: key.name.clone(), ..info.clone() };
-        let live = if info.live { self.kernel.table(&key.name)? } else { Table::default() };
         if live.same_stack(table) {
             if info.suspended {
                 wake_one(self.kernel, &info, &key.seen)?;

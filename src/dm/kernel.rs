@@ -189,6 +189,17 @@ pub trait Kernel: Send + Sync {
     /// that this program drives.
     fn table(&self, name: &DmName) -> Result<Table>;
 
+    /// [`find`](Kernel::find) and [`table`](Kernel::table) of the same moment, by one question
+    /// where that can be; a device without a live table has an empty one.
+    ///
+    /// # Errors
+    /// As those two.
+    fn find_with_table(&self, uuid: &str) -> Result<Option<(DmInfo, Table)>> {
+        let Some(info) = self.find(uuid)? else { return Ok(None) };
+        let table = if info.live { self.table(&info.name)? } else { Table::default() };
+        Ok(Some((info, table)))
+    }
+
     /// Waits, for a bounded time, until udev has dealt with every resume, remove and rename so
     /// far. Never call it while a device is suspended: udev may be waiting for that device.
     ///

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
 
-use devicemapper::{DevId, DmFlags, DmName as CrateName, DmOptions};
+use devicemapper::{DevId, DmFlags, DmName as CrateName, DmOptions, DmUuid};
 use imgbase_sys::dm::{Creation, Found, Uuid};
 
 use self::control::Ways;
@@ -320,12 +320,37 @@ impl Kernel for RealKernel {
         let flags = DmFlags::DM_NOFLUSH | DmFlags::DM_STATUS_TABLE;
         let options = DmOptions::default().set_flags(flags);
         let answer = named("table", name, |id| ways.dm.table_status(id, options))?;
-        let lines = answer.1.into_iter().map(|(start, len, kind, params)| Line {
-            start: Sectors::new(start),
-            len: Sectors::new(len),
-            target: Target::parse(&kind, &params),
-        });
-        Ok(Table { lines: lines.collect() })
+        Ok(table_of(answer.1))
+    }
+
+    fn find_with_table(&self, uuid: &str) -> Result<Option<(DmInfo, Table)>> {
+        let ways = self.ways()?;
+        let flags = DmFlags::DM_NOFLUSH | DmFlags::DM_STATUS_TABLE;
+        let options = DmOptions::default().set_flags(flags);
+        let id = DmUuid::new(uuid).map_err(|error| failed("find", uuid, error))?;
+        let (info, lines) = match ways.dm.table_status(&DevId::Uuid(id), options) {
+            Ok(answer) => answer,
+            Err(error) => {
+                let error = io_error(error);
+                let none = error.raw_os_error() == Some(libc::ENXIO);
+                return if none { Ok(None) } else { Err(failure("find", uuid, error)) };
+            }
+        };
+        let nameless = || Error::new(ErrorKind::Io, "the kernel gives it no name").at(uuid);
+        let (flags, number) = (info.flags(), info.device());
+        let live = flags.contains(DmFlags::DM_ACTIVE_PRESENT);
+        let info = DmInfo {
+            name: info.name().ok_or_else(nameless)?.to_string().parse()?,
+            uuid: uuid.into(),
+            number: DevNo { major: number.major, minor: number.minor },
+            open_count: u32::try_from(info.open_count()).unwrap_or(0),
+            suspended: flags.contains(DmFlags::DM_SUSPEND),
+            read_only: flags.contains(DmFlags::DM_READONLY),
+            live,
+            inactive: flags.contains(DmFlags::DM_INACTIVE_PRESENT),
+            event: info.event_nr(),
+        };
+        Ok(Some((info, if live { table_of(lines) } else { Table::default() })))
     }
 
     fn settle(&self) -> Result<()> {
@@ -344,6 +369,16 @@ impl Kernel for RealKernel {
         }
         Ok(Box::new(FileDev::open_to_write(&path, read_only)?))
     }
+}
+
+/// A table as the crate gives it.
+fn table_of(lines: Vec<(u64, u64, String, String)>) -> Table {
+    let lines = lines.into_iter().map(|(start, len, kind, params)| Line {
+        start: Sectors::new(start),
+        len: Sectors::new(len),
+        target: Target::parse(&kind, &params),
+    });
+    Table { lines: lines.collect() }
 }
 
 fn mark(read_only: bool) -> &'static str {

@@ -34,11 +34,10 @@ impl<'m> Session<'m> {
         let pool = self.pool()?;
         let first = self.vg.next_device_id(&pool)?;
         for id in first..=first.saturating_add(STRAY_IDS) {
-            let (spec, raised) = (self.spec_for(thin, &pool, id)?, self.raised_id()?);
+            let spec = self.spec_for(thin, &pool, id)?;
             self.commit_by(&|vg| {
                 let mut edit = vg.edit();
-                edit.create_thin(&spec)?;
-                edit.announce(&pool, &[Message::Create(spec.name.clone())], raised)?;
+                edit.create_thin_announced(&spec)?;
                 Ok(edit)
             })?;
             match self.with_transaction(&pool, |change| change.messages(Mode::Fresh)) {
@@ -74,11 +73,6 @@ impl<'m> Session<'m> {
             device_id,
             birth: self.birth(),
         })
-    }
-
-    /// The transaction id after the next change to the pool.
-    fn raised_id(&self) -> Result<u64> {
-        Ok(self.pool_segment()?.transaction_id.saturating_add(1))
     }
 
     /// When and where volumes are made now.
@@ -159,7 +153,9 @@ impl<'m> Session<'m> {
             let mut edit = vg.edit();
             edit.clear_messages(&pool)?;
             edit.remove_tag(lv, &tag::PENDING.try_into()?)?;
-            edit.set_writable(lv, role.is_writable())?;
+            if vg.lv(lv).is_none_or(|lv| lv.is_writable() != role.is_writable()) {
+                edit.set_writable(lv, role.is_writable())?;
+            }
             Ok(edit)
         };
         self.commit_last(make, beside)
@@ -242,7 +238,8 @@ impl<'m> Session<'m> {
         for name in names {
             edit.remove_lv(name)?;
         }
-        edit.announce(&pool, &messages, self.raised_id()?)?;
+        let id = self.pool_segment()?.transaction_id.saturating_add(1);
+        edit.announce(&pool, &messages, id)?;
         self.commit(edit)?;
         let finished = self.send(&pool, Mode::Fresh).and_then(|()| self.clear_messages());
         finished.map_err(|error| {

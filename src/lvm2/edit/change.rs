@@ -153,10 +153,7 @@ impl VgEdit {
     /// As [`Self::set_pool_messages`].
     pub fn announce(&mut self, pool: &LvName, messages: &[Message], id: u64) -> Result<()> {
         let made = message_items(messages)?;
-        self.change_pool(pool, |segment| {
-            put_messages(segment, made);
-            segment.set("transaction_id", number(id), &[]);
-        })
+        self.change_pool(pool, |segment| put_announcement(segment, made, id))
     }
 
     /// Removes all messages of a thin pool.
@@ -184,7 +181,12 @@ impl VgEdit {
     }
 }
 
-fn message_items(messages: &[Message]) -> Result<Vec<Item>> {
+pub(super) fn put_announcement(segment: &mut Section, messages: Vec<Item>, id: u64) {
+    put_messages(segment, messages);
+    segment.set("transaction_id", number(id), &[]);
+}
+
+pub(super) fn message_items(messages: &[Message]) -> Result<Vec<Item>> {
     messages.iter().enumerate().map(message_item).collect()
 }
 

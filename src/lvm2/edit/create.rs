@@ -1,9 +1,10 @@
 //! New volumes.
 
+use super::change::{message_items, put_announcement};
 use super::group::list;
 use super::*;
 use crate::lvm2::alloc::{Allocator, Placement};
-use crate::lvm2::model::{Area, Discards};
+use crate::lvm2::model::{Area, Discards, Message};
 use crate::lvm2::text::{Item, quote};
 use crate::name::{DmName, LvmId, Tag};
 use crate::units::{Bytes, Extents, Sectors};
@@ -168,6 +169,28 @@ impl VgEdit {
     /// `Invalid` or `Exists` for the name, `NotFound` for the pool or the origin, `Invalid` for
     /// the size or an origin of another pool.
     pub fn create_thin(&mut self, spec: &ThinSpec) -> Result<()> {
+        let item = self.thin_item(spec)?;
+        self.change(|vg| insert(vg, item, true))
+    }
+
+    /// The same, and the message that tells the pool, whose transaction id is raised by one.
+    ///
+    /// # Errors
+    /// As [`Self::create_thin`].
+    pub fn create_thin_announced(&mut self, spec: &ThinSpec) -> Result<()> {
+        let item = self.thin_item(spec)?;
+        let messages = message_items(&[Message::Create(spec.name.clone())])?;
+        let id = self.pool(&spec.pool)?.transaction_id.saturating_add(1);
+        self.change(|vg| {
+            insert(vg, item, true);
+            let pool = lv_mut(vg, &spec.pool);
+            if let Some(segment) = pool.and_then(|pool| segment_mut(pool, 1)) {
+                put_announcement(segment, messages, id);
+            }
+        })
+    }
+
+    fn thin_item(&self, spec: &ThinSpec) -> Result<Item> {
         self.check_new(&spec.name, None)?;
         self.check_size(&spec.name, spec.extents)?;
         let transaction_id = self.pool(&spec.pool)?.transaction_id;
@@ -175,8 +198,7 @@ impl VgEdit {
         let flags = if spec.activation_skip { vec!["ACTIVATION_SKIP"] } else { Vec::new() };
         let common = Common { flags, tags: &spec.tags, ..Common::new(&spec.name, &spec.birth) };
         let common = Common { writable: spec.writable, ..common };
-        let item = self.item(&common, &thin_segment(spec, transaction_id, external.as_ref()))?;
-        self.change(|vg| insert(vg, item, true))
+        self.item(&common, &thin_segment(spec, transaction_id, external.as_ref()))
     }
 
     /// Fails where the origin does not fit; its external origin, which a snapshot shares.
