@@ -15,7 +15,7 @@ use crate::layout::{Layout, find_pool};
 use crate::lvm2::Vg;
 use crate::lvm2::edit::{NewVg, VgEdit};
 use crate::lvm2::model::ThinPool;
-use crate::lvm2::store::{Make, MetadataStore, NativeStore};
+use crate::lvm2::store::{MetadataStore, NativeStore};
 use crate::lvm2::text::{Stamp, Style};
 use crate::machine::{Held, LockMode, Lvm2Host, Machine, StagedBackup};
 use crate::name::LvName;
@@ -241,19 +241,12 @@ impl<'m> Session<'m> {
         self.vg.lv(lv).map_or(Bytes::ZERO, |lv| lv.extents().bytes(self.vg.extent_size))
     }
 
-    /// Commits a change of the text.
+    /// Commits a change of the text: archived first, as lvm2 does it.
     pub(super) fn commit(&mut self, edit: VgEdit) -> Result<()> {
         let new = seal(edit, &self.stamp())?;
-        self.commit_new(Box::new(|| Ok(new)), &mut |_| Ok(()))
-    }
-
-    /// Commits what `make` makes of the text; lvm2's archive is written meanwhile.
-    pub(super) fn commit_by(
-        &mut self,
-        make: &(dyn Fn(&Vg) -> Result<VgEdit> + Sync),
-    ) -> Result<()> {
-        let (stamp, old) = (self.stamp(), Arc::clone(&self.vg));
-        self.commit_new(Box::new(|| seal(make(&old)?, &stamp)), &mut |_| Ok(()))
+        let kept = self.kept();
+        let committed = self.archive().and_then(|()| self.store.commit(new, &mut |_| Ok(())));
+        self.committed(committed, kept)
     }
 
     /// Commits the last change of an operation, whose text `make` gives; `beside` runs while it
@@ -271,25 +264,28 @@ impl<'m> Session<'m> {
             *backup.lock().unwrap_or_else(PoisonError::into_inner) = stage(lvm2, new.vg());
             Ok(new)
         };
-        self.commit_new(Box::new(made), beside)?;
+        let kept = self.kept();
+        let session = &*self;
+        let committed = session.archive().and_then(|()| {
+            if session.machine.in_order {
+                made().and_then(|new| session.store.commit(new, &mut |_| beside(session)))
+            } else {
+                session.store.commit_beside(Box::new(made), &mut || beside(session))
+            }
+        });
+        self.committed(committed, kept)?;
         let backup = backup.into_inner().unwrap_or_else(PoisonError::into_inner);
         backup.into_iter().for_each(StagedBackup::put_in_place);
         self.backup_due = false;
         Ok(())
     }
 
-    fn commit_new(
-        &mut self,
-        make: Make<'_>,
-        beside: &mut dyn FnMut(&Self) -> Result<()>,
-    ) -> Result<()> {
-        let (session, kept) = (&*self, format!("metadata still at seqno {}", self.vg.seqno));
-        let mut beside = || session.archive().and_then(|()| beside(session));
-        let committed = if session.machine.in_order {
-            make().and_then(|new| session.store.commit(new, &mut |_| beside()))
-        } else {
-            session.store.commit_beside(make, &mut beside)
-        };
+    /// What to say where a commit fails.
+    fn kept(&self) -> String {
+        format!("metadata still at seqno {}", self.vg.seqno)
+    }
+
+    fn committed(&mut self, committed: Result<Arc<Vg>>, kept: String) -> Result<()> {
         self.vg = committed.map_err(|error| match error.unchanged() {
             // The store knows better where it could not tell which text is in force.
             Some(_) => error,

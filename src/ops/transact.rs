@@ -35,11 +35,9 @@ impl<'m> Session<'m> {
         let first = self.vg.next_device_id(&pool)?;
         for id in first..=first.saturating_add(STRAY_IDS) {
             let spec = self.spec_for(thin, &pool, id)?;
-            self.commit_by(&|vg| {
-                let mut edit = vg.edit();
-                edit.create_thin_announced(&spec)?;
-                Ok(edit)
-            })?;
+            let mut edit = self.vg.edit();
+            edit.create_thin_announced(&spec)?;
+            self.commit(edit)?;
             match self.with_transaction(&pool, |change| change.messages(Mode::Fresh)) {
                 Err(error) if error.kind() == ErrorKind::Exists => {
                     log::warn!("{pool} has a thin device {id} that the metadata does not know");
