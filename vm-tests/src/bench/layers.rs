@@ -4,7 +4,7 @@ use imgbase::ops::{Imgbase, Unwatched};
 
 use super::contest::{BASE, BASE_LV, handle, host, origin};
 use super::floor::Floor;
-use super::{process, sample};
+use super::{ROW, in_a_row, process, sample};
 use crate::error::{Doing, Result};
 
 const RIVAL: &[&str] = &["lvcreate", "-q", "-s", "-kn", "-ay", "-n", "rival", BASE_LV];
@@ -14,20 +14,18 @@ pub(super) fn run(rounds: u32) -> Result<()> {
     let host = host()?;
     let imgbase = handle(&host)?;
     let mut floor = Floor::find(&imgbase)?;
-    for round in 0..rounds {
-        // Whoever comes second finds the kernel's way warm.
-        if round % 2 == 0 {
-            call(&imgbase)?;
-            floor.measure()?;
-        } else {
-            floor.measure()?;
-            call(&imgbase)?;
-        }
-        sample("layer.process", || process(&["imgbase", "layer", "--add", BASE]))?;
-        remove_latest(&imgbase)?;
-        sample("layer.lvcreate", || process(RIVAL))?;
-        process(&["lvremove", "-q", "-q", "-f", "HostVG/rival"])?;
-        sample("trivial.process", || process(&["guest", "true"]))?;
+    for _ in 0..rounds.div_ceil(ROW) {
+        in_a_row(|| call(&imgbase))?;
+        in_a_row(|| floor.measure())?;
+        in_a_row(|| {
+            sample("layer.process", || process(&["imgbase", "layer", "--add", BASE]))?;
+            remove_latest(&imgbase)
+        })?;
+        in_a_row(|| {
+            sample("layer.lvcreate", || process(RIVAL))?;
+            process(&["lvremove", "-q", "-q", "-f", "HostVG/rival"])
+        })?;
+        in_a_row(|| sample("trivial.process", || process(&["guest", "true"])))?;
     }
     Ok(())
 }

@@ -1,17 +1,17 @@
 //! `layout`: the library's call, the whole process, and `lvs`.
 
 use super::contest::{handle, host};
-use super::{process, sample};
+use super::{ROW, in_a_row, process, sample};
 use crate::error::{Doing, Result};
 
 /// So many rounds.
 pub(super) fn run(rounds: u32) -> Result<()> {
     let host = host()?;
     let imgbase = handle(&host)?;
-    for _ in 0..rounds {
-        sample("layout.library", || imgbase.layout().doing("layout"))?;
-        sample("layout.process", || process(&["imgbase", "layout"]))?;
-        sample("layout.lvs", || process(&["lvs"]))?;
+    for _ in 0..rounds.div_ceil(ROW) {
+        in_a_row(|| sample("layout.library", || imgbase.layout().doing("layout")).map(drop))?;
+        in_a_row(|| sample("layout.process", || process(&["imgbase", "layout"])))?;
+        in_a_row(|| sample("layout.lvs", || process(&["lvs"])))?;
     }
     Ok(())
 }

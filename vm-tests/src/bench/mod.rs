@@ -6,8 +6,9 @@
 //! | `mapped NAME PERCENT` | so much of a volume is mapped afterwards |
 //!
 //! It is one process that lives through all rounds, as an installer would: what it measures of
-//! the library is a call, not a program's start. Within a round each contestant comes once, so
-//! that whatever else the machine does burdens them alike.
+//! the library is a call, not a program's start. The contestants take turns, so that whatever
+//! else the machine does burdens them alike, each with a few runs in a row, so that none pays for
+//! the caches that another has emptied.
 
 mod bases;
 mod contest;
@@ -47,6 +48,13 @@ fn choose(args: &[&str]) -> Result<()> {
         "profile" => profile::run(),
         _ => Err(Fail::new(USAGE)),
     }
+}
+
+/// So many runs in a row.
+const ROW: u32 = 3;
+
+fn in_a_row(mut once: impl FnMut() -> Result<()>) -> Result<()> {
+    (0..ROW).try_for_each(|_| once())
 }
 
 /// Measures something that must succeed.

@@ -39,7 +39,7 @@ pub(super) fn run() -> Result<()> {
         imgbase.layout().doing("layout")?;
         note("end".into());
     }
-    for _ in 0..3 {
+    for _ in 0..9 {
         note("begin add_layer".into());
         let added = imgbase.add_layer(Some(&origin()?), &mut Unwatched).doing("add_layer")?;
         note("end".into());
