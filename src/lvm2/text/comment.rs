@@ -4,6 +4,17 @@
 /// only above 1024 of it.
 pub(super) fn size(sectors: u64) -> String {
     const UNITS: [&str; 5] = ["Kilobytes", "Megabytes", "Gigabytes", "Terabytes", "Petabytes"];
+    // Most are whole.
+    let mut whole = 2;
+    for unit in UNITS {
+        if sectors / whole <= 1024 && sectors.is_multiple_of(whole) {
+            return format!("# {} {unit}", sectors / whole);
+        }
+        if sectors / whole < 1024 {
+            break;
+        }
+        whole <<= 10;
+    }
     // Rounds above 2^53, as the six digits printed do anyway.
     #[expect(clippy::cast_precision_loss, reason = "only six digits are shown")]
     let mut number = sectors as f64 / 2.0;
@@ -95,6 +106,11 @@ mod tests {
             (819_200, "# 400 Megabytes"),
             (256 * 8192, "# 1024 Megabytes"),
             (281 * 8192, "# 1.09766 Gigabytes"),
+            (2049, "# 1.00049 Megabytes"),
+            (2050, "# 1.00098 Megabytes"),
+            (2 << 20, "# 1024 Megabytes"),
+            (3 << 20, "# 1.5 Gigabytes"),
+            (1 << 51, "# 1024 Petabytes"),
             (3_907_029_168, "# 1.81935 Terabytes"),
             (2_001 * 2048, "# 1.9541 Gigabytes"),
         ] {

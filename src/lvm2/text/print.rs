@@ -113,7 +113,17 @@ impl Printer {
 
     fn indent(&mut self) {
         if self.style == Style::Backup {
-            self.out.extend(std::iter::repeat_n('\t', self.depth));
+            self.tabs(self.depth);
+        }
+    }
+
+    fn tabs(&mut self, count: usize) {
+        const TABS: &str = "\t\t\t\t\t\t\t\t";
+        let mut left = count;
+        while left > 0 {
+            let some = left.min(TABS.len());
+            self.out.push_str(TABS.get(..some).unwrap_or(TABS));
+            left = left.saturating_sub(some);
         }
     }
 
@@ -201,7 +211,7 @@ impl Printer {
         let width =
             self.out.len().saturating_sub(start).saturating_add(self.depth.saturating_mul(8));
         let tabs = COMMENT_TAB.saturating_sub(width / 8).saturating_sub(1).max(1);
-        self.out.extend(std::iter::repeat_n('\t', tabs));
+        self.tabs(tabs);
         self.out.push_str(&comment);
     }
 
