@@ -211,3 +211,57 @@ pub struct HealthReport {
     /// Each.
     pub checks: Vec<CheckReport>,
 }
+
+/// What sort of thing a crash left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LeftoverKind {
+    /// A suspended device.
+    Suspended,
+    /// Pool and metadata are at different transactions.
+    Transaction,
+    /// A volume that is half made or half removed.
+    Unfinished,
+    /// A copy of the metadata that is behind.
+    Copy,
+    /// A thin device of the pool that no volume stands for.
+    Stray,
+    /// Something that only a person can mend.
+    Problem,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// It is to be finished or undone.
+    Pending,
+    /// It was.
+    Done,
+    /// A living process is at it.
+    LeftAlone,
+    /// It is left to the user.
+    ForYou,
+}
+
+/// Something that a crash left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Leftover {
+    /// What sort.
+    pub kind: LeftoverKind,
+    /// The volume or device.
+    pub object: String,
+    /// What is wrong with it, and what is done about that.
+    pub detail: String,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// What `recover` found and did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RecoveryReport {
+    /// In the order in which it was dealt with; empty where nothing was left over.
+    pub found: Vec<Leftover>,
+    /// The group's sequence number after it.
+    pub vg_seqno: u64,
+}

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 /// Each verb with arguments that are complete, so that only the machine can refuse them.
-const VERBS: [(&str, &[&str]); 10] = [
+const VERBS: [(&str, &[&str]); 11] = [
     ("layout", &[]),
     ("base", &["--latest"]),
     ("layer", &["--add"]),
@@ -17,6 +17,7 @@ const VERBS: [(&str, &[&str]); 10] = [
     ("deactivate", &[]),
     ("diff", &["a-1-0", "a-1-0+1"]),
     ("check", &[]),
+    ("recover", &["--list"]),
     ("w", &[]),
 ];
 

@@ -3,7 +3,7 @@
 use imgbase::layout::{BaseName, ImageName, LayerName};
 use imgbase::report::{
     Activation, BaseAdded, FreeSpaceReport, HealthReport, InitReport, LayerAdded, LayoutReport,
-    MountReport, Removed,
+    MountReport, RecoveryReport, Removed,
 };
 
 use super::args::Unit;
@@ -45,6 +45,8 @@ pub(crate) enum Answer {
     Unmounted(MountReport),
     /// `check`
     Health(HealthReport),
+    /// `recover`
+    Recovered(RecoveryReport),
     /// `completions`, `man`
     Document(Document),
     /// Any verb with `--dry-run`

@@ -1,9 +1,12 @@
 //! What the rest asks of the kernel's device-mapper, as a trait: the real one
 //! is ioctls, the simulated one is for tests and dry runs.
 
+use std::collections::BTreeMap;
+
 use crate::dev::Dev;
 use crate::dm::table::Table;
-use crate::error::Result;
+use crate::dm::thin_metadata::ThinDetails;
+use crate::error::{Error, ErrorKind, Result};
 use crate::name::{DmName, LvName, VgName};
 
 /// A block device's number.
@@ -198,6 +201,20 @@ pub trait Kernel: Send + Sync {
         let Some(info) = self.find(uuid)? else { return Ok(None) };
         let table = if info.live { self.table(&info.name)? } else { Table::default() };
         Ok(Some((info, table)))
+    }
+
+    /// All thin devices of an active pool by id, out of the device that holds its metadata.
+    ///
+    /// # Errors
+    /// As [`thin_metadata::thin_devices`](crate::dm::thin_metadata::thin_devices);
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where it cannot be known.
+    fn thin_devices(
+        &self,
+        pool: &DmName,
+        _metadata: &DmName,
+    ) -> Result<BTreeMap<u32, ThinDetails>> {
+        let why = "its thin devices cannot be listed";
+        Err(Error::new(ErrorKind::Unsupported, why).at(pool))
     }
 
     /// Waits, for a bounded time, until udev has dealt with every resume, remove and rename so

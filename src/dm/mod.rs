@@ -13,6 +13,7 @@ pub mod status;
 pub mod table;
 #[cfg(test)]
 mod testing;
+pub mod thin_metadata;
 pub mod tree;
 
 pub use activate::{Activated, Sure};

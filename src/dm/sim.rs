@@ -22,6 +22,7 @@ use state::{Errno, State};
 use super::kernel::{Create, DevNo, DmInfo, Kernel, Suspend, TargetStatus, Visibility};
 use super::status::PoolState;
 use super::table::{Table, Target};
+use super::thin_metadata::ThinDetails;
 use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{DmName, LvName, VgName};
@@ -231,6 +232,14 @@ impl Kernel for SimKernel {
                 Err(Error::new(ErrorKind::Unsupported, why).at(name))
             }
         }
+    }
+
+    fn thin_devices(
+        &self,
+        pool: &DmName,
+        _metadata: &DmName,
+    ) -> Result<BTreeMap<u32, ThinDetails>> {
+        self.call(Call::Status(pool.clone()), pool, |state| state.thin_details(pool))
     }
 
     fn settle(&self) -> Result<()> {

@@ -10,6 +10,8 @@ mod frozen;
 mod nodes;
 mod udev;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::sleep;
 use std::time::Duration;
@@ -25,6 +27,7 @@ use self::udev::{Batch, Udev};
 use super::disks::FileDev;
 use crate::dev::Dev;
 use crate::dm::table::{Line, Table, Target};
+use crate::dm::thin_metadata::{self, ThinDetails};
 use crate::dm::{Create, DevNo, DmInfo, Kernel, Suspend, TargetStatus, Visibility};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::DmName;
@@ -73,6 +76,20 @@ impl RealKernel {
         }
         let opened = control::open()?;
         Ok(self.ways.get_or_init(|| opened))
+    }
+
+    /// The node of an active device, and whether that may only be read.
+    fn node(&self, name: &DmName) -> Result<(PathBuf, bool)> {
+        self.settle()?;
+        let path = self.nodes.path(name);
+        let info = self.info(name)?;
+        let gone = || Error::new(ErrorKind::NotFound, "the device is not active").at(name);
+        let DmInfo { number, read_only, .. } = info.ok_or_else(gone)?;
+        if !is_node(&path, number) {
+            let task = Task::Add { name: name.clone(), number, link: None };
+            self.nodes.perform(&task).map_err(|error| node_error(error, &task))?;
+        }
+        Ok((path, read_only))
     }
 
     /// Logs it, now or when nothing is frozen any more.
@@ -353,20 +370,21 @@ impl Kernel for RealKernel {
         Ok(Some((info, if live { table_of(lines) } else { Table::default() })))
     }
 
+    fn thin_devices(
+        &self,
+        _pool: &DmName,
+        metadata: &DmName,
+    ) -> Result<BTreeMap<u32, ThinDetails>> {
+        let (path, _) = self.node(metadata)?;
+        thin_metadata::thin_devices(&FileDev::open(&path)?)
+    }
+
     fn settle(&self) -> Result<()> {
         self.state().batch.settle()
     }
 
     fn open(&self, name: &DmName) -> Result<Box<dyn Dev>> {
-        self.settle()?;
-        let path = self.nodes.path(name);
-        let info = self.info(name)?;
-        let gone = || Error::new(ErrorKind::NotFound, "the device is not active").at(name);
-        let DmInfo { number, read_only, .. } = info.ok_or_else(gone)?;
-        if !is_node(&path, number) {
-            let task = Task::Add { name: name.clone(), number, link: None };
-            self.nodes.perform(&task).map_err(|error| node_error(error, &task))?;
-        }
+        let (path, read_only) = self.node(name)?;
         Ok(Box::new(FileDev::open_to_write(&path, read_only)?))
     }
 }

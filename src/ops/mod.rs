@@ -17,6 +17,7 @@ mod init;
 mod list;
 mod mount;
 mod pin;
+mod recover;
 mod remove;
 mod session;
 mod thin;

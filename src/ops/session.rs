@@ -89,11 +89,22 @@ impl<'m> Session<'m> {
         }
     }
 
-    /// Locks and reads the group to change it. Refuses one that must not be written, and brings
-    /// a pool that a crash left out of step with the text back in step.
+    /// Locks and reads the group to change it. Refuses one that must not be written, and removes
+    /// what a crash left unfinished; whoever opens the pool then brings it and the text in step.
     pub(super) fn change(imgbase: &Imgbase<'m>, what: &'static str) -> Result<Self> {
+        let mut session = Self::change_by(imgbase, Look::WhereItIs, what)?;
+        session.clear_leftovers()?;
+        Ok(session)
+    }
+
+    /// The same, with a look at every disk there is.
+    pub(super) fn change_everywhere(imgbase: &Imgbase<'m>, what: &'static str) -> Result<Self> {
+        Self::change_by(imgbase, Look::Everywhere, what)
+    }
+
+    fn change_by(imgbase: &Imgbase<'m>, look: Look, what: &'static str) -> Result<Self> {
         imgbase.machine.lvm2.check_writable()?;
-        let mut session = Self::open(imgbase, (LockMode::Exclusive, Look::WhereItIs), what)?;
+        let mut session = Self::open(imgbase, (LockMode::Exclusive, look), what)?;
         session.may_commit = true;
         session.check_writable()?;
         Ok(session)

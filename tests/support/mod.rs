@@ -1,9 +1,11 @@
 //! A machine in memory: disks, device-mapper, mounts, programs, lvm2's surroundings.
+#![allow(dead_code, reason = "each file of tests uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use imgbase::dev::{Dev, MemDev};
@@ -50,6 +52,7 @@ impl SimMachine {
                 images: Mutex::default(),
                 under: Mutex::default(),
                 opened: Mutex::default(),
+                fuse: Arc::default(),
             },
             kernel,
             mounts: SimMounts::default(),
@@ -139,6 +142,71 @@ pub(crate) struct SimDisks {
     pub(crate) under: Mutex<Vec<PathBuf>>,
     /// Every open of a disk.
     pub(crate) opened: Mutex<Vec<PathBuf>>,
+    /// Ends all writes to the disks at once.
+    pub(crate) fuse: Arc<Fuse>,
+}
+
+/// Blows after so many writes, syncs and discards: then all of them fail until it is replaced.
+pub(crate) struct Fuse(AtomicI64);
+
+impl Default for Fuse {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MAX))
+    }
+}
+
+impl Fuse {
+    /// From now on so many go through.
+    pub(crate) fn set(&self, left: u32) {
+        self.0.store(left.into(), Ordering::SeqCst);
+    }
+
+    /// All go through again. True where it had blown.
+    pub(crate) fn replace(&self) -> bool {
+        self.0.swap(i64::MAX, Ordering::SeqCst) < 0
+    }
+
+    fn take(&self) -> std::io::Result<()> {
+        if self.0.fetch_sub(1, Ordering::SeqCst) > 0 {
+            return Ok(());
+        }
+        Err(std::io::Error::other("the power is gone"))
+    }
+}
+
+/// A disk behind the fuse.
+struct Fused {
+    dev: Arc<MemDev>,
+    fuse: Arc<Fuse>,
+}
+
+impl Dev for Fused {
+    fn name(&self) -> &str {
+        self.dev.name()
+    }
+
+    fn size(&self) -> Bytes {
+        self.dev.size()
+    }
+
+    fn read_at(&self, buf: &mut [u8], at: Bytes) -> std::io::Result<()> {
+        self.dev.read_at(buf, at)
+    }
+
+    fn write_at(&self, data: &[u8], at: Bytes) -> std::io::Result<()> {
+        self.fuse.take()?;
+        self.dev.write_at(data, at)
+    }
+
+    fn sync(&self) -> std::io::Result<()> {
+        self.fuse.take()?;
+        self.dev.sync()
+    }
+
+    fn discard(&self, at: Bytes, len: Bytes) -> std::io::Result<()> {
+        self.fuse.take()?;
+        self.dev.discard(at, len)
+    }
 }
 
 fn missing(path: &Path) -> Error {
@@ -157,7 +225,7 @@ impl Disks for SimDisks {
     fn open(&self, path: &Path) -> Result<Arc<dyn Dev>> {
         self.opened.lock().expect("not poisoned").push(path.to_owned());
         match self.disks.get(path) {
-            Some((dev, _)) => Ok(dev.clone()),
+            Some((dev, _)) => Ok(Arc::new(Fused { dev: dev.clone(), fuse: self.fuse.clone() })),
             None => Err(missing(path)),
         }
     }

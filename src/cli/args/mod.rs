@@ -17,7 +17,7 @@ pub(crate) use global::{GlobalArgs, Loader};
 pub(crate) use layer::LayerArgs;
 pub(crate) use layout::{LayoutArgs, Unit};
 pub(crate) use small::{
-    CheckArgs, CompletionsArgs, DiffArgs, ImagesArgs, ManArgs, MountArgs, UmountArgs,
+    CheckArgs, CompletionsArgs, DiffArgs, ImagesArgs, ManArgs, MountArgs, RecoverArgs, UmountArgs,
 };
 pub(crate) use word::Word;
 
@@ -76,6 +76,7 @@ pub(crate) enum Command {
     Deactivate(ImagesArgs),
     Diff(DiffArgs),
     Check(CheckArgs),
+    Recover(RecoverArgs),
     /// Say which layer this host runs from
     ///
     /// Prints `You are on LAYER`, or fails with exit status 3 where / is not a layer.
@@ -98,6 +99,7 @@ impl Command {
             Self::Deactivate(_) => "deactivate",
             Self::Diff(_) => "diff",
             Self::Check(_) => "check",
+            Self::Recover(_) => "recover",
             Self::W => "w",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
@@ -112,7 +114,7 @@ impl Command {
             Self::Base(base) => base.changes(),
             Self::Layer(layer) => layer.changes(),
             Self::Mount(_) | Self::Umount(_) | Self::Activate(_) | Self::Deactivate(_) => true,
-            Self::Diff(_) | Self::Check(_) => true,
+            Self::Diff(_) | Self::Check(_) | Self::Recover(_) => true,
             Self::W | Self::Completions(_) | Self::Man(_) => false,
         }
     }
@@ -132,7 +134,7 @@ mod tests {
     fn every_verb_knows_its_name() {
         let listed: Vec<String> =
             Cli::command().get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        assert_eq!(listed.len(), 12, "{listed:?}");
+        assert_eq!(listed.len(), 13, "{listed:?}");
         for (verb, rest) in [
             ("layout", ""),
             ("base", "--latest"),
@@ -143,6 +145,7 @@ mod tests {
             ("deactivate", ""),
             ("diff", ""),
             ("check", ""),
+            ("recover", "--list"),
             ("w", ""),
             ("completions", "bash"),
             ("man", ""),

@@ -99,6 +99,26 @@ Examples:
 #[command(after_long_help = CHECK_AFTER)]
 pub(crate) struct CheckArgs {}
 
+const RECOVER_AFTER: &str = "\
+Examples:
+  imgbase recover --list     what a crash left
+  imgbase recover            finishes or undoes it
+  imgbase --json recover --list";
+
+/// Finish or undo what a crash left
+///
+/// Works from what is on the disks and in the kernel alone, whoever left it, lvm2 included: devices \
+/// left suspended, a thin pool that is out of step with the metadata, volumes half made or half \
+/// removed, copies of the metadata that are behind. A volume that a living process still fills is \
+/// left alone. One line for each; nothing left over is exit status 0.
+#[derive(Args, Debug)]
+#[command(after_long_help = RECOVER_AFTER)]
+pub(crate) struct RecoverArgs {
+    /// Only tell
+    #[arg(long)]
+    pub(crate) list: bool,
+}
+
 pub(crate) const W_AFTER: &str = "\
 Examples:
   imgbase w";

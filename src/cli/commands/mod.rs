@@ -10,6 +10,7 @@ mod layer;
 mod layout;
 mod man;
 mod mount;
+mod recover;
 mod w;
 
 use imgbase::{Error, ErrorKind, Result};
@@ -36,6 +37,7 @@ pub(crate) fn run(command: &Command, session: &Session<'_>, data: &Data) -> Resu
         Command::Deactivate(args) => mount::deactivate(args, session)?,
         Command::Diff(args) => return diff::run(args, session, data),
         Command::Check(_) => return check::run(session, data),
+        Command::Recover(args) => recover::run(args, session)?,
         Command::W => w::run(session)?,
         Command::Completions(args) => completions::run(args)?,
         Command::Man(_) => man::run()?,

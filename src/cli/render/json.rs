@@ -60,6 +60,7 @@ impl Serialize for Body<'_> {
             Answer::Activated(report) | Answer::Deactivated(report) => report.serialize(to),
             Answer::Mounted(report) | Answer::Unmounted(report) => report.serialize(to),
             Answer::Health(report) => report.serialize(to),
+            Answer::Recovered(report) => report.serialize(to),
             Answer::Document(document) => document.serialize(to),
             Answer::Plan(plan) => Planned::of(plan).serialize(to),
         }

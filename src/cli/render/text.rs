@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{Result, Write};
 
-use imgbase::report::{FreeSpaceReport, Health, HealthReport, InitReport};
+use imgbase::report::{FreeSpaceReport, Health, HealthReport, InitReport, Outcome, RecoveryReport};
 use imgbase::units::Bytes;
 
 use super::{printable, tree};
@@ -36,6 +36,7 @@ pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<
         Answer::Activated(report) | Answer::Deactivated(report) => lines(out, &report.changed),
         Answer::Pin(_) | Answer::Mounted(_) | Answer::Unmounted(_) => Ok(()),
         Answer::Health(report) => health(out, report, look),
+        Answer::Recovered(report) => recovered(out, report),
         Answer::Document(document) => out.write_all(document.text.as_bytes()),
         Answer::Plan(plan) => planned(out, plan),
     }
@@ -48,6 +49,9 @@ pub(crate) fn note(answer: &Answer) -> Option<String> {
             Some(format!("{} holds no base yet: see 'imgbase base --help'", report.vg))
         }
         Answer::Init(report) => Some(made(report)),
+        Answer::Recovered(report) if report.found.is_empty() => {
+            Some("nothing is left to recover".to_owned())
+        }
         Answer::Pin(pin) if !pin.changed => {
             let state = if pin.pinned { "pinned" } else { "not pinned" };
             Some(format!("{} was {state} already", pin.nvr))
@@ -126,6 +130,19 @@ fn health(out: &mut dyn Write, report: &HealthReport, look: Look) -> Result<()> 
             true => writeln!(out, "{word} {name}")?,
             false => writeln!(out, "{word} {name}: {detail}")?,
         }
+    }
+    Ok(())
+}
+
+fn recovered(out: &mut dyn Write, report: &RecoveryReport) -> Result<()> {
+    for left in &report.found {
+        let word = match left.outcome {
+            Outcome::Pending => "pending   ",
+            Outcome::Done => "done      ",
+            Outcome::LeftAlone => "left alone",
+            Outcome::ForYou => "for you   ",
+        };
+        writeln!(out, "{word} {}: {}", printable(&left.object), printable(&left.detail))?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use crate::dev::Dev;
 use crate::dm::kernel::{DmInfo, TargetStatus};
 use crate::dm::status::{PoolMode, PoolState};
 use crate::dm::table::{PoolTarget, Table, Target, ThinTarget};
+use crate::dm::thin_metadata::ThinDetails;
 use crate::lvm2::model::Discards;
 use crate::name::{DmName, LvName, VgName};
 
@@ -153,6 +154,18 @@ impl State {
     pub(super) fn break_pool(&mut self, name: &DmName, how: Breakage) -> Result<(), Errno> {
         self.pool_of(name).map_err(|_| Errno::ENXIO)?.break_it(how);
         Ok(())
+    }
+
+    pub(super) fn thin_details(
+        &mut self,
+        name: &DmName,
+    ) -> Result<BTreeMap<u32, ThinDetails>, Errno> {
+        let pool = self.pool_of(name).map_err(|_| Errno::ENXIO)?;
+        let details = |thin: &ThinDevice| ThinDetails {
+            mapped_chunks: u64::try_from(thin.map.len()).unwrap_or(u64::MAX),
+            transaction_id: thin.created,
+        };
+        Ok(pool.thins.iter().map(|(id, thin)| (*id, details(thin))).collect())
     }
 
     pub(super) fn thin_ids(&mut self, name: &DmName) -> Result<Vec<u32>, Errno> {

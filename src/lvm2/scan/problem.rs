@@ -197,7 +197,7 @@ impl fmt::Display for Problem {
 
 impl Problem {
     /// True where it is about devices or groups beside the group's own.
-    pub(super) fn is_of_others(&self) -> bool {
+    pub(crate) fn is_of_others(&self) -> bool {
         matches!(
             self,
             Self::SameName { .. }

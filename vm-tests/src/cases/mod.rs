@@ -7,6 +7,7 @@ mod kit;
 mod lvm2_alone;
 mod main_job;
 mod own_hands;
+mod recovery;
 mod refusals;
 mod taking_turns;
 mod verbs;
@@ -24,6 +25,7 @@ pub fn all() -> Vec<Case> {
         beside_lvm2::cases(),
         file_systems::cases(),
         own_hands::cases(),
+        recovery::cases(),
         refusals::cases(),
         verbs::cases(),
     ]

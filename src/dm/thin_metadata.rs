@@ -1,0 +1,235 @@
+//! A thin pool's own metadata, read from its device: which thin devices there are.
+//!
+//! Format: `drivers/md/dm-thin-metadata.c` and `drivers/md/persistent-data/dm-btree-internal.h`.
+//! Blocks of 4096 bytes, little-endian; each begins with a CRC-32C (without the final inversion)
+//! of the rest, to which a number of its kind is added by exclusive or.
+//!
+//! | superblock, byte | size | field |
+//! |---|---|---|
+//! | 4 | 4 | flags: bit 0 `needs_check` |
+//! | 8 | 8 | its own block number |
+//! | 32 | 8 | magic 27022010 |
+//! | 40 | 4 | version: 1 or 2 |
+//! | 48 | 8 | transaction id |
+//! | 56 | 8 | the metadata snapshot's superblock; 0: none |
+//! | 320 | 8 | root of the mappings |
+//! | 328 | 8 | root of the devices |
+//! | 336 | 4 | a chunk in sectors |
+//! | 344 | 8 | blocks of metadata |
+//!
+//! A node of a tree: u32 checksum, u32 flags (1 internal, 2 leaf), u64 block number, u32 entries,
+//! u32 most entries, u32 bytes of a value, 4 unused; then room for the most keys (u64) and after
+//! them as many values. An internal node's values are block numbers. The devices' tree has the
+//! device id as key and 24 bytes as value: u64 mapped chunks, u64 transaction id and u32 time of
+//! its creation, u32 time of its last snapshot.
+//!
+//! A pool in use changes its metadata by copies: what the last commit's superblock leads to is
+//! not written over before the next commit. So what was read is of one moment where the
+//! superblock is the same afterwards; else it is read again.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use super::pool::DEVICE_ID_MAX;
+use super::status::METADATA_BLOCK;
+use crate::dev::Dev;
+use crate::error::{Error, ErrorKind, Result};
+use crate::units::Bytes;
+
+const MAGIC: u64 = 27_022_010;
+const SUPERBLOCK_XOR: u32 = 160_774;
+const NODE_XOR: u32 = 121_107;
+const NODE_HEADER: usize = 32;
+/// Of a device's value.
+const DETAILS: usize = 24;
+const BLOCK: usize = 4096;
+
+/// CRC-32C as the kernel's `crc32c(~0, ...)` gives it: not inverted at the end.
+const ALGORITHM: crc::Algorithm<u32> = crc::Algorithm { xorout: 0, ..crc::CRC_32_ISCSI };
+static CRC: crc::Crc<u32, crc::Table<16>> = crc::Crc::<u32, crc::Table<16>>::new(&ALGORITHM);
+
+/// How often a pool in use is read again, and after what pause.
+const TRIES: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A pool's superblock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Superblock {
+    /// Its transaction id.
+    pub transaction_id: u64,
+    /// True where it must be checked before it is used for writing.
+    pub needs_check: bool,
+    /// The block of the metadata snapshot's superblock; zero where none is held.
+    pub held_root: u64,
+    /// The root of the devices' tree.
+    details_root: u64,
+    checksum: u32,
+}
+
+/// What a pool knows of a thin device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThinDetails {
+    /// Chunks that are mapped, shared ones included.
+    pub mapped_chunks: u64,
+    /// The pool's transaction id when it was made.
+    pub transaction_id: u64,
+}
+
+fn corrupt(dev: &dyn Dev, block: u64, why: impl Into<String>) -> Error {
+    let why = format!("block {block}: {}", why.into());
+    Error::new(ErrorKind::Corrupt, why).op("read the pool's metadata").at(dev.name())
+}
+
+/// A block whose checksum and number are right.
+struct Block {
+    bytes: Vec<u8>,
+}
+
+impl Block {
+    fn read(dev: &dyn Dev, number: u64, xor: u32) -> Result<Self> {
+        let at = number.checked_mul(METADATA_BLOCK.get()).map(Bytes::new);
+        let end = at.and_then(|at| at.checked_add(METADATA_BLOCK));
+        let at = at.filter(|_| end.is_some_and(|end| end <= dev.size()));
+        let at = at.ok_or_else(|| corrupt(dev, number, "it lies behind the device's end"))?;
+        let mut bytes = vec![0; BLOCK];
+        dev.read_at(&mut bytes, at).map_err(|error| {
+            Error::io(error).op("read the pool's metadata").at_byte(dev.name(), at)
+        })?;
+        let block = Self { bytes };
+        let sum = CRC.checksum(block.bytes.get(4..).unwrap_or_default()) ^ xor;
+        if block.u32(0) != sum {
+            return Err(corrupt(dev, number, "its checksum does not hold"));
+        }
+        if block.u64(8) != number {
+            return Err(corrupt(dev, number, format!("it says to be block {}", block.u64(8))));
+        }
+        Ok(block)
+    }
+
+    fn u32(&self, at: usize) -> u32 {
+        let field = self.bytes.get(at..).and_then(<[u8]>::first_chunk);
+        u32::from_le_bytes(*field.unwrap_or(&[0; 4]))
+    }
+
+    fn u64(&self, at: usize) -> u64 {
+        let field = self.bytes.get(at..).and_then(<[u8]>::first_chunk);
+        u64::from_le_bytes(*field.unwrap_or(&[0; 8]))
+    }
+}
+
+impl Superblock {
+    /// Reads the one at this block: 0 is the pool's own.
+    ///
+    /// # Errors
+    /// [`Corrupt`](ErrorKind::Corrupt), [`Io`](ErrorKind::Io);
+    /// [`Unsupported`](ErrorKind::Unsupported) for a version that is not known.
+    pub fn read(dev: &dyn Dev, block: u64) -> Result<Self> {
+        let found = Block::read(dev, block, SUPERBLOCK_XOR)?;
+        if found.u64(32) != MAGIC {
+            return Err(corrupt(dev, block, "it is no thin pool's superblock"));
+        }
+        let version = found.u32(40);
+        if !(1..=2).contains(&version) {
+            let why = format!("version {version} of a thin pool's metadata");
+            return Err(Error::new(ErrorKind::Unsupported, why).at(dev.name()));
+        }
+        Ok(Self {
+            transaction_id: found.u64(48),
+            needs_check: found.u32(4) & 1 == 1,
+            held_root: found.u64(56),
+            details_root: found.u64(328),
+            checksum: found.u32(0),
+        })
+    }
+
+    /// All thin devices, by id, of a pool that does not change meanwhile.
+    ///
+    /// # Errors
+    /// [`Corrupt`](ErrorKind::Corrupt), [`Io`](ErrorKind::Io).
+    pub fn devices(&self, dev: &dyn Dev) -> Result<BTreeMap<u32, ThinDetails>> {
+        let (mut left, mut seen) = (vec![self.details_root], HashSet::new());
+        let mut devices = BTreeMap::new();
+        while let Some(number) = left.pop() {
+            if !seen.insert(number) {
+                return Err(corrupt(dev, number, "it is in the tree twice"));
+            }
+            let node = Node::read(dev, number)?;
+            if node.is_leaf {
+                for (key, at) in node.entries() {
+                    let id = u32::try_from(key).ok().filter(|id| *id <= DEVICE_ID_MAX);
+                    let id = id.ok_or_else(|| corrupt(dev, number, "a key is no device id"))?;
+                    let (mapped_chunks, transaction_id) =
+                        (node.block.u64(at), node.block.u64(at.saturating_add(8)));
+                    devices.insert(id, ThinDetails { mapped_chunks, transaction_id });
+                }
+            } else {
+                left.extend(node.entries().map(|(_, at)| node.block.u64(at)));
+            }
+        }
+        Ok(devices)
+    }
+}
+
+/// All thin devices of a pool, by id, as of its last commit; the pool may be in use.
+///
+/// # Errors
+/// [`Corrupt`](ErrorKind::Corrupt), also where the pool has committed during each of some tries
+/// within a second; [`Io`](ErrorKind::Io), [`Unsupported`](ErrorKind::Unsupported).
+pub fn thin_devices(dev: &dyn Dev) -> Result<BTreeMap<u32, ThinDetails>> {
+    let mut last = corrupt(dev, 0, "it changes all the time");
+    for _ in 0..TRIES {
+        let before = Superblock::read(dev, 0)?;
+        let devices = before.devices(dev);
+        let unchanged = Superblock::read(dev, 0)? == before;
+        match devices {
+            Ok(devices) if unchanged => return Ok(devices),
+            Err(error) if unchanged || error.kind() != ErrorKind::Corrupt => return Err(error),
+            Err(error) => last = error,
+            Ok(_) => {}
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Err(last)
+}
+
+/// A node of the devices' tree whose counts fit it.
+struct Node {
+    block: Block,
+    is_leaf: bool,
+    entries: usize,
+    room: usize,
+    value: usize,
+}
+
+impl Node {
+    fn read(dev: &dyn Dev, number: u64) -> Result<Self> {
+        let block = Block::read(dev, number, NODE_XOR)?;
+        let is_leaf = match block.u32(4) {
+            1 => false,
+            2 => true,
+            flags => return Err(corrupt(dev, number, format!("its flags are {flags}"))),
+        };
+        let field = |at| usize::try_from(block.u32(at)).unwrap_or(usize::MAX);
+        let (entries, room, value) = (field(16), field(20), field(24));
+        let wanted = if is_leaf { DETAILS } else { 8 };
+        let len = value.checked_add(8).and_then(|both| both.checked_mul(room));
+        let fits = len.is_some_and(|len| len <= BLOCK.saturating_sub(NODE_HEADER));
+        if value != wanted || entries > room || !fits {
+            return Err(corrupt(dev, number, "its counts do not fit it"));
+        }
+        Ok(Self { block, is_leaf, entries, room, value })
+    }
+
+    /// Keys, and where their values stand.
+    fn entries(&self) -> impl Iterator<Item = (u64, usize)> + '_ {
+        let place = |index: usize, size: usize| index.saturating_mul(size);
+        (0..self.entries).map(move |index| {
+            let key = NODE_HEADER.saturating_add(place(index, 8));
+            let values = NODE_HEADER.saturating_add(place(self.room, 8));
+            (self.block.u64(key), values.saturating_add(place(index, self.value)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

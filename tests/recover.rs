@@ -1,0 +1,232 @@
+//! What a crash leaves on a machine in memory, and what `recover` makes of it.
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use imgbase::ErrorKind;
+use imgbase::dm::Kernel;
+use imgbase::name::DmName;
+use imgbase::ops::{Imgbase, Unwatched};
+use imgbase::report::{LeftoverKind, Outcome};
+
+use support::SimMachine;
+
+const BASE: &str = "Base-1-0";
+
+/// Two disks with a layout, a base and a layer.
+fn machine() -> SimMachine {
+    let sim = SimMachine { in_order: true, ..SimMachine::with_disks(2) };
+    sim.init();
+    sim.add_base(BASE).expect("the base is made");
+    sim.imgbase().add_layer(None, &mut Unwatched).expect("the layer is made");
+    sim
+}
+
+fn pool() -> DmName {
+    "HostVG-ImagePool-tpool".parse().expect("a name")
+}
+
+/// What is there, as far as a user can tell: bases and layers.
+fn images(sim: &SimMachine) -> BTreeSet<String> {
+    let layout = sim.imgbase().layout().expect("it can be read");
+    let mut images = BTreeSet::new();
+    for base in &layout.bases {
+        images.insert(base.nvr.to_string());
+        images.extend(base.layers.iter().map(|layer| layer.nvr.to_string()));
+    }
+    images
+}
+
+/// Nothing is pending, pool and text agree on the ids, nothing sleeps.
+fn is_sound(sim: &SimMachine, when: &str) {
+    let layout = sim.imgbase().layout().expect("it can be read");
+    assert!(layout.pending.is_empty(), "{when}: {:?}", layout.pending);
+    let mut text: Vec<u32> = Vec::new();
+    for base in &layout.bases {
+        text.push(base.device_id);
+        text.extend(base.layers.iter().map(|layer| layer.device_id));
+    }
+    text.sort_unstable();
+    let devices = sim.kernel.list("").expect("lists");
+    assert!(devices.iter().all(|device| !device.suspended), "{when}");
+    if layout.pool.active {
+        assert_eq!(sim.kernel.thin_ids(&pool()).expect("it is active"), text, "{when}");
+    }
+}
+
+/// A verb.
+type Verb = fn(&Imgbase<'_>) -> imgbase::Result<()>;
+
+const VERBS: [(&str, Verb); 4] = [
+    ("layer --add", |imgbase| imgbase.add_layer(None, &mut Unwatched).map(drop)),
+    ("layer --remove", |imgbase| {
+        imgbase.remove_layer(&"Base-1-0+1".parse()?, &mut Unwatched).map(drop)
+    }),
+    ("base --remove", |imgbase| imgbase.remove_base(&BASE.parse()?, &mut Unwatched).map(drop)),
+    ("base --pin", |imgbase| imgbase.pin_base(&BASE.parse()?, true).map(drop)),
+];
+
+/// What stops working, and after how many steps.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    /// The disks: writes, syncs and discards.
+    Disks(u32),
+    /// The kernel's device-mapper: every call.
+    Kernel(usize),
+}
+
+/// Runs a verb with that cut on a fresh machine; returns the images before and after it, and
+/// whether the cut came in time.
+fn cut(verb: Verb, cut: Cut) -> (SimMachine, BTreeSet<String>, bool) {
+    let sim = machine();
+    let before = images(&sim);
+    sim.kernel.forget_calls();
+    match cut {
+        Cut::Disks(left) => sim.disks.fuse.set(left),
+        Cut::Kernel(nth) => sim.kernel.fail_at(nth, ErrorKind::Io, true),
+    }
+    let failed = verb(&sim.imgbase()).is_err();
+    let blown = sim.disks.fuse.replace();
+    sim.kernel.heal();
+    let reached = match cut {
+        Cut::Disks(_) => blown,
+        Cut::Kernel(nth) => sim.kernel.calls().len() > nth,
+    };
+    (sim, before, failed || reached)
+}
+
+/// Wherever a verb is stopped, one `recover` ends before or after it, and a second one changes
+/// nothing.
+#[test]
+fn every_stop_is_recovered() {
+    for (name, verb) in VERBS {
+        let sim = machine();
+        verb(&sim.imgbase()).expect("it works");
+        let after = images(&sim);
+        let (mut stops, mut recovered) = (0, 0);
+        for cut_of in [|n| Cut::Disks(n), |n| Cut::Kernel(n as usize)] as [fn(u32) -> Cut; 2] {
+            for n in 0.. {
+                assert!(n < 300, "{name}: the cut is never passed");
+                let (sim, before, reached) = cut(verb, cut_of(n));
+                let when = format!("{name}, {:?}", cut_of(n));
+                let done = sim.imgbase().recover(&mut Unwatched);
+                let done = done.unwrap_or_else(|error| panic!("{when}: {error}"));
+                recovered += u32::from(!done.found.is_empty());
+                stops += 1;
+                is_sound(&sim, &when);
+                let now = images(&sim);
+                assert!(now == before || now == after, "{when}: {now:?}");
+                sim.disks.fuse.set(0);
+                let again = sim.imgbase().recover(&mut Unwatched).expect("nothing is left");
+                assert!(!sim.disks.fuse.replace(), "{when}: the second recovery wrote");
+                assert_eq!((again.found.len(), again.vg_seqno), (0, done.vg_seqno), "{when}");
+                if !reached {
+                    break;
+                }
+            }
+        }
+        println!("{name}: {stops} stops, {recovered} left something to recover");
+        assert!(stops >= 10, "{name}: only {stops} stops");
+    }
+}
+
+/// Nobody need call `recover`: the next verb that changes something does it.
+#[test]
+fn the_next_verb_recovers_by_itself() {
+    let (_, add) = VERBS[0];
+    for n in 0.. {
+        assert!(n < 300, "the cut is never passed");
+        let (sim, before, reached) = cut(add, Cut::Kernel(n));
+        add(&sim.imgbase()).unwrap_or_else(|error| panic!("call {n}: {error}"));
+        is_sound(&sim, &format!("call {n}"));
+        let added = images(&sim).len() - before.len();
+        assert!(added == 1 || added == 2, "call {n}: {added} layers more");
+        if !reached {
+            break;
+        }
+    }
+}
+
+#[test]
+fn nothing_left_over_is_nothing_done() {
+    let sim = machine();
+    let bytes = sim.bytes();
+    assert!(sim.imgbase().leftovers().expect("readable").found.is_empty());
+    assert!(sim.imgbase().recover(&mut Unwatched).expect("nothing to do").found.is_empty());
+    assert!(sim.bytes() == bytes);
+}
+
+#[test]
+fn a_list_only_tells() {
+    let sim = machine();
+    // The pool stops obeying after the first of the layer's two commits.
+    sim.kernel.forget_calls();
+    let calls = {
+        let probe = machine();
+        probe.kernel.forget_calls();
+        probe.imgbase().add_layer(None, &mut Unwatched).expect("works");
+        let calls = probe.kernel.calls();
+        let snap = calls.iter().position(|call| format!("{call:?}").contains("create_snap"));
+        snap.expect("a layer is a snapshot")
+    };
+    sim.kernel.fail_at(calls, ErrorKind::Io, true);
+    let error = sim.imgbase().add_layer(None, &mut Unwatched).expect_err("the pool is dead");
+    assert_eq!(error.kind(), ErrorKind::NeedsRecovery, "{error}");
+    sim.kernel.heal();
+    let bytes = sim.bytes();
+    let list = sim.imgbase().leftovers().expect("readable");
+    let kinds: Vec<LeftoverKind> = list.found.iter().map(|left| left.kind).collect();
+    use LeftoverKind::{Suspended, Transaction, Unfinished};
+    assert_eq!(kinds, [Suspended, Transaction, Unfinished], "{list:?}");
+    assert!(list.found.iter().all(|left| left.outcome == Outcome::Pending));
+    assert!(sim.bytes() == bytes);
+    let done = sim.imgbase().recover(&mut Unwatched).expect("it is undone");
+    assert!(done.found.iter().all(|left| left.outcome == Outcome::Done), "{done:?}");
+    is_sound(&sim, "recovered");
+    assert_eq!(images(&sim).len(), 2);
+}
+
+#[test]
+fn a_suspended_device_goes_on() {
+    let sim = machine();
+    let layer: DmName = "HostVG-Base--1--0+1".parse().expect("a name");
+    sim.kernel.suspend(&layer, imgbase::dm::Suspend::Freeze).expect("it is active");
+    let list = sim.imgbase().leftovers().expect("readable");
+    assert_eq!(list.found.len(), 1);
+    assert_eq!(list.found[0].object, layer.to_string());
+    sim.imgbase().recover(&mut Unwatched).expect("it is resumed");
+    is_sound(&sim, "resumed");
+}
+
+#[test]
+fn what_nobody_knows_is_told_and_kept() {
+    let sim = machine();
+    sim.kernel.message(&pool(), "create_thin 77").expect("the id is free");
+    for found in [
+        sim.imgbase().leftovers().expect("readable").found,
+        sim.imgbase().recover(&mut Unwatched).expect("nothing to do").found,
+    ] {
+        assert_eq!(found.len(), 1, "{found:?}");
+        let stray = (LeftoverKind::Stray, "thin device 77", Outcome::ForYou);
+        assert_eq!((found[0].kind, found[0].object.as_str(), found[0].outcome), stray);
+    }
+    assert!(sim.kernel.thin_ids(&pool()).expect("active").contains(&77));
+    // New ids go above it or past it, never onto it.
+    let next = sim.imgbase().add_layer(None, &mut Unwatched).expect("another layer");
+    assert_eq!(next.nvr.to_string(), "Base-1-0+2");
+}
+
+#[test]
+fn a_volume_without_its_thin_device_is_told() {
+    let sim = machine();
+    let layer: DmName = "HostVG-Base--1--0+1".parse().expect("a name");
+    let hidden = imgbase::dm::Visibility { udev_flags: 0, link: None };
+    sim.kernel.remove(&layer, &hidden).expect("nobody has it open");
+    sim.kernel.message(&pool(), "delete 2").expect("it is inactive");
+    let found = sim.imgbase().recover(&mut Unwatched).expect("nothing to do").found;
+    assert_eq!(found.len(), 1, "{found:?}");
+    let lost = (LeftoverKind::Problem, "Base-1-0+1", Outcome::ForYou);
+    assert_eq!((found[0].kind, found[0].object.as_str(), found[0].outcome), lost);
+    assert_eq!(images(&sim).len(), 2, "it is kept");
+}

@@ -1,0 +1,88 @@
+//! Killed at each step, then recovered: what lvm2 and the pool say of it afterwards.
+
+use crate::case::{Case, Outcome, must};
+use crate::cases::kit::{self, step};
+use crate::vm::Vm;
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("recovery::killed_at_each_ioctl", killed_at_each_ioctl).within(900),
+        Case::new("recovery::killed_at_each_write", killed_at_each_write).within(600),
+        Case::new("recovery::a_living_process_is_left_alone", a_living_process).within(180),
+    ]
+}
+
+/// The layer that is snapshotted is active: it is suspended meanwhile.
+fn killed_at_each_ioctl(vm: &mut Vm) -> Outcome {
+    prepare(vm)?;
+    killed_at_each(vm, "ioctl", "layer --add Small-1-1+1")?;
+    kit::end(vm)
+}
+
+fn killed_at_each_write(vm: &mut Vm) -> Outcome {
+    prepare(vm)?;
+    killed_at_each(vm, "pwrite64", "layer --add Small-1-1+1")?;
+    killed_at_each(vm, "fdatasync", "layer --add Small-1-1+1")?;
+    vm.ok("imgbase layer --add Small-1-1+1")?;
+    killed_at_each(vm, "pwrite64", "layer --remove Small-1-1+2")?;
+    kit::end(vm)
+}
+
+fn prepare(vm: &mut Vm) -> Outcome {
+    kit::init(vm)?;
+    kit::small_base(vm, "")?;
+    step(vm, "layer --add Small-1-1").map(drop)
+}
+
+/// Runs a verb that makes or removes the second layer, killed at its first such call, then at its
+/// second and so on until it comes through. The layers are put back each time.
+fn killed_at_each(vm: &mut Vm, call: &str, verb: &str) -> Outcome {
+    let adds = verb.contains("--add");
+    let (mut kills, mut left_over) = (0, 0);
+    for n in 1..200 {
+        let inject = format!("-e trace={call} -e inject={call}:signal=KILL:when={n}");
+        let done = vm.sh(&format!("strace -f -qq -o /dev/null {inject} imgbase {verb}"))?;
+        let when = format!("`{verb}` killed at {call} {n}");
+        let found = vm.ok("imgbase --json recover --list")?;
+        left_over += u32::from(!found.contains(r#""found":[]"#));
+        step(vm, "recover")?;
+        let again = vm.imgbase("recover --list")?;
+        must(again.is_empty(), format!("{when}: left after recovery:\n{again}"))?;
+        let asleep = vm.ok("dmsetup info -c --noheadings -o suspended | sort -u")?;
+        must(asleep == "Active", format!("{when}: {asleep}"))?;
+        let layers = vm.imgbase("layout --layers")?;
+        let second = layers.contains("Small-1-1+2");
+        match (adds, second) {
+            (true, true) => vm.imgbase("layer --remove Small-1-1+2").map(drop)?,
+            (false, false) => vm.imgbase("layer --add Small-1-1+1").map(drop)?,
+            _ => {}
+        }
+        if done.status == 0 {
+            must(kills > 3, format!("{when}: only {kills} kills"))?;
+            must(left_over > 0, format!("{when}: no kill left anything"))?;
+            println!("     {verb}: {kills} kills at {call}, {left_over} left something");
+            return Ok(());
+        }
+        kills += 1;
+    }
+    must(false, format!("`{verb}` never comes through"))
+}
+
+/// A base that is being filled is no leftover; once its process is killed it is.
+fn a_living_process(vm: &mut Vm) -> Outcome {
+    prepare(vm)?;
+    vm.ok("mkfifo /tmp/pipe && (imgbase base --add Slow-1-1 - </tmp/pipe >/tmp/said 2>&1 &)")?;
+    vm.ok("(dd if=/tmp/small.ext4 bs=1M count=8; sleep 600) >/tmp/pipe 2>/dev/null &")?;
+    vm.ok(
+        "until imgbase layout --json | grep -q '\"pending\":\\[\"Slow-1-1\"'; do sleep 0.2; done",
+    )?;
+    let told = vm.imgbase("recover")?;
+    must(told.starts_with("left alone Slow-1-1"), told)?;
+    vm.ok("pkill -KILL -x imgbase; while pgrep -x imgbase; do sleep 0.1; done")?;
+    let told = step(vm, "recover")?;
+    must(told.starts_with("done       Slow-1-1"), told)?;
+    vm.says("imgbase recover --list", "")?;
+    let layout = vm.imgbase("layout")?;
+    must(!layout.contains("Slow"), layout)?;
+    kit::end(vm)
+}
