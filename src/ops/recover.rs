@@ -69,7 +69,7 @@ struct Seen {
     pool: Option<Ids>,
     /// Volumes that are unfinished or going away, and how often each is open.
     unfinished: Vec<(LvName, u32)>,
-    /// Copies of the text that are behind or broken, which the next commit writes anew.
+    /// Copies of the text that are behind or half changed, which the next commit writes anew.
     behind: Vec<String>,
     /// Thin devices of an active pool that no volume stands for, with their chunks in use.
     strays: Vec<(u32, u64)>,
@@ -105,7 +105,15 @@ impl Seen {
         if seen.pool.is_some_and(|ids| ids.kernel.is_some()) {
             seen.compare_ids(session, &layout)?;
         }
-        for problem in &session.store.problems() {
+        let group = session.store.group();
+        for (member, copy) in group.writable_copies() {
+            if copy.header.is_some_and(|header| !header.precommitted().is_empty()) {
+                let (path, at) = (member.path.display(), copy.area.offset.get());
+                let why = "a text was announced there that never came into force";
+                seen.behind.push(format!("{path}, metadata area at byte {at}: {why}"));
+            }
+        }
+        for problem in &group.problems {
             match problem {
                 Problem::StaleCopy { .. } => seen.behind.push(problem.to_string()),
                 problem if problem.is_of_others() => {}

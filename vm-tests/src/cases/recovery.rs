@@ -78,7 +78,7 @@ fn a_living_process(vm: &mut Vm) -> Outcome {
     )?;
     let told = vm.imgbase("recover")?;
     must(told.starts_with("left alone Slow-1-1"), told)?;
-    vm.ok("pkill -KILL -x imgbase; while pgrep -x imgbase; do sleep 0.1; done")?;
+    vm.ok("pkill -KILL -x imgbase; while pgrep -r R,S,D -x imgbase; do sleep 0.1; done")?;
     let told = step(vm, "recover")?;
     must(told.starts_with("done       Slow-1-1"), told)?;
     vm.says("imgbase recover --list", "")?;
