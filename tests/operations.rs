@@ -174,6 +174,32 @@ fn each_call_fails_once(in_order: bool) {
 }
 
 #[test]
+fn the_text_before_a_change_is_archived_once_or_nothing_is_changed() {
+    let mut sim = with_base();
+    let base: ImageName = BASE.parse().expect("a name");
+    let seqno = |sim: &SimMachine| sim.imgbase().layout().expect("readable").vg_seqno;
+    let before = seqno(&sim);
+    sim.lvm2.archived.lock().expect("not poisoned").clear();
+    let added = sim.imgbase().add_layer(Some(&base), &mut Unwatched).expect("a layer");
+    sim.imgbase().remove_layer(&added.nvr, &mut Unwatched).expect("is removed");
+    let archived = sim.lvm2.archived.lock().expect("not poisoned").clone();
+    assert_eq!(archived, [before, added.vg_seqno]);
+
+    sim.lvm2.archive_is_full = true;
+    let error = add_layer(&sim).expect_err("there is no room to keep the old text");
+    assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    let refused = sim.add_base("Other-1-0").expect_err("nor here");
+    assert_eq!(refused.kind(), ErrorKind::Io, "{refused}");
+    let layout = sim.imgbase().layout().expect("readable");
+    assert!(layout.bases.len() == 1 && layout.bases[0].layers.is_empty(), "{layout:?}");
+    assert!(layout.pending.is_empty(), "{layout:?}");
+    nothing_is_suspended(&sim);
+    sim.lvm2.archive_is_full = false;
+    add_layer(&sim).expect("there is room again");
+    assert_eq!(ids(&sim), (vec![1, 2], vec![1, 2]));
+}
+
+#[test]
 fn bad_requests_change_nothing() {
     let sim = with_base();
     let before = sim.bytes();

@@ -24,6 +24,16 @@ use crate::units::Bytes;
 /// So often the disks are looked at where they change meanwhile.
 const SCANS: usize = 3;
 
+/// Whether lvm2's archive has the text as it was before the first of an operation's commits.
+enum Archive {
+    /// Not yet; nothing was committed.
+    Due,
+    /// Not yet, and this is the text: it is archived beside what follows its first change.
+    Beside(Arc<Vg>),
+    /// It has it, or it failed once.
+    Done,
+}
+
 /// A group that was read, and the lock that it was read under.
 pub(super) struct Session<'m> {
     pub(super) machine: Machine<'m>,
@@ -39,8 +49,8 @@ pub(super) struct Session<'m> {
     pub(super) sure: RefCell<Sure>,
     /// Where what is known of the group in the end is kept for the next call.
     seen: Option<Seen>,
-    /// True once the text that this session began with is in lvm2's archive.
-    archived: bool,
+    /// Whether lvm2's archive has the text that this session began with.
+    archive: Archive,
     /// True while lvm2's backup is older than the text.
     backup_due: bool,
     lock: Option<Box<dyn Held>>,
@@ -166,7 +176,7 @@ impl<'m> Session<'m> {
             vg,
             may_commit: false,
             made_pool: false,
-            archived: false,
+            archive: Archive::Due,
             backup_due: false,
             numbers: OnceCell::new(),
             sure: RefCell::default(),
@@ -256,8 +266,22 @@ impl<'m> Session<'m> {
     pub(super) fn commit(&mut self, edit: VgEdit) -> Result<()> {
         let new = seal(edit, &self.stamp())?;
         let kept = self.kept();
-        let committed = self.archive().and_then(|()| self.store.commit(new, &mut |_| Ok(())));
+        let archived = self.archive();
+        let committed = archived.and_then(|()| self.store.commit(new, &mut |_| Ok(())));
         self.committed(committed, kept)
+    }
+
+    /// Commits the first change of an operation; the text before it is archived with the next
+    /// commit, which may have time to wait for that. Until then lvm2's backup has it.
+    pub(super) fn commit_first(&mut self, edit: VgEdit) -> Result<()> {
+        let new = seal(edit, &self.stamp())?;
+        let (kept, old) = (self.kept(), Arc::clone(&self.vg));
+        let committed = self.store.commit(new, &mut |_| Ok(()));
+        self.committed(committed, kept)?;
+        if matches!(self.archive, Archive::Due) {
+            self.archive = Archive::Beside(old);
+        }
+        Ok(())
     }
 
     /// Commits the last change of an operation, whose text `make` gives; `beside` runs while it
@@ -270,20 +294,20 @@ impl<'m> Session<'m> {
     ) -> Result<()> {
         let (lvm2, stamp, old) = (self.machine.lvm2, self.stamp(), Arc::clone(&self.vg));
         let backup = Mutex::new(None);
+        let to_archive = self.take_due();
         let made = || {
             let new = seal(make(&old)?, &stamp)?;
+            archive(lvm2, to_archive)?;
             *backup.lock().unwrap_or_else(PoisonError::into_inner) = stage(lvm2, new.vg());
             Ok(new)
         };
         let kept = self.kept();
         let session = &*self;
-        let committed = session.archive().and_then(|()| {
-            if session.machine.in_order {
-                made().and_then(|new| session.store.commit(new, &mut |_| beside(session)))
-            } else {
-                session.store.commit_beside(Box::new(made), &mut || beside(session))
-            }
-        });
+        let committed = if session.machine.in_order {
+            made().and_then(|new| session.store.commit(new, &mut |_| beside(session)))
+        } else {
+            session.store.commit_beside(Box::new(made), &mut || beside(session))
+        };
         self.committed(committed, kept)?;
         let backup = backup.into_inner().unwrap_or_else(PoisonError::into_inner);
         backup.into_iter().for_each(StagedBackup::put_in_place);
@@ -303,23 +327,37 @@ impl<'m> Session<'m> {
             None => error.kept(kept),
         })?;
         self.backup_due = true;
-        self.archived = true;
         Ok(())
     }
 
     /// As lvm2: the text as it was before the first of an operation's commits is kept.
-    fn archive(&self) -> Result<()> {
-        if self.archived {
-            return Ok(());
+    fn archive(&mut self) -> Result<()> {
+        let old = self.take_due();
+        archive(self.machine.lvm2, old)
+    }
+
+    /// The text that is to be archived. It is asked for once: a change whose archive has failed
+    /// must still be taken back.
+    fn take_due(&mut self) -> Option<Arc<Vg>> {
+        match std::mem::replace(&mut self.archive, Archive::Done) {
+            Archive::Due => Some(Arc::clone(&self.vg)),
+            Archive::Beside(old) => Some(old),
+            Archive::Done => None,
         }
-        let old = || self.vg.to_text(Style::Backup);
-        self.machine.lvm2.archive(&self.vg.name, self.vg.seqno, &old)?;
-        log::trace!("archived");
-        Ok(())
+    }
+
+    /// Archives what is due before a change is taken back, which must not fail for that.
+    pub(super) fn archive_anyway(&mut self) {
+        if let Err(error) = self.archive() {
+            log::warn!("{error}");
+        }
     }
 
     /// As lvm2: the text after the last of them is the backup.
     fn back_up(&mut self) {
+        if matches!(self.archive, Archive::Beside(_)) {
+            self.archive_anyway();
+        }
         if std::mem::take(&mut self.backup_due) {
             stage(self.machine.lvm2, &self.vg).into_iter().for_each(StagedBackup::put_in_place);
         }
@@ -428,6 +466,14 @@ fn seal(edit: VgEdit, stamp: &Stamp) -> Result<NewVg> {
     let new = edit.finish(stamp)?;
     log::debug!("commit {} seqno {} ({})", new.vg().name, new.vg().seqno, stamp.description);
     Ok(new)
+}
+
+/// Keeps a text in lvm2's archive.
+fn archive(lvm2: &dyn Lvm2Host, old: Option<Arc<Vg>>) -> Result<()> {
+    let Some(old) = old else { return Ok(()) };
+    lvm2.archive(&old.name, old.seqno, &|| old.to_text(Style::Backup))?;
+    log::trace!("archived");
+    Ok(())
 }
 
 /// Makes lvm2's backup of a text ready.

@@ -37,10 +37,11 @@ impl<'m> Session<'m> {
             let spec = self.spec_for(thin, &pool, id)?;
             let mut edit = self.vg.edit();
             edit.create_thin_announced(&spec)?;
-            self.commit(edit)?;
+            self.commit_first(edit)?;
             match self.with_transaction(&pool, |change| change.messages(Mode::Fresh)) {
                 Err(error) if error.kind() == ErrorKind::Exists => {
                     log::warn!("{pool} has a thin device {id} that the metadata does not know");
+                    self.archive_anyway();
                     self.take_back(&thin.name, &pool)?;
                 }
                 Err(error) => return Err(self.undo_thin(&thin.name, error)),
@@ -185,6 +186,7 @@ impl<'m> Session<'m> {
     }
 
     fn try_undo(&mut self, lv: &LvName) -> Result<()> {
+        self.archive_anyway();
         let Some(id) = self.vg.lv(lv).and_then(|lv| Some(lv.thin()?.device_id)) else {
             return Ok(());
         };
@@ -227,12 +229,15 @@ impl<'m> Session<'m> {
         }
     }
 
-    /// Removes thin volumes in one transaction. The first commit is the commit point.
+    /// Removes thin volumes in one transaction, from a pool that is at the text's transaction id.
+    /// The first commit is the commit point.
     pub(super) fn remove_thins(&mut self, names: &[LvName]) -> Result<()> {
         let pool = self.pool()?;
         let ids = names.iter().filter_map(|name| self.vg.lv(name)?.thin());
         let messages: Vec<Message> = ids.map(|thin| Message::Delete(thin.device_id)).collect();
         let mut edit = self.vg.edit();
+        // The pool has carried them out; a volume may be undone before they are dropped.
+        edit.clear_messages(&pool)?;
         for name in names {
             edit.remove_lv(name)?;
         }

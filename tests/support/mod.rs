@@ -57,7 +57,7 @@ impl SimMachine {
             kernel,
             mounts: SimMounts::default(),
             tools: SimTools,
-            lvm2: SimLvm2,
+            lvm2: SimLvm2::default(),
             in_order: false,
             base_size: None,
         }
@@ -307,7 +307,13 @@ impl Tools for SimTools {
 }
 
 /// Nobody else is there.
-pub(crate) struct SimLvm2;
+#[derive(Default)]
+pub(crate) struct SimLvm2 {
+    /// The seqnos of the texts that were archived.
+    pub(crate) archived: Mutex<Vec<u64>>,
+    /// True where there is no room for the archive.
+    pub(crate) archive_is_full: bool,
+}
 
 struct Free;
 
@@ -338,7 +344,11 @@ impl Lvm2Host for SimLvm2 {
         Ok(())
     }
 
-    fn archive(&self, _vg: &VgName, _seqno: u64, _text: &dyn Fn() -> String) -> Result<()> {
+    fn archive(&self, _vg: &VgName, seqno: u64, _text: &dyn Fn() -> String) -> Result<()> {
+        if self.archive_is_full {
+            return Err(Error::new(ErrorKind::Io, "no room").at("/etc/lvm/archive"));
+        }
+        self.archived.lock().expect("not poisoned").push(seqno);
         Ok(())
     }
 
