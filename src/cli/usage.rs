@@ -1,10 +1,11 @@
 //! The command line parsed, and clap's complaints put into one line.
 
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind as Complaint};
-use clap::{CommandFactory, Parser};
+use clap::{CommandFactory, FromArgMatches};
 use imgbase::{Error, ErrorKind};
 
 use super::args::Cli;
@@ -24,7 +25,7 @@ pub(crate) enum Parsed {
 
 /// Parses a command line, the program's name first.
 pub(crate) fn parse(words: &[OsString]) -> Parsed {
-    match Cli::try_parse_from(words) {
+    match cli(words) {
         Ok(cli) if cli.command.is_none() => Parsed::NoCommand(Cli::command().render_help()),
         Ok(cli) if cli.global.quiet && (cli.global.verbose || cli.global.debug) => {
             Parsed::Bad(invalid(words, "--quiet cannot be used with --verbose or --debug"))
@@ -35,6 +36,14 @@ pub(crate) fn parse(words: &[OsString]) -> Parsed {
             _ => Parsed::Bad(invalid(words, &complaint(&error))),
         },
     }
+}
+
+/// As [`Cli::try_parse_from`], but what clap knows of all verbs is not taken apart again, which
+/// would take as long as parsing does.
+fn cli(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let mut command = ManuallyDrop::new(Cli::command());
+    let mut matches = command.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
 }
 
 /// The error for a command line without a command.

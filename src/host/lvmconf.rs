@@ -92,12 +92,16 @@ fn file(path: &Path) -> Document {
 /// The text without its lines of comment, which lvm2's own file consists of.
 fn without_comments(text: &str) -> String {
     let mut out = String::new();
-    for line in text.lines() {
+    let (mut start, bytes) = (0, text.as_bytes());
+    // The file has 100 KiB and is read at each start of the command.
+    for end in memchr::memchr_iter(b'\n', bytes).chain([bytes.len()]) {
+        let line = text.get(start..end).unwrap_or_default();
         let first = line.bytes().find(|byte| !byte.is_ascii_whitespace());
         if first.is_some_and(|byte| byte != b'#') {
             out.push_str(line);
             out.push('\n');
         }
+        start = end.saturating_add(1);
     }
     out
 }
