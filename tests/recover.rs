@@ -49,7 +49,7 @@ fn is_sound(sim: &SimMachine, when: &str) {
     }
     text.sort_unstable();
     let devices = sim.kernel.list("").expect("lists");
-    assert!(devices.iter().all(|device| !device.suspended), "{when}");
+    assert!(devices.iter().all(|device| !device.suspended && device.live), "{when}");
     if layout.pool.active {
         assert_eq!(sim.kernel.thin_ids(&pool()).expect("it is active"), text, "{when}");
     }
