@@ -75,9 +75,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_root_is_mounted() {
+    fn what_the_table_lies_on_is_in_it() {
+        // Not so "/": in a chroot it may be no mount.
         let mounts = RealMounts.list().expect("there is a table");
-        assert!(mounts.iter().any(|mount| mount.dir == Path::new("/")));
+        assert!(mounts.iter().any(|mount| mount.dir == Path::new("/proc")));
     }
 
     #[test]
