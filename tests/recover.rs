@@ -11,6 +11,7 @@ use imgbase::ops::{Imgbase, Unwatched};
 use imgbase::report::{LeftoverKind, Outcome};
 
 use support::SimMachine;
+use support::figures::figure;
 
 const BASE: &str = "Base-1-0";
 
@@ -126,7 +127,7 @@ fn every_stop_is_recovered() {
                 }
             }
         }
-        println!("{name}: {stops} stops, {recovered} left something to recover");
+        figure(&format!("deaths in {name}: {stops}, {recovered} left something to recover"));
         assert!(stops >= 10, "{name}: only {stops} stops");
     }
 }
@@ -155,6 +156,16 @@ fn nothing_left_over_is_nothing_done() {
     assert!(sim.imgbase().leftovers().expect("readable").found.is_empty());
     assert!(sim.imgbase().recover(&mut Unwatched).expect("nothing to do").found.is_empty());
     assert!(sim.bytes() == bytes);
+}
+
+/// Under another name than a pool that has volumes.
+#[test]
+fn a_pool_without_a_volume_is_looked_at_too() {
+    let sim = SimMachine::with_disks(1);
+    sim.init();
+    assert!(sim.imgbase().layout().expect("readable").pool.active);
+    assert!(sim.imgbase().leftovers().expect("readable").found.is_empty());
+    assert!(sim.imgbase().recover(&mut Unwatched).expect("nothing to do").found.is_empty());
 }
 
 #[test]

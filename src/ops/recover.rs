@@ -102,8 +102,8 @@ impl Seen {
         seen.unfinished = unfinished
             .map(|lv| (lv.name.clone(), opens(devices.volume(session.vg(), &lv.name))))
             .collect();
-        if seen.pool.is_some_and(|ids| ids.kernel.is_some()) {
-            seen.compare_ids(session, &layout)?;
+        if let Some(device) = devices.volume(session.vg(), &layout.pool.name) {
+            seen.compare_ids(session, &layout, &device.name)?;
         }
         let group = session.store.group();
         for (member, copy) in group.writable_copies() {
@@ -127,11 +127,15 @@ impl Seen {
 impl Seen {
     /// Holds the ids that the pool has against those of the text. What a message is still to
     /// make or to delete counts for neither.
-    fn compare_ids(&mut self, session: &Session<'_>, layout: &Layout<'_>) -> Result<()> {
+    fn compare_ids(
+        &mut self,
+        session: &Session<'_>,
+        layout: &Layout<'_>,
+        device: &DmName,
+    ) -> Result<()> {
         let (vg, pool) = (session.vg(), layout.pool);
-        let device = DmName::of_lv(&vg.name, &pool.name, Some("tpool"))?;
         let metadata = DmName::of_lv(&vg.name, &layout.pool_segment.metadata, None)?;
-        let there = match session.machine().kernel.thin_devices(&device, &metadata) {
+        let there = match session.machine().kernel.thin_devices(device, &metadata) {
             // A dry run does not know.
             Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
             there => there?,
