@@ -7,7 +7,7 @@ use std::sync::Mutex;
 
 use crate::units::Bytes;
 
-mod overlay;
+pub mod overlay;
 pub mod record;
 
 pub use overlay::Overlay;

@@ -54,7 +54,7 @@ impl Overlay {
             let skip = if number == first { usize::try_from(skipped).unwrap_or(0) } else { 0 };
             let place = sector.get_mut(skip..).unwrap_or_default();
             let (mine, after) = rest.split_at(rest.len().min(place.len()));
-            place.iter_mut().zip(mine).for_each(|(to, from)| *to = *from);
+            copy(mine, place);
             rest = after;
             changed.push((number, sector));
         }
@@ -64,6 +64,14 @@ impl Overlay {
     /// Puts sectors in place.
     pub(super) fn put(&self, changed: &[(u64, Sector)]) {
         self.sectors().extend(changed.iter().copied());
+    }
+}
+
+/// As much as both have, from the first byte on.
+fn copy(from: &[u8], to: &mut [u8]) {
+    let len = from.len().min(to.len());
+    if let (Some(from), Some(to)) = (from.get(..len), to.get_mut(..len)) {
+        to.copy_from_slice(from);
     }
 }
 
@@ -85,8 +93,8 @@ impl Dev for Overlay {
             // The part of the sector that lies within the range that was asked for.
             let into = start.saturating_sub(range.start);
             let from = range.start.saturating_sub(start);
-            let target = buf.get_mut(into..).unwrap_or_default().iter_mut();
-            target.zip(sector.get(from..).unwrap_or_default()).for_each(|(to, byte)| *to = *byte);
+            let target = buf.get_mut(into..).unwrap_or_default();
+            copy(sector.get(from..).unwrap_or_default(), target);
         }
         Ok(())
     }

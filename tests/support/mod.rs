@@ -1,12 +1,15 @@
 //! A machine in memory: disks, device-mapper, mounts, programs, lvm2's surroundings.
 #![allow(dead_code, reason = "each file of tests uses a part of it")]
 
+pub(crate) mod figures;
+pub(crate) mod world;
+
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use imgbase::dev::{Dev, MemDev};
 use imgbase::dm::DevNo;
@@ -37,14 +40,28 @@ pub(crate) struct SimMachine {
 impl SimMachine {
     /// With blank disks of 400 MiB under `/dev/sim0` and so on.
     pub(crate) fn with_disks(count: u32) -> Self {
+        Self::with_disks_of(count, Bytes::mib(400))
+    }
+
+    /// The same with disks of 24 MiB, for thousands of machines.
+    pub(crate) fn with_small_disks(count: u32) -> Self {
+        Self::with_disks_of(count, Bytes::mib(24))
+    }
+
+    fn with_disks_of(count: u32, size: Bytes) -> Self {
+        Self::over((0..count).map(|number| -> Arc<dyn Dev> {
+            Arc::new(MemDev::zeroed(format!("/dev/sim{number}"), size))
+        }))
+    }
+
+    /// With these disks, under their names, and a kernel that has just booted.
+    pub(crate) fn over(devices: impl IntoIterator<Item = Arc<dyn Dev>>) -> Self {
         let kernel = SimKernel::new();
         let mut disks = BTreeMap::new();
-        for minor in 0..count {
-            let path = PathBuf::from(format!("/dev/sim{minor}"));
-            let dev = Arc::new(MemDev::zeroed(path.display().to_string(), Bytes::mib(400)));
+        for (minor, dev) in (0..).zip(devices) {
             let number = DevNo { major: 8, minor };
             kernel.add_disk(number, dev.clone());
-            disks.insert(path, (dev, number));
+            disks.insert(PathBuf::from(dev.name()), (dev, number));
         }
         Self {
             disks: SimDisks {
@@ -65,7 +82,7 @@ impl SimMachine {
 
     /// Adds a disk with the same bytes as the first.
     pub(crate) fn copy_first_disk(&mut self) {
-        let first = self.disks.disks.values().next().expect("there is a disk").0.bytes();
+        let first = self.bytes().swap_remove(0);
         let (path, number) = (PathBuf::from("/dev/simcopy"), DevNo { major: 8, minor: 99 });
         let dev = Arc::new(MemDev::new(path.display().to_string(), first));
         self.kernel.add_disk(number, dev.clone());
@@ -89,7 +106,7 @@ impl SimMachine {
 
     /// The bytes of all disks.
     pub(crate) fn bytes(&self) -> Vec<Vec<u8>> {
-        self.disks.disks.values().map(|(dev, _)| dev.bytes()).collect()
+        self.disks.disks.values().map(|(dev, _)| bytes_of(dev.as_ref())).collect()
     }
 
     /// A layout on all disks, with small metadata.
@@ -106,21 +123,12 @@ impl SimMachine {
 
     /// Puts an ext4 of 16 MiB under `/images/NAME`.
     pub(crate) fn put_image(&self, name: &str) -> PathBuf {
-        let folder = tempfile::tempdir().expect("a folder");
-        let file = folder.path().join("image");
-        let content = folder.path().join("content");
-        std::fs::create_dir(&content).expect("makes");
-        std::fs::write(content.join("hello"), "hello").expect("writes");
-        let made = Command::new("mke2fs")
-            .args(["-q", "-t", "ext4", "-d"])
-            .arg(&content)
-            .arg(&file)
-            .arg("16M")
-            .stdout(std::process::Stdio::null())
-            .status();
-        assert!(made.expect("mke2fs is installed").success());
+        self.put_bytes(name, ext4("16M"))
+    }
+
+    /// Puts an image under `/images/NAME`.
+    pub(crate) fn put_bytes(&self, name: &str, bytes: Vec<u8>) -> PathBuf {
         let path = PathBuf::from("/images").join(name);
-        let bytes = std::fs::read(&file).expect("reads");
         let dev = Arc::new(MemDev::new(path.display().to_string(), bytes));
         self.disks.images.lock().expect("not poisoned").insert(path.clone(), dev);
         path
@@ -128,15 +136,55 @@ impl SimMachine {
 
     /// A base of such an image.
     pub(crate) fn add_base(&self, nvr: &str) -> Result<imgbase::report::BaseAdded> {
-        let image = ImageSource::Path(self.put_image(nvr));
+        self.add_base_of(nvr, self.put_image(nvr))
+    }
+
+    /// A base of the image under that path.
+    pub(crate) fn add_base_of(
+        &self,
+        nvr: &str,
+        path: PathBuf,
+    ) -> Result<imgbase::report::BaseAdded> {
+        let image = ImageSource::Path(path);
         let request = AddBase { nvr: nvr.parse().expect("a name"), image, size: self.base_size };
         self.imgbase().add_base(&request, &mut Unwatched)
     }
 }
 
+/// All bytes of a device.
+pub(crate) fn bytes_of(dev: &dyn Dev) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(dev.size().get()).expect("small")];
+    dev.read_at(&mut bytes, Bytes::ZERO).expect("memory does not fail");
+    bytes
+}
+
+/// The smallest ext4, made once.
+pub(crate) fn small_ext4() -> Vec<u8> {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| ext4("512k")).clone()
+}
+
+/// An ext4 of that size with a file in it.
+pub(crate) fn ext4(size: &str) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("image");
+    let content = folder.path().join("content");
+    std::fs::create_dir(&content).expect("makes");
+    std::fs::write(content.join("hello"), "hello").expect("writes");
+    let made = Command::new("mke2fs")
+        .args(["-q", "-t", "ext4", "-d"])
+        .arg(&content)
+        .arg(&file)
+        .arg(size)
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert!(made.expect("mke2fs is installed").success());
+    std::fs::read(&file).expect("reads")
+}
+
 /// Disks, and images that are no disks.
 pub(crate) struct SimDisks {
-    disks: BTreeMap<PathBuf, (Arc<MemDev>, DevNo)>,
+    disks: BTreeMap<PathBuf, (Arc<dyn Dev>, DevNo)>,
     images: Mutex<BTreeMap<PathBuf, Arc<MemDev>>>,
     /// Where the kernel knows an active pool to lie.
     pub(crate) under: Mutex<Vec<PathBuf>>,
@@ -146,37 +194,51 @@ pub(crate) struct SimDisks {
     pub(crate) fuse: Arc<Fuse>,
 }
 
-/// Blows after so many writes, syncs and discards: then all of them fail until it is replaced.
-pub(crate) struct Fuse(AtomicI64);
+/// Ends writes, syncs and discards: all from one on, until it is replaced, or one alone.
+pub(crate) struct Fuse {
+    /// So many go through before.
+    left: AtomicI64,
+    /// How one alone fails.
+    once: Mutex<Option<std::io::ErrorKind>>,
+}
 
 impl Default for Fuse {
     fn default() -> Self {
-        Self(AtomicI64::new(i64::MAX))
+        Self { left: AtomicI64::new(i64::MAX), once: Mutex::default() }
     }
 }
 
 impl Fuse {
     /// From now on so many go through.
     pub(crate) fn set(&self, left: u32) {
-        self.0.store(left.into(), Ordering::SeqCst);
+        *self.once.lock().expect("not poisoned") = None;
+        self.left.store(left.into(), Ordering::SeqCst);
+    }
+
+    /// After so many one fails so.
+    pub(crate) fn fail_once(&self, left: u32, kind: std::io::ErrorKind) {
+        *self.once.lock().expect("not poisoned") = Some(kind);
+        self.left.store(left.into(), Ordering::SeqCst);
     }
 
     /// All go through again. True where it had blown.
     pub(crate) fn replace(&self) -> bool {
-        self.0.swap(i64::MAX, Ordering::SeqCst) < 0
+        self.left.swap(i64::MAX, Ordering::SeqCst) < 0
     }
 
     fn take(&self) -> std::io::Result<()> {
-        if self.0.fetch_sub(1, Ordering::SeqCst) > 0 {
-            return Ok(());
+        let left = self.left.fetch_sub(1, Ordering::SeqCst);
+        match *self.once.lock().expect("not poisoned") {
+            Some(kind) if left == 0 => Err(kind.into()),
+            None if left <= 0 => Err(std::io::Error::other("the power is gone")),
+            _ => Ok(()),
         }
-        Err(std::io::Error::other("the power is gone"))
     }
 }
 
 /// A disk behind the fuse.
 struct Fused {
-    dev: Arc<MemDev>,
+    dev: Arc<dyn Dev>,
     fuse: Arc<Fuse>,
 }
 

@@ -76,6 +76,13 @@ impl Cut {
         Images { cut: self.clone(), open, choices }
     }
 
+    /// The image where all that was written has reached the disks.
+    pub fn last_image(&self) -> Image {
+        let last = |cell: &super::Cell| cell.versions.last().copied().flatten();
+        let sectors = self.cells.iter().filter_map(|(place, cell)| Some((*place, last(cell)?)));
+        Image { bases: self.bases.clone(), sectors: sectors.collect() }
+    }
+
     fn image(&self, open: &[((usize, u64), usize)], choice: &Choice) -> Image {
         let chosen: BTreeMap<_, _> = open.iter().map(|(place, _)| *place).zip(choice).collect();
         let version = |(place, cell): (&(usize, u64), &super::Cell)| {

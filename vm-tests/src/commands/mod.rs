@@ -13,7 +13,7 @@ use crate::setup;
 const USAGE: &str = "\
 cargo set-up                   what all others need, which they also do by themselves
 cargo demo                     the main job for real, in a throwaway machine where need be
-cargo verify                   every test
+cargo verify [--all]           every test; --all: every power cut of each, not a sample
 cargo vm [CASE...]             cases whose name holds one of the words; all without
 cargo vm --list                their names
 cargo vm --sh SCRIPT [--udev]  a shell script in a throwaway machine
@@ -40,7 +40,7 @@ fn choose(args: &[String]) -> Result<bool> {
     match command.as_str() {
         "set-up" => setup::assets().map(|_| true),
         "demo" => demo::main(),
-        "verify" => verify::main(),
+        "verify" => verify::main(rest),
         "vm" => vm::main(rest),
         "bench" => bench::main(rest),
         _ => Err(Fail::new(USAGE)),

@@ -12,16 +12,28 @@ use crate::setup;
 const BUILDS: &[&[&str]] = &[&["build", "--lib", "--no-default-features"]];
 
 /// Runs it; the last line counts.
-pub(super) fn main() -> Result<bool> {
+pub(super) fn main(args: &[String]) -> Result<bool> {
+    let whole = match args {
+        [] => false,
+        [all] if all == "--all" => true,
+        _ => return Err(Fail::new("cargo verify [--all]")),
+    };
     setup::assets()?;
-    let mut tally = Tally::default();
+    let (mut tally, mut figures) = (Tally::default(), Vec::new());
     for args in BUILDS {
         tally = tally.plus(build(args)?);
     }
-    tally = tally.plus(tests()?).plus(machines());
+    tally = tally.plus(tests(whole, &mut figures)?).plus(machines());
+    for figure in &figures {
+        println!("{figure}");
+    }
+    tally = tally.plus(enough(states(&figures)));
     println!("{tally}");
     Ok(tally.failed == 0)
 }
+
+/// What a test's own count begins with.
+const FIGURE: &str = "figure: ";
 
 /// Seconds after which cargo is ended: what hangs must show as a failure.
 const LIMIT: &str = "1500";
@@ -39,12 +51,15 @@ fn build(args: &[&str]) -> Result<Tally> {
     Ok(Tally { passed: u64::from(built), failed: u64::from(!built), skipped: 0 })
 }
 
-fn tests() -> Result<Tally> {
+fn tests(whole: bool, figures: &mut Vec<String>) -> Result<Tally> {
     println!("cargo test --workspace");
     let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    if whole {
+        command.env("IMGBASE_TEST_ALL", "1");
+    }
     let mut child = command.stdout(Stdio::piped()).spawn().doing("cargo test")?;
     let output = child.stdout.take().ok_or_else(|| Fail::new("cargo test: no output"))?;
-    let mut tally = count(output)?;
+    let mut tally = count(output, figures)?;
     let failed = !child.wait().doing("cargo test")?.success();
     if failed && tally.failed == 0 {
         // It did not even build, or a test ended its process.
@@ -53,13 +68,15 @@ fn tests() -> Result<Tally> {
     Ok(tally)
 }
 
-/// Passes libtest's output on and adds its results up.
-fn count(output: impl Read) -> Result<Tally> {
+/// Passes libtest's output on, adds its results up and keeps what the tests counted themselves.
+fn count(output: impl Read, figures: &mut Vec<String>) -> Result<Tally> {
     let mut tally = Tally::default();
     for line in BufReader::new(output).lines() {
         let line = line?;
         println!("{line}");
         tally = tally.plus(result_line(&line).unwrap_or_default());
+        // Behind the name of the test that libtest is about to judge.
+        figures.extend(line.split_once(FIGURE).map(|(_, figure)| figure.to_owned()));
     }
     Ok(tally)
 }
@@ -73,6 +90,24 @@ fn result_line(line: &str) -> Option<Tally> {
     };
     let (passed, failed) = (number("passed")?, number("failed")?);
     Some(Tally { passed, failed, skipped: number("ignored")? })
+}
+
+/// Fewer states after power cuts than this, and something has gone missing.
+const STATES: u64 = 100_000;
+
+/// The states that the tests have counted: `power cuts in VERB: 12 distinct states of ...`.
+fn states(figures: &[String]) -> u64 {
+    let number = |figure: &String| {
+        let before = figure.split_once(" distinct states")?.0;
+        before.rsplit(' ').next()?.parse::<u64>().ok()
+    };
+    figures.iter().filter_map(number).sum()
+}
+
+fn enough(states: u64) -> Tally {
+    println!("states after power cuts: {states}, at least {STATES} wanted");
+    let passed = u64::from(states >= STATES);
+    Tally { passed, failed: 1 - passed, skipped: 0 }
 }
 
 fn machines() -> Tally {
@@ -90,9 +125,13 @@ mod tests {
     #[test]
     fn libtest_is_understood() {
         let output = "running 1 test\n\
+            test layers ... figure: power cuts in x: 12 distinct states of 3\n\
             test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out\n\
             test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out\n";
-        let tally = count(output.as_bytes()).expect("it is text");
+        let mut figures = Vec::new();
+        let tally = count(output.as_bytes(), &mut figures).expect("it is text");
+        assert_eq!(figures, ["power cuts in x: 12 distinct states of 3"]);
+        assert_eq!((states(&figures), enough(12).failed), (12, 1));
         assert_eq!(tally, Tally { passed: 5, failed: 4, skipped: 1 });
     }
 }

@@ -1,0 +1,140 @@
+//! One call fails, whichever it is: of the kernel's device-mapper, or of the metadata's disks.
+//! Then either everything is as before, or the verb is done, or it says that something is to be
+//! recovered; with the fault gone one `recover` ends in one of the two.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use imgbase::dm::Kernel;
+use imgbase::ops::Unwatched;
+use imgbase::units::Bytes;
+use imgbase::{ErrorKind, Result};
+
+use support::SimMachine;
+use support::figures::figure;
+use support::world::{
+    BASE, Content, LAYER, add_base, add_layer, boot, check_sound, content, image, names,
+};
+
+/// A verb.
+type Verb = fn(&SimMachine) -> Result<()>;
+
+const VERBS: [(&str, Verb); 8] = [
+    ("layer --add", |sim| add_layer(sim, BASE)),
+    ("layer --add of an active layer", |sim| add_layer(sim, LAYER)),
+    ("layer --remove", |sim| sim.imgbase().remove_layer(&LAYER.parse()?, &mut Unwatched).map(drop)),
+    ("base --add", |sim| add_base(sim, "Base-2-0")),
+    ("base --remove", |sim| sim.imgbase().remove_base(&BASE.parse()?, &mut Unwatched).map(drop)),
+    ("base --pin", |sim| sim.imgbase().pin_base(&BASE.parse()?, true).map(drop)),
+    ("activate", |sim| sim.imgbase().activate(&[image(BASE)]).map(drop)),
+    ("deactivate", |sim| sim.imgbase().deactivate(&[]).map(drop)),
+];
+
+/// A machine whose layer is active.
+fn machine() -> SimMachine {
+    let sim = boot();
+    sim.imgbase().activate(&[]).expect("it can be activated");
+    sim
+}
+
+/// What fails once, and how.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Kernel(ErrorKind),
+    Disks(io::ErrorKind),
+}
+
+const FAULTS: [Fault; 5] = [
+    Fault::Kernel(ErrorKind::Io),
+    Fault::Kernel(ErrorKind::Busy),
+    Fault::Kernel(ErrorKind::NoSpace { need: Bytes::ZERO, have: Bytes::ZERO }),
+    Fault::Disks(io::ErrorKind::Other),
+    Fault::Disks(io::ErrorKind::StorageFull),
+];
+
+impl Fault {
+    /// Runs the verb with its `nth` call failing so; true where there was such a call.
+    fn run(self, verb: Verb, sim: &SimMachine, nth: u32) -> (Result<()>, bool) {
+        sim.kernel.forget_calls();
+        let place = usize::try_from(nth).expect("small");
+        match self {
+            Self::Kernel(kind) => sim.kernel.fail_at(place, kind, false),
+            Self::Disks(kind) => sim.disks.fuse.fail_once(nth, kind),
+        }
+        let result = verb(sim);
+        let blown = sim.disks.fuse.replace();
+        sim.kernel.heal();
+        let reached = match self {
+            Self::Kernel(_) => sim.kernel.calls().len() > place,
+            Self::Disks(_) => blown,
+        };
+        (result, reached)
+    }
+}
+
+/// What came of one fault.
+fn check(
+    sim: &SimMachine,
+    result: &Result<()>,
+    (before, after): (&Content, &Content),
+    when: &str,
+) -> &'static str {
+    let devices = sim.kernel.list("").expect("lists");
+    assert!(devices.iter().all(|device| !device.suspended), "{when}: {devices:?}");
+    let outcome = match result {
+        Ok(()) => "done",
+        Err(error) if error.kind() == ErrorKind::NeedsRecovery => "to recover",
+        Err(error) => {
+            let pending = sim.imgbase().layout().expect("it can be read").pending;
+            assert!(pending.is_empty(), "{when}: {error}: {pending:?}");
+            assert!(names(sim).iter().eq(before.keys()), "{when}: {error}: not as before");
+            "as before"
+        }
+    };
+    let done = sim.imgbase().recover(&mut Unwatched);
+    done.unwrap_or_else(|error| panic!("{when}, {result:?}: {error}"));
+    check_sound(sim, &|| when.to_owned());
+    let now = content(sim);
+    let same = |other: &Content| {
+        // A new layer's own UUID is not the one of the other run.
+        now.keys().eq(other.keys())
+            && before.iter().all(|(name, bytes)| now.get(name).is_none_or(|now| now == bytes))
+    };
+    match outcome {
+        "done" => assert!(same(after), "{when}: it is not done"),
+        "as before" => assert!(same(before), "{when}: not as before"),
+        _ => assert!(same(before) || same(after), "{when}: neither before nor after"),
+    }
+    let again = sim.imgbase().recover(&mut Unwatched).expect("nothing is left");
+    assert!(again.found.is_empty(), "{when}: {again:?}");
+    outcome
+}
+
+#[test]
+fn whichever_call_fails_what_is_said_is_true() {
+    for (name, verb) in VERBS {
+        let whole = machine();
+        let before = content(&machine());
+        verb(&whole).expect("it works");
+        let after = content(&whole);
+        let mut outcomes: BTreeMap<&str, u32> = BTreeMap::new();
+        for fault in FAULTS {
+            for nth in 0.. {
+                assert!(nth < 400, "{name}: the fault is never passed");
+                let sim = machine();
+                let (result, reached) = fault.run(verb, &sim, nth);
+                if !reached {
+                    break;
+                }
+                let when = format!("{name}, {fault:?}, call {nth}");
+                let outcome = check(&sim, &result, (&before, &after), &when);
+                *outcomes.entry(outcome).or_default() += 1;
+            }
+        }
+        let total: u32 = outcomes.values().sum();
+        figure(&format!("faults in {name}: {total}, {outcomes:?}"));
+        assert!(total >= 10, "{name}: only {total} faults");
+    }
+}

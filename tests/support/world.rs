@@ -1,0 +1,115 @@
+//! A small layout whose every byte is known, to be booted by the thousand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
+
+use imgbase::Result;
+use imgbase::dev::Dev;
+use imgbase::dev::overlay::Overlay;
+use imgbase::dm::Kernel;
+use imgbase::layout::ImageName;
+use imgbase::ops::Unwatched;
+use imgbase::units::Bytes;
+
+use super::{SimMachine, bytes_of, small_ext4};
+
+/// The base that is there.
+pub(crate) const BASE: &str = "Base-1-0";
+/// Its layer.
+pub(crate) const LAYER: &str = "Base-1-0+1";
+
+/// Disks by name, and their bytes.
+pub(crate) type DiskBytes = Vec<(String, Arc<[u8]>)>;
+
+/// Two small disks with a layout, a base, and a layer that has a life of its own.
+pub(crate) fn disks() -> &'static DiskBytes {
+    static DISKS: OnceLock<DiskBytes> = OnceLock::new();
+    DISKS.get_or_init(|| {
+        let sim = SimMachine { in_order: true, ..SimMachine::with_small_disks(2) };
+        sim.imgbase().init(&sim.layout(), &mut Unwatched).expect("the layout is made");
+        add_base(&sim, BASE).expect("the base is made");
+        add_layer(&sim, BASE).expect("the layer is made");
+        let name = "HostVG-Base--1--0+1".parse().expect("a name");
+        let layer = sim.kernel.open(&name).expect("active");
+        layer.write_at(&[0x5a; 4096], Bytes::kib(256)).expect("it is writable");
+        layer.sync().expect("memory does not fail");
+        drop(layer);
+        sim.imgbase().deactivate(&[]).expect("nothing is in use");
+        let names = (0..2).map(|number| format!("/dev/sim{number}"));
+        names.zip(sim.bytes()).map(|(name, bytes)| (name, bytes.into())).collect()
+    })
+}
+
+/// A machine that has just booted on these disks.
+pub(crate) fn boot_on(devices: impl IntoIterator<Item = Arc<dyn Dev>>) -> SimMachine {
+    SimMachine { in_order: true, ..SimMachine::over(devices) }
+}
+
+/// A machine that has just booted on disks as they were made.
+pub(crate) fn boot() -> SimMachine {
+    boot_on(disks().iter().map(|(name, bytes)| -> Arc<dyn Dev> {
+        Arc::new(Overlay::new(name.clone(), Arc::clone(bytes)))
+    }))
+}
+
+/// An image's name.
+pub(crate) fn image(name: &str) -> ImageName {
+    name.parse().expect("a name")
+}
+
+/// `base --add`.
+pub(crate) fn add_base(sim: &SimMachine, nvr: &str) -> Result<()> {
+    let path = sim.put_bytes(nvr, small_ext4());
+    sim.add_base_of(nvr, path).map(drop)
+}
+
+/// `layer --add`.
+pub(crate) fn add_layer(sim: &SimMachine, on: &str) -> Result<()> {
+    sim.imgbase().add_layer(Some(&image(on)), &mut Unwatched).map(drop)
+}
+
+/// Bases and layers, as far as the metadata tells.
+pub(crate) fn names(sim: &SimMachine) -> BTreeSet<String> {
+    let layout = sim.imgbase().layout().expect("it can be read");
+    let mut names = BTreeSet::new();
+    for base in &layout.bases {
+        names.insert(base.nvr.to_string());
+        names.extend(base.layers.iter().map(|layer| layer.nvr.to_string()));
+    }
+    names
+}
+
+/// Bases and layers, and every byte that they hold.
+pub(crate) type Content = BTreeMap<String, Vec<u8>>;
+
+/// Activates all of them and reads them.
+pub(crate) fn content(sim: &SimMachine) -> Content {
+    let names = names(sim);
+    let all: Vec<ImageName> = names.iter().map(|name| image(name)).collect();
+    if !all.is_empty() {
+        sim.imgbase().activate(&all).expect("all can be activated");
+    }
+    let bytes = |name: &String| {
+        let device = format!("HostVG-{}", name.replace('-', "--")).parse().expect("a name");
+        bytes_of(sim.kernel.open(&device).expect("it is active").as_ref())
+    };
+    names.iter().map(|name| (name.clone(), bytes(name))).collect()
+}
+
+/// Nothing is pending or suspended, and the pool has the thin ids that the text has.
+pub(crate) fn check_sound(sim: &SimMachine, when: &dyn Fn() -> String) {
+    let layout = sim.imgbase().layout().expect("it can be read");
+    assert!(layout.pending.is_empty(), "{}: {:?}", when(), layout.pending);
+    let mut text: Vec<u32> = Vec::new();
+    for base in &layout.bases {
+        text.push(base.device_id);
+        text.extend(base.layers.iter().map(|layer| layer.device_id));
+    }
+    text.sort_unstable();
+    let devices = sim.kernel.list("").expect("lists");
+    assert!(devices.iter().all(|device| !device.suspended && device.live), "{}", when());
+    if layout.pool.active {
+        let pool = "HostVG-ImagePool-tpool".parse().expect("a name");
+        assert_eq!(sim.kernel.thin_ids(&pool).expect("it is active"), text, "{}", when());
+    }
+}
