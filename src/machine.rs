@@ -286,6 +286,15 @@ pub trait Lvm2Host: Send + Sync {
     /// As [`lock_vg`](Lvm2Host::lock_vg).
     fn lock_global(&self, mode: LockMode) -> Result<Box<dyn Held>>;
 
+    /// Says that this process watches the group's pool, as long as the result lives.
+    ///
+    /// # Errors
+    /// [`Busy`](crate::ErrorKind::Busy) where another does, naming it.
+    fn lock_watch(&self, vg: &VgName) -> Result<Box<dyn Held>>;
+
+    /// Who watches the group's pool, as far as that can be known.
+    fn watcher(&self, vg: &VgName) -> Option<String>;
+
     /// This host's system id, where lvm2's configuration gives it one, and the further ones it
     /// may use.
     fn system_ids(&self) -> Vec<String>;

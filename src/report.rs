@@ -149,6 +149,19 @@ pub struct LayerAdded {
     pub vg_seqno: u64,
 }
 
+/// A pool that has grown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PoolGrown {
+    /// The pool.
+    pub pool: LvName,
+    /// The size of its data now.
+    pub data_bytes: u64,
+    /// The size of its metadata now.
+    pub metadata_bytes: u64,
+    /// The group's sequence number after it.
+    pub vg_seqno: u64,
+}
+
 /// What a removal removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Removed {

@@ -21,12 +21,13 @@ use support::world::{
 /// A verb.
 type Verb = fn(&SimMachine) -> Result<()>;
 
-const VERBS: [(&str, Verb); 8] = [
+const VERBS: [(&str, Verb); 9] = [
     ("layer --add", |sim| add_layer(sim, BASE)),
     ("layer --add of an active layer", |sim| add_layer(sim, LAYER)),
     ("layer --remove", |sim| sim.imgbase().remove_layer(&LAYER.parse()?, &mut Unwatched).map(drop)),
     ("base --add", |sim| add_base(sim, "Base-2-0")),
     ("base --remove", |sim| sim.imgbase().remove_base(&BASE.parse()?, &mut Unwatched).map(drop)),
+    ("layout --grow", |sim| sim.imgbase().grow_pool(Bytes::mib(4), &mut Unwatched).map(drop)),
     ("base --pin", |sim| sim.imgbase().pin_base(&BASE.parse()?, true).map(drop)),
     ("activate", |sim| sim.imgbase().activate(&[image(BASE)]).map(drop)),
     ("deactivate", |sim| sim.imgbase().deactivate(&[]).map(drop)),

@@ -12,7 +12,7 @@ use imgbase::image::FileSystem;
 use imgbase::layout::ImageName;
 use imgbase::machine::Disks;
 use imgbase::machine::MountEntry;
-use imgbase::ops::{Imgbase, Unwatched};
+use imgbase::ops::{Imgbase, Unwatched, WatchPolicy};
 use imgbase::units::Bytes;
 
 use support::SimMachine;
@@ -197,6 +197,75 @@ fn the_text_before_a_change_is_archived_once_or_nothing_is_changed() {
     sim.lvm2.archive_is_full = false;
     add_layer(&sim).expect("there is room again");
     assert_eq!(ids(&sim), (vec![1, 2], vec![1, 2]));
+}
+
+#[test]
+fn a_pool_grows_while_it_is_in_use() {
+    let sim = with_base();
+    add_layer(&sim).expect("a layer");
+    let name = "HostVG-Base--1--0+1".parse().expect("a name");
+    let layer = sim.kernel.open(&name).expect("it is active");
+    let pool = |sim: &SimMachine| sim.imgbase().layout().expect("readable").pool;
+    let before = pool(&sim);
+    let grown = sim.imgbase().grow_pool(Bytes::mib(18), &mut Unwatched).expect("there is room");
+    let after = pool(&sim);
+    assert_eq!(after.data_bytes, before.data_bytes + Bytes::mib(20).get(), "whole extents");
+    assert_eq!((grown.data_bytes, after.metadata_bytes), (after.data_bytes, before.metadata_bytes));
+    assert_eq!(after.transaction_id, before.transaction_id);
+    // The kernel has it too, and the layer still works.
+    let tpool = "HostVG-ImagePool-tpool".parse().expect("a name");
+    let table = sim.kernel.table(&tpool).expect("it is active");
+    assert_eq!(table.len().bytes().get(), after.data_bytes);
+    layer.write_at(&[7; 4096], Bytes::mib(8)).expect("it is there");
+    nothing_is_suspended(&sim);
+
+    let bytes = sim.bytes();
+    let error = sim.imgbase().grow_pool(Bytes::gib(9), &mut Unwatched).expect_err("too much");
+    assert!(matches!(error.kind(), ErrorKind::NoSpace { .. }), "{error}");
+    let zero = sim.imgbase().grow_pool(Bytes::ZERO, &mut Unwatched).expect_err("nothing");
+    assert_eq!(zero.kind(), ErrorKind::Invalid);
+    assert!(sim.bytes() == bytes, "a refusal wrote");
+}
+
+/// In a group that has room a pool's metadata grows to the default with its data.
+#[test]
+fn a_pools_small_metadata_grows_with_it() {
+    let sim = SimMachine::with_disks(2);
+    let mut request = sim.layout();
+    request.size = Some(Bytes::mib(100));
+    sim.imgbase().init(&request, &mut Unwatched).expect("the layout is made");
+    let grown = sim.imgbase().grow_pool(Bytes::mib(4), &mut Unwatched).expect("there is room");
+    assert_eq!(grown.metadata_bytes, Bytes::mib(64).get());
+    assert_eq!(grown.data_bytes, Bytes::mib(104).get());
+    sim.add_base(BASE).expect("the pool works");
+    nothing_is_suspended(&sim);
+}
+
+#[test]
+fn a_pool_is_grown_when_it_reaches_the_threshold_and_while_there_is_room() {
+    let sim = SimMachine::with_small_disks(2);
+    sim.init();
+    sim.add_base_of(BASE, sim.put_bytes("small", support::small_ext4())).expect("a base");
+    let size = || sim.imgbase().layout().expect("readable").pool.data_bytes;
+    let look = |threshold| {
+        let policy = WatchPolicy { threshold, once: true, ..WatchPolicy::default() };
+        sim.imgbase().watch_pool(&policy, &mut Unwatched)
+    };
+    let (before, bytes) = (size(), sim.bytes());
+    look(99).expect("it is not full");
+    assert!(sim.bytes() == bytes, "nothing was due");
+    add_layer(&sim).expect("a layer");
+    let layer = sim.kernel.open(&"HostVG-Base--1--0+1".parse().expect("a name")).expect("active");
+    layer.write_at(&[1; 256 << 10], Bytes::kib(128)).expect("there is room");
+    look(1).expect("it is that full");
+    let grown = size();
+    assert!(grown > before && grown - before <= before / 5 + (4 << 20), "{before} {grown}");
+    // The last of what the group has, then no more.
+    let error = (0..20).find_map(|_| look(1).err()).expect("the group is used up");
+    assert!(matches!(error.kind(), ErrorKind::NoSpace { .. }), "{error}");
+    assert!(error.to_string().contains("HostVG"), "{error}");
+    nothing_is_suspended(&sim);
+    add_layer(&sim).expect("the pool works");
 }
 
 #[test]

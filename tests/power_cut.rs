@@ -11,6 +11,7 @@ use std::sync::Arc;
 use imgbase::Result;
 use imgbase::dev::record::{Bound, Cut, Image, Recorder};
 use imgbase::ops::{Init, Unwatched};
+use imgbase::units::Bytes;
 
 use support::figures::{all, figure};
 use support::world::{
@@ -176,6 +177,12 @@ fn base_remove() {
 fn base_pin() {
     let run = |sim: &SimMachine| sim.imgbase().pin_base(&BASE.parse()?, true).map(drop);
     cut("base --pin", run, bound(1500));
+}
+
+#[test]
+fn layout_grow() {
+    let run = |sim: &SimMachine| sim.imgbase().grow_pool(Bytes::mib(4), &mut Unwatched).map(drop);
+    cut("layout --grow", run, bound(1500));
 }
 
 #[test]

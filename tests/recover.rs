@@ -9,6 +9,7 @@ use imgbase::dm::Kernel;
 use imgbase::name::DmName;
 use imgbase::ops::{Imgbase, Unwatched};
 use imgbase::report::{LeftoverKind, Outcome};
+use imgbase::units::Bytes;
 
 use support::SimMachine;
 use support::figures::figure;
@@ -59,12 +60,13 @@ fn is_sound(sim: &SimMachine, when: &str) {
 /// A verb.
 type Verb = fn(&Imgbase<'_>) -> imgbase::Result<()>;
 
-const VERBS: [(&str, Verb); 4] = [
+const VERBS: [(&str, Verb); 5] = [
     ("layer --add", |imgbase| imgbase.add_layer(None, &mut Unwatched).map(drop)),
     ("layer --remove", |imgbase| {
         imgbase.remove_layer(&"Base-1-0+1".parse()?, &mut Unwatched).map(drop)
     }),
     ("base --remove", |imgbase| imgbase.remove_base(&BASE.parse()?, &mut Unwatched).map(drop)),
+    ("layout --grow", |imgbase| imgbase.grow_pool(Bytes::mib(16), &mut Unwatched).map(drop)),
     ("base --pin", |imgbase| imgbase.pin_base(&BASE.parse()?, true).map(drop)),
 ];
 

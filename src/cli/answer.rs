@@ -3,7 +3,7 @@
 use imgbase::layout::{BaseName, ImageName, LayerName};
 use imgbase::report::{
     Activation, BaseAdded, FreeSpaceReport, HealthReport, InitReport, LayerAdded, LayoutReport,
-    MountReport, RecoveryReport, Removed,
+    MountReport, PoolGrown, RecoveryReport, Removed,
 };
 
 use super::args::Unit;
@@ -21,6 +21,8 @@ pub(crate) enum Answer {
     FreeSpace(FreeSpaceReport, Unit),
     /// `layout --init`
     Init(InitReport),
+    /// `layout --grow`
+    Grown(PoolGrown),
     /// `base --add`
     BaseAdded(BaseAdded),
     /// `layer --add`
@@ -47,6 +49,8 @@ pub(crate) enum Answer {
     Health(HealthReport),
     /// `recover`
     Recovered(RecoveryReport),
+    /// `watch`, in the end
+    Watched,
     /// `completions`, `man`
     Document(Document),
     /// Any verb with `--dry-run`

@@ -2,6 +2,7 @@
 //! is ioctls, the simulated one is for tests and dry runs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::dev::Dev;
 use crate::dm::table::Table;
@@ -216,6 +217,13 @@ pub trait Kernel: Send + Sync {
         let why = "its thin devices cannot be listed";
         Err(Error::new(ErrorKind::Unsupported, why).at(pool))
     }
+
+    /// Waits for an event of any device, no longer than so, and not much longer once it is
+    /// `cancelled`.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn wait(&self, at_most: Duration, cancelled: &dyn Fn() -> bool) -> Result<()>;
 
     /// Waits, for a bounded time, until udev has dealt with every resume, remove and rename so
     /// far. Never call it while a device is suspended: udev may be waiting for that device.

@@ -15,6 +15,7 @@ mod state;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 pub use call::Call;
 use state::{Errno, State};
@@ -240,6 +241,10 @@ impl Kernel for SimKernel {
         _metadata: &DmName,
     ) -> Result<BTreeMap<u32, ThinDetails>> {
         self.call(Call::Status(pool.clone()), pool, |state| state.thin_details(pool))
+    }
+
+    fn wait(&self, _at_most: Duration, _cancelled: &dyn Fn() -> bool) -> Result<()> {
+        Ok(())
     }
 
     fn settle(&self) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::Notes;
 use crate::dev::Dev;
@@ -133,6 +134,10 @@ impl Kernel for DryKernel {
 
     fn table(&self, name: &DmName) -> Result<Table> {
         self.sim.table(name)
+    }
+
+    fn wait(&self, _at_most: Duration, _cancelled: &dyn Fn() -> bool) -> Result<()> {
+        Ok(())
     }
 
     fn settle(&self) -> Result<()> {

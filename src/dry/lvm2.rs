@@ -35,6 +35,14 @@ impl Lvm2Host for DryLvm2<'_> {
         self.real.lock_global(LockMode::Shared)
     }
 
+    fn lock_watch(&self, vg: &VgName) -> Result<Box<dyn Held>> {
+        self.real.lock_watch(vg)
+    }
+
+    fn watcher(&self, vg: &VgName) -> Option<String> {
+        self.real.watcher(vg)
+    }
+
     fn system_ids(&self) -> Vec<String> {
         self.real.system_ids()
     }

@@ -11,6 +11,7 @@ mod nodes;
 mod udev;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::sleep;
@@ -37,6 +38,9 @@ use crate::units::Sectors;
 const REMOVE_TRIES: u32 = 25;
 /// And after this pause (lvm2: `activation/retry_deactivation`).
 const REMOVE_PAUSE: Duration = Duration::from_millis(200);
+
+/// So long a wait listens before it looks whether it is cancelled.
+const LISTEN: Duration = Duration::from_secs(1);
 
 /// Device-mapper of this machine. Opened when it is first used.
 pub(super) struct RealKernel {
@@ -275,13 +279,11 @@ impl Kernel for RealKernel {
     fn suspend(&self, name: &DmName, how: Suspend) -> Result<()> {
         self.with(|open| {
             open.frozen.note(|| format!("dm suspend {name} ({how:?})"));
-            let quick = how == Suspend::Quick;
-            if !quick {
-                open.batch.prepare()?;
-                open.frozen.prepare(&open.ways.raw, name)?;
-            }
-            let result = open.ways.raw.suspend(name.as_str(), quick);
-            if result.is_err() && !quick {
+            // Either way this program may lie on it.
+            open.batch.prepare()?;
+            open.frozen.prepare(&open.ways.raw, name)?;
+            let result = open.ways.raw.suspend(name.as_str(), how == Suspend::Quick);
+            if result.is_err() {
                 let _ = open.frozen.thaw(name);
             }
             result.map(drop).map_err(|error| failure("suspend", name.as_str(), error))
@@ -377,6 +379,22 @@ impl Kernel for RealKernel {
     ) -> Result<BTreeMap<u32, ThinDetails>> {
         let (path, _) = self.node(metadata)?;
         thin_metadata::thin_devices(&FileDev::open(&path)?)
+    }
+
+    fn wait(&self, at_most: Duration, cancelled: &dyn Fn() -> bool) -> Result<()> {
+        let ways = self.ways()?;
+        let mut left = at_most;
+        while !left.is_zero() && !cancelled() {
+            let slice = left.min(LISTEN);
+            left = left.saturating_sub(slice);
+            match ways.raw.wait_for_event(slice) {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::io(error).op("wait for device-mapper's events")),
+            }
+        }
+        Ok(())
     }
 
     fn settle(&self) -> Result<()> {

@@ -58,6 +58,15 @@ impl LockFolder {
 }
 
 impl LockFolder {
+    /// Who holds the lock of that name; nothing is made or waited for.
+    pub(super) fn holder(&self, name: &str) -> Option<String> {
+        let file = File::open(self.dir.join(name)).ok()?;
+        match Flock::lock(file, FlockArg::LockSharedNonblock) {
+            Ok(_free) => None,
+            Err((file, _)) => Some(holder(&file).unwrap_or_else(|| "another process".to_owned())),
+        }
+    }
+
     fn make_folder(&self) -> Result<()> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
         made.context("make lvm2's folder of locks", self.dir.display())

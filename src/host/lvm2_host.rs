@@ -16,6 +16,8 @@ use crate::name::VgName;
 pub(super) struct RealLvm2 {
     conf: LvmConf,
     locks: LockFolder,
+    /// Who watches a pool holds a lock here, which lvm2 does not know.
+    watches: LockFolder,
     /// Where lvm2 keeps its hints.
     run_dir: PathBuf,
 }
@@ -24,7 +26,8 @@ impl RealLvm2 {
     /// By this configuration; a lock is waited for no longer than `lock_timeout`.
     pub(super) fn new(conf: LvmConf, lock_timeout: Duration) -> Self {
         let locks = LockFolder::new(&conf.locking_dir, lock_timeout);
-        Self { conf, locks, run_dir: PathBuf::from("/run/lvm") }
+        let watches = LockFolder::new("/run/imgbase", Duration::ZERO);
+        Self { conf, locks, watches, run_dir: PathBuf::from("/run/lvm") }
     }
 
     /// True where lvm2 is set up, so that somebody may look for its texts.
@@ -37,6 +40,11 @@ impl RealLvm2 {
         let _held = self.locks.lock(&name, LockMode::Exclusive)?;
         hints::list(file, new)
     }
+}
+
+/// The lock's name.
+fn watch_of(vg: &VgName) -> String {
+    format!("watch_{vg}")
 }
 
 /// One of the kernel's names for this system, or `unknown`.
@@ -78,6 +86,14 @@ impl Lvm2Host for RealLvm2 {
 
     fn lock_global(&self, mode: LockMode) -> Result<Box<dyn Held>> {
         self.locks.lock("P_global", mode)
+    }
+
+    fn lock_watch(&self, vg: &VgName) -> Result<Box<dyn Held>> {
+        self.watches.lock(&watch_of(vg), LockMode::Exclusive)
+    }
+
+    fn watcher(&self, vg: &VgName) -> Option<String> {
+        self.watches.holder(&watch_of(vg))
     }
 
     fn system_ids(&self) -> Vec<String> {

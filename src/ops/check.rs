@@ -73,9 +73,24 @@ fn pool(session: &Session<'_>, layout: &Layout<'_>) -> Result<Vec<CheckReport>> 
     let mut checks = vec![steady, share("pool data", status.data_used, status.data_total)];
     checks.push(share("pool metadata", status.metadata_used, status.metadata_total));
     checks.push(mode(name, &status));
-    let detail = "nobody grows the pool when it fills up";
-    checks.push(report("watch", Health::Warning, detail));
+    checks.push(watched(session));
     Ok(checks)
+}
+
+/// Does anybody grow the pool when it fills up?
+fn watched(session: &Session<'_>) -> CheckReport {
+    let lvm2 = session.machine().lvm2;
+    if let Some(who) = lvm2.watcher(&session.vg().name) {
+        return report("watch", Health::Ok, format!("{who} grows the pool when it fills up"));
+    }
+    let setting = match lvm2.autoextend_threshold() {
+        100 => "is set never to".to_owned(),
+        percent => format!("would from {percent} % on, where its dmeventd runs"),
+    };
+    let detail = format!(
+        "nobody that we know of grows the pool when it fills up; lvm2 {setting}; run 'imgbase watch'"
+    );
+    report("watch", Health::Warning, detail)
 }
 
 fn share(name: &str, used: u64, total: u64) -> CheckReport {

@@ -13,6 +13,7 @@ mod devices;
 mod diff;
 mod filesystem;
 mod find;
+mod grow;
 mod init;
 mod list;
 mod mount;
@@ -22,6 +23,9 @@ mod remove;
 mod session;
 mod thin;
 mod transact;
+mod watch;
+
+pub use watch::WatchPolicy;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -22,7 +22,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 mod list;
 mod request;
@@ -107,6 +110,21 @@ impl Control {
             request.set_minor(minor);
         }
         self.issue(Command::Create, &mut request)
+    }
+
+    /// Waits for an event of any device since the last such wait, or since the file was opened
+    /// (`DM_DEV_ARM_POLL`, interface 4.37); false where there was none for that long.
+    ///
+    /// # Errors
+    /// `EINTR` where a signal came.
+    pub fn wait_for_event(&self, at_most: Duration) -> io::Result<bool> {
+        let mut file = [PollFd::new(self.file.as_fd(), PollFlags::POLLIN)];
+        let at_most = PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX);
+        let came = poll(&mut file, at_most)? > 0;
+        if came {
+            self.issue(Command::ArmPoll, &mut Request::new("")?)?;
+        }
+        Ok(came)
     }
 
     /// Asks after one device (`DM_DEV_STATUS`).

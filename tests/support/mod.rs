@@ -394,6 +394,14 @@ impl Lvm2Host for SimLvm2 {
         Ok(Box::new(Free))
     }
 
+    fn lock_watch(&self, _vg: &VgName) -> Result<Box<dyn Held>> {
+        Ok(Box::new(Free))
+    }
+
+    fn watcher(&self, _vg: &VgName) -> Option<String> {
+        None
+    }
+
     fn system_ids(&self) -> Vec<String> {
         Vec::new()
     }

@@ -18,12 +18,16 @@ Config volume. A device is taken only if its first and last MiB hold nothing but
 found there is named, and --force wipes it. A device in use is refused always. A plain file becomes \
 a loop device. With a name and --from the first base and its first layer are made too.
 
+With --grow the pool's data grows by that size from what the group has free, and its metadata to the \
+default for the group's size where it is smaller. Layers may be in use meanwhile.
+
 A word with a slash is a device, any other a name.";
 
 const USAGE: &str = "\
 imgbase layout [OPTIONS]
        imgbase layout --bases | --layers | --free-space [--units UNIT] [OPTIONS]
-       imgbase layout --init [NVR --from IMAGE] [OPTIONS] DEVICE...";
+       imgbase layout --init [NVR --from IMAGE] [OPTIONS] DEVICE...
+       imgbase layout --grow SIZE [OPTIONS]";
 
 const AFTER: &str = "\
 Examples:
@@ -33,6 +37,7 @@ Examples:
   imgbase layout --init /dev/sdb /dev/sdc
   imgbase layout --init --size 20G --config-size 0 /dev/sdb
   imgbase layout --init Debian-12-1 --from ./debian.ext4 /dev/sdb
+  imgbase layout --grow 10G
   imgbase --dry-run layout --init /dev/sdb";
 
 /// Unit of a printed size: powers of 1024.
@@ -66,7 +71,7 @@ impl Unit {
     }
 }
 
-/// Show or make the layout
+/// Show, make or grow the layout
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT, after_long_help = AFTER, override_usage = USAGE)]
 #[command(group = ArgGroup::new("action")
@@ -101,8 +106,8 @@ pub(crate) struct LayoutArgs {
     #[arg(long, value_name = "NVR")]
     pub(crate) init_nvr: Option<String>,
 
-    /// Make the pool's data larger by this size
-    #[arg(long, value_name = "SIZE", hide = true)]
+    /// Make the pool's data larger by this size, in use or not
+    #[arg(long, value_name = "SIZE")]
     pub(crate) grow: Option<Bytes>,
 
     /// The first base's image: a file, a block device, or - for standard input

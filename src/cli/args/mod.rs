@@ -18,6 +18,7 @@ pub(crate) use layer::LayerArgs;
 pub(crate) use layout::{LayoutArgs, Unit};
 pub(crate) use small::{
     CheckArgs, CompletionsArgs, DiffArgs, ImagesArgs, ManArgs, MountArgs, RecoverArgs, UmountArgs,
+    WatchArgs,
 };
 pub(crate) use word::Word;
 
@@ -77,6 +78,7 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     Check(CheckArgs),
     Recover(RecoverArgs),
+    Watch(WatchArgs),
     /// Say which layer this host runs from
     ///
     /// Prints `You are on LAYER`, or fails with exit status 3 where / is not a layer.
@@ -100,6 +102,7 @@ impl Command {
             Self::Diff(_) => "diff",
             Self::Check(_) => "check",
             Self::Recover(_) => "recover",
+            Self::Watch(_) => "watch",
             Self::W => "w",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
@@ -114,7 +117,7 @@ impl Command {
             Self::Base(base) => base.changes(),
             Self::Layer(layer) => layer.changes(),
             Self::Mount(_) | Self::Umount(_) | Self::Activate(_) | Self::Deactivate(_) => true,
-            Self::Diff(_) | Self::Check(_) | Self::Recover(_) => true,
+            Self::Diff(_) | Self::Check(_) | Self::Recover(_) | Self::Watch(_) => true,
             Self::W | Self::Completions(_) | Self::Man(_) => false,
         }
     }
@@ -134,7 +137,7 @@ mod tests {
     fn every_verb_knows_its_name() {
         let listed: Vec<String> =
             Cli::command().get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        assert_eq!(listed.len(), 13, "{listed:?}");
+        assert_eq!(listed.len(), 14, "{listed:?}");
         for (verb, rest) in [
             ("layout", ""),
             ("base", "--latest"),
@@ -146,6 +149,7 @@ mod tests {
             ("diff", ""),
             ("check", ""),
             ("recover", "--list"),
+            ("watch", "--once --threshold 80"),
             ("w", ""),
             ("completions", "bash"),
             ("man", ""),

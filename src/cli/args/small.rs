@@ -119,6 +119,40 @@ pub(crate) struct RecoverArgs {
     pub(crate) list: bool,
 }
 
+const WATCH_AFTER: &str = "\
+Examples:
+  imgbase watch                          until it is stopped, as a service
+  imgbase watch --threshold 80 --step 10
+  imgbase watch --once                   from a timer";
+
+/// Grow the pool before it is full
+///
+/// When the pool's data or metadata reaches the threshold it grows by the step, from what the volume \
+/// group has free; where that is less, by that. Layers may be in use meanwhile. Each step is told on \
+/// standard error. Run one for each group, as a service: imgbase check tells whether somebody watches.
+#[derive(Args, Debug)]
+#[command(after_long_help = WATCH_AFTER)]
+pub(crate) struct WatchArgs {
+    /// From this share in use on, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "70")]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=99))]
+    pub(crate) threshold: u8,
+
+    /// By this share of its size, in percent
+    #[arg(long, value_name = "PERCENT", default_value = "20")]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=200))]
+    pub(crate) step: u8,
+
+    /// Look at it at least so often
+    #[arg(long, value_name = "SECONDS", default_value = "10")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub(crate) interval: u32,
+
+    /// Look once and return
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
 pub(crate) const W_AFTER: &str = "\
 Examples:
   imgbase w";

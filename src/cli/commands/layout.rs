@@ -38,8 +38,8 @@ pub(super) fn run(args: &LayoutArgs, session: &Session<'_>) -> Result<Answer> {
 }
 
 fn change(args: &LayoutArgs, session: &Session<'_>) -> Result<Answer> {
-    if args.grow.is_some() {
-        return Err(unsupported("growing the pool is not in this version"));
+    if let Some(by) = args.grow {
+        return session.change(|imgbase, watch| imgbase.grow_pool(by, watch).map(Answer::Grown));
     }
     let vg = session.settings().vg.clone();
     let request = request(args, vg, std::io::stdin().is_terminal())?;

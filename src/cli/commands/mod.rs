@@ -12,6 +12,7 @@ mod man;
 mod mount;
 mod recover;
 mod w;
+mod watch;
 
 use imgbase::{Error, ErrorKind, Result};
 
@@ -38,6 +39,7 @@ pub(crate) fn run(command: &Command, session: &Session<'_>, data: &Data) -> Resu
         Command::Diff(args) => return diff::run(args, session, data),
         Command::Check(_) => return check::run(session, data),
         Command::Recover(args) => recover::run(args, session)?,
+        Command::Watch(args) => watch::run(args, session)?,
         Command::W => w::run(session)?,
         Command::Completions(args) => completions::run(args)?,
         Command::Man(_) => man::run()?,

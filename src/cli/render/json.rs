@@ -60,12 +60,17 @@ impl Serialize for Body<'_> {
             Answer::Activated(report) | Answer::Deactivated(report) => report.serialize(to),
             Answer::Mounted(report) | Answer::Unmounted(report) => report.serialize(to),
             Answer::Health(report) => report.serialize(to),
+            Answer::Grown(report) => report.serialize(to),
+            Answer::Watched => Nothing {}.serialize(to),
             Answer::Recovered(report) => report.serialize(to),
             Answer::Document(document) => document.serialize(to),
             Answer::Plan(plan) => Planned::of(plan).serialize(to),
         }
     }
 }
+
+#[derive(Serialize)]
+struct Nothing {}
 
 #[derive(Serialize)]
 struct Bases<'a> {

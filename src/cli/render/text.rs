@@ -27,6 +27,7 @@ pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<
         Answer::Layers(layers) => lines(out, layers),
         Answer::FreeSpace(report, unit) => free_space(out, report, *unit, look),
         Answer::Init(report) => init(out, report),
+        Answer::Grown(report) => writeln!(out, "{}", report.pool),
         Answer::BaseAdded(report) => writeln!(out, "{}", report.nvr),
         Answer::LayerAdded(report) => writeln!(out, "{}", report.nvr),
         Answer::Name(nvr) => writeln!(out, "{nvr}"),
@@ -34,7 +35,7 @@ pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<
         Answer::VolumePath(_, path) => writeln!(out, "{}", printable(path)),
         Answer::Removed(report) => lines(out, &report.removed),
         Answer::Activated(report) | Answer::Deactivated(report) => lines(out, &report.changed),
-        Answer::Pin(_) | Answer::Mounted(_) | Answer::Unmounted(_) => Ok(()),
+        Answer::Pin(_) | Answer::Mounted(_) | Answer::Unmounted(_) | Answer::Watched => Ok(()),
         Answer::Health(report) => health(out, report, look),
         Answer::Recovered(report) => recovered(out, report),
         Answer::Document(document) => out.write_all(document.text.as_bytes()),
@@ -49,6 +50,11 @@ pub(crate) fn note(answer: &Answer) -> Option<String> {
             Some(format!("{} holds no base yet: see 'imgbase base --help'", report.vg))
         }
         Answer::Init(report) => Some(made(report)),
+        Answer::Grown(report) => {
+            let (data, metadata) =
+                (Bytes::new(report.data_bytes), Bytes::new(report.metadata_bytes));
+            Some(format!("{} has {data} of data now, {metadata} of metadata", report.pool))
+        }
         Answer::Recovered(report) if report.found.is_empty() => {
             Some("nothing is left to recover".to_owned())
         }

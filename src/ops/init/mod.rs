@@ -25,7 +25,7 @@ use crate::lvm2::{NewVg, Vg};
 use crate::machine::{LockMode, Machine, NewPv, Tool};
 use crate::name::{DmName, LvName, LvmId, VgName};
 use crate::report::InitReport;
-use crate::units::Extents;
+use crate::units::{Bytes, Extents};
 
 /// The thin pool's name (imgbased's).
 const POOL: &str = "ImagePool";
@@ -146,8 +146,16 @@ fn exists(vg: &VgName, why: String) -> Error {
     Error::new(ErrorKind::Exists, why).at(vg).kept("nothing was written")
 }
 
+/// The metadata that a pool gets by default in a group of that size.
+pub(super) fn metadata_rule(group: Bytes) -> Bytes {
+    sizes::metadata_rule(group)
+}
+
+/// The largest metadata that the kernel uses.
+pub(super) const METADATA_MAX: Bytes = sizes::METADATA_MAX;
+
 /// The size of a chunk in the pools that are made here.
-pub(super) fn chunk() -> crate::units::Bytes {
+pub(super) fn chunk() -> Bytes {
     CHUNK.bytes()
 }
 

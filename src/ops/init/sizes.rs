@@ -19,7 +19,7 @@ const METADATA_LARGE: Bytes = Bytes::gib(1);
 const LARGE: Bytes = Bytes::gib(100);
 
 /// The largest metadata volume that the kernel uses (lvm2: `DEFAULT_THIN_POOL_MAX_METADATA_SIZE`).
-const METADATA_MAX: Bytes = Bytes::kib(16_646_400);
+pub(super) const METADATA_MAX: Bytes = Bytes::kib(16_646_400);
 
 /// What was asked for; `None` is the default.
 #[derive(Clone, Copy, Debug)]
@@ -66,10 +66,13 @@ pub(super) fn divide(total: Extents, wish: Wish) -> Result<Sizes> {
     Ok(Sizes { data, metadata, config })
 }
 
+/// The metadata that a pool gets by default in a group of that size.
+pub(super) fn metadata_rule(group: Bytes) -> Bytes {
+    if group >= LARGE { METADATA_LARGE } else { METADATA_MIN }
+}
+
 fn metadata_size(total: Extents, wish: Wish) -> Result<Extents> {
-    let group = total.bytes(EXTENT);
-    let default = if group >= LARGE { METADATA_LARGE } else { METADATA_MIN };
-    let size = wish.metadata.unwrap_or(default);
+    let size = wish.metadata.unwrap_or_else(|| metadata_rule(total.bytes(EXTENT)));
     if size < Bytes::mib(2) || size > METADATA_MAX {
         let why = format!("the pool's metadata takes 2 MiB to {METADATA_MAX}, not {size}");
         return Err(Error::new(ErrorKind::Invalid, why).at("--metadata-size"));

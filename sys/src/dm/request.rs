@@ -31,6 +31,7 @@ pub(crate) enum Command {
     Status = 7,
     Deps = 11,
     Message = 14,
+    ArmPoll = 16,
 }
 
 impl Command {

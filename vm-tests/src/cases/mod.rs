@@ -2,6 +2,7 @@
 
 mod beside_lvm2;
 mod file_systems;
+mod growing;
 mod harness;
 mod kit;
 mod lvm2_alone;
@@ -26,6 +27,7 @@ pub fn all() -> Vec<Case> {
         file_systems::cases(),
         own_hands::cases(),
         recovery::cases(),
+        growing::cases(),
         refusals::cases(),
         verbs::cases(),
     ]
