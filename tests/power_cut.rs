@@ -152,10 +152,8 @@ fn layer_add_on_what_is_active() {
 
 #[test]
 fn layer_remove() {
-    let run = |sim: &SimMachine| {
-        let layer = LAYER.parse().expect("a name");
-        sim.imgbase().remove_layer(&layer, &mut Unwatched).map(drop)
-    };
+    let run =
+        |sim: &SimMachine| sim.imgbase().remove_layer(&LAYER.parse()?, &mut Unwatched).map(drop);
     cut("layer --remove", run, bound(1500));
 }
 
@@ -164,13 +162,13 @@ fn base_add() {
     cut("base --add", |sim| add_base(sim, "Base-2-0"), bound(1500));
 }
 
+fn remove_base(sim: &SimMachine) -> Result<()> {
+    sim.imgbase().remove_base(&BASE.parse()?, &mut Unwatched).map(drop)
+}
+
 #[test]
 fn base_remove() {
-    let run = |sim: &SimMachine| {
-        let base = BASE.parse().expect("a name");
-        sim.imgbase().remove_base(&base, &mut Unwatched).map(drop)
-    };
-    cut("base --remove", run, bound(1500));
+    cut("base --remove", remove_base, bound(1500));
 }
 
 #[test]
@@ -192,11 +190,7 @@ fn recovery_of_layer_add() {
 
 #[test]
 fn recovery_of_base_remove() {
-    let run = |sim: &SimMachine| {
-        let base = BASE.parse().expect("a name");
-        sim.imgbase().remove_base(&base, &mut Unwatched).map(drop)
-    };
-    cut_recoveries("base --remove", run, bound(10));
+    cut_recoveries("base --remove", remove_base, bound(10));
 }
 
 /// `layout --init`, cut anywhere, leaves a group or none; and where none, it can be made again.

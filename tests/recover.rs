@@ -13,6 +13,7 @@ use imgbase::units::Bytes;
 
 use support::SimMachine;
 use support::figures::figure;
+use support::world::{check_sound, names};
 
 const BASE: &str = "Base-1-0";
 
@@ -27,34 +28,6 @@ fn machine() -> SimMachine {
 
 fn pool() -> DmName {
     "HostVG-ImagePool-tpool".parse().expect("a name")
-}
-
-/// What is there, as far as a user can tell: bases and layers.
-fn images(sim: &SimMachine) -> BTreeSet<String> {
-    let layout = sim.imgbase().layout().expect("it can be read");
-    let mut images = BTreeSet::new();
-    for base in &layout.bases {
-        images.insert(base.nvr.to_string());
-        images.extend(base.layers.iter().map(|layer| layer.nvr.to_string()));
-    }
-    images
-}
-
-/// Nothing is pending, pool and text agree on the ids, nothing sleeps.
-fn is_sound(sim: &SimMachine, when: &str) {
-    let layout = sim.imgbase().layout().expect("it can be read");
-    assert!(layout.pending.is_empty(), "{when}: {:?}", layout.pending);
-    let mut text: Vec<u32> = Vec::new();
-    for base in &layout.bases {
-        text.push(base.device_id);
-        text.extend(base.layers.iter().map(|layer| layer.device_id));
-    }
-    text.sort_unstable();
-    let devices = sim.kernel.list("").expect("lists");
-    assert!(devices.iter().all(|device| !device.suspended && device.live), "{when}");
-    if layout.pool.active {
-        assert_eq!(sim.kernel.thin_ids(&pool()).expect("it is active"), text, "{when}");
-    }
 }
 
 /// A verb.
@@ -83,7 +56,7 @@ enum Cut {
 /// whether the cut came in time.
 fn cut(verb: Verb, cut: Cut) -> (SimMachine, BTreeSet<String>, bool) {
     let sim = machine();
-    let before = images(&sim);
+    let before = names(&sim);
     sim.kernel.forget_calls();
     match cut {
         Cut::Disks(left) => sim.disks.fuse.set(left),
@@ -106,7 +79,7 @@ fn every_stop_is_recovered() {
     for (name, verb) in VERBS {
         let sim = machine();
         verb(&sim.imgbase()).expect("it works");
-        let after = images(&sim);
+        let after = names(&sim);
         let (mut stops, mut recovered) = (0, 0);
         for cut_of in [|n| Cut::Disks(n), |n| Cut::Kernel(n as usize)] as [fn(u32) -> Cut; 2] {
             for n in 0.. {
@@ -117,8 +90,8 @@ fn every_stop_is_recovered() {
                 let done = done.unwrap_or_else(|error| panic!("{when}: {error}"));
                 recovered += u32::from(!done.found.is_empty());
                 stops += 1;
-                is_sound(&sim, &when);
-                let now = images(&sim);
+                check_sound(&sim, &|| when.clone());
+                let now = names(&sim);
                 assert!(now == before || now == after, "{when}: {now:?}");
                 sim.disks.fuse.set(0);
                 let again = sim.imgbase().recover(&mut Unwatched).expect("nothing is left");
@@ -142,8 +115,8 @@ fn the_next_verb_recovers_by_itself() {
         assert!(n < 300, "the cut is never passed");
         let (sim, before, reached) = cut(add, Cut::Kernel(n));
         add(&sim.imgbase()).unwrap_or_else(|error| panic!("call {n}: {error}"));
-        is_sound(&sim, &format!("call {n}"));
-        let added = images(&sim).len() - before.len();
+        check_sound(&sim, &|| format!("call {n}"));
+        let added = names(&sim).len() - before.len();
         assert!(added == 1 || added == 2, "call {n}: {added} layers more");
         if !reached {
             break;
@@ -196,8 +169,8 @@ fn a_list_only_tells() {
     assert!(sim.bytes() == bytes);
     let done = sim.imgbase().recover(&mut Unwatched).expect("it is undone");
     assert!(done.found.iter().all(|left| left.outcome == Outcome::Done), "{done:?}");
-    is_sound(&sim, "recovered");
-    assert_eq!(images(&sim).len(), 2);
+    check_sound(&sim, &|| "recovered".to_owned());
+    assert_eq!(names(&sim).len(), 2);
 }
 
 #[test]
@@ -209,7 +182,7 @@ fn a_suspended_device_goes_on() {
     assert_eq!(list.found.len(), 1);
     assert_eq!(list.found[0].object, layer.to_string());
     sim.imgbase().recover(&mut Unwatched).expect("it is resumed");
-    is_sound(&sim, "resumed");
+    check_sound(&sim, &|| "resumed".to_owned());
 }
 
 #[test]
@@ -241,5 +214,5 @@ fn a_volume_without_its_thin_device_is_told() {
     assert_eq!(found.len(), 1, "{found:?}");
     let lost = (LeftoverKind::Problem, "Base-1-0+1", Outcome::ForYou);
     assert_eq!((found[0].kind, found[0].object.as_str(), found[0].outcome), lost);
-    assert_eq!(images(&sim).len(), 2, "it is kept");
+    assert_eq!(names(&sim).len(), 2, "it is kept");
 }
