@@ -12,7 +12,7 @@ use imgbase::image::FileSystem;
 use imgbase::layout::ImageName;
 use imgbase::machine::Disks;
 use imgbase::machine::MountEntry;
-use imgbase::ops::{Imgbase, Unwatched, WatchPolicy};
+use imgbase::ops::{AddBase, ImageSource, Imgbase, Unwatched, Watch, WatchPolicy};
 use imgbase::units::Bytes;
 
 use support::SimMachine;
@@ -89,6 +89,38 @@ fn the_main_job_leaves_what_it_says() {
     assert_eq!(removed.expect("all go").removed.len(), 3);
     assert_eq!(ids(&sim), (vec![], vec![]));
     nothing_is_suspended(&sim);
+}
+
+/// The names of devices that are thin pools.
+fn pools(sim: &SimMachine) -> Vec<String> {
+    let devices = sim.kernel.list("").expect("lists");
+    let pools = devices.iter().filter(|device| device.uuid.ends_with("-tpool"));
+    pools.map(|device| device.name.as_str().to_owned()).collect()
+}
+
+/// Notes at each step which pools there are.
+struct PoolsAt<'s>(&'s SimMachine, Vec<(String, Vec<String>)>);
+
+impl Watch for PoolsAt<'_> {
+    fn step(&mut self, step: &str) {
+        self.1.push((step.to_owned(), pools(self.0)));
+    }
+}
+
+/// lvm2 looks for a pool that has volumes under the name with `-tpool`, and fails where its device
+/// has the other.
+#[test]
+fn the_first_volume_gives_the_pools_device_its_other_name() {
+    let sim = SimMachine::with_disks(2);
+    sim.init();
+    let mut seen = PoolsAt(&sim, Vec::new());
+    let image = ImageSource::Path(sim.put_image(BASE));
+    let request = AddBase { nvr: BASE.parse().expect("a name"), image, size: None };
+    sim.imgbase().add_base(&request, &mut seen).expect("the base is made");
+    let at = |step: &str| seen.1.iter().find(|(name, _)| name == step).map(|(_, pools)| &**pools);
+    assert_eq!(at("make the volume"), Some(&["HostVG-ImagePool".to_owned()][..]));
+    assert_eq!(at("copy the image"), Some(&["HostVG-ImagePool-tpool".to_owned()][..]));
+    assert_eq!(pools(&sim), [""; 0], "it goes with its last volume");
 }
 
 #[test]

@@ -26,8 +26,14 @@ pub struct Activated {
     pub devices: Sure,
 }
 
-/// Devices that are as they should be, by UUID.
-pub type Sure = BTreeMap<String, DevNo>;
+/// Devices that are as they should be, by UUID; each is so under its name alone: a new pool's
+/// device is renamed before its first volume.
+pub type Sure = BTreeMap<String, (DmName, DevNo)>;
+
+/// The number of a device that is known to be right.
+fn known(sure: &Sure, key: &DeviceKey) -> Option<DevNo> {
+    sure.get(&key.uuid).filter(|(name, _)| *name == key.name).map(|(_, number)| *number)
+}
 
 impl Activated {
     /// True where everything was as it should be.
@@ -100,7 +106,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn over(kernel: &'a dyn Kernel, plan: &Plan, check_ids: bool, sure: &'a Sure) -> Result<Self> {
         let mut found = BTreeMap::new();
-        for node in plan.nodes.iter().filter(|node| !sure.contains_key(&node.key.uuid)) {
+        for node in plan.nodes.iter().filter(|node| known(sure, &node.key).is_none()) {
             let there = kernel.find_with_table(&node.key.uuid)?;
             found.extend(there.map(|there| (there.0.uuid.clone(), there)));
         }
@@ -119,8 +125,8 @@ impl<'a> Run<'a> {
     }
 
     fn node(&mut self, node: &Node) -> Result<()> {
-        if let Some(number) = self.sure.get(&node.key.uuid) {
-            self.numbers.push(*number);
+        if let Some(number) = known(self.sure, &node.key) {
+            self.numbers.push(number);
             return Ok(());
         }
         let table = self.table(node)?;
@@ -129,7 +135,7 @@ impl<'a> Run<'a> {
             Some((info, live)) => self.mend(node, &info, &live, &table)?,
         };
         self.numbers.push(number);
-        self.done.devices.insert(node.key.uuid.clone(), number);
+        self.done.devices.insert(node.key.uuid.clone(), (node.key.name.clone(), number));
         match &node.pool {
             Some((lv, id)) => self.pool(&node.key.name, lv, *id),
             None => Ok(()),
