@@ -10,6 +10,7 @@ mod main_job;
 mod own_hands;
 mod recovery;
 mod refusals;
+mod side_by_side;
 mod taking_turns;
 mod verbs;
 
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Case> {
         harness::cases(),
         lvm2_alone::cases(),
         taking_turns::cases(),
+        side_by_side::cases(),
         main_job::cases(),
         beside_lvm2::cases(),
         file_systems::cases(),
