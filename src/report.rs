@@ -231,6 +231,8 @@ pub struct HealthReport {
 pub enum LeftoverKind {
     /// A suspended device.
     Suspended,
+    /// A device that was made and never got a table in force.
+    Unborn,
     /// Pool and metadata are at different transactions.
     Transaction,
     /// A volume that is half made or half removed.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use imgbase::ErrorKind;
 use imgbase::dm::Kernel;
+use imgbase::layout::ImageName;
 use imgbase::name::DmName;
 use imgbase::ops::{Imgbase, Unwatched};
 use imgbase::report::{LeftoverKind, Outcome};
@@ -183,6 +184,40 @@ fn a_suspended_device_goes_on() {
     assert_eq!(list.found[0].object, layer.to_string());
     sim.imgbase().recover(&mut Unwatched).expect("it is resumed");
     check_sound(&sim, &|| "resumed".to_owned());
+}
+
+/// What a command leaves that is killed between a device's table and its first resume.
+#[test]
+fn a_device_that_was_never_in_force_is_removed() {
+    let sim = machine();
+    let layer: ImageName = "Base-1-0+1".parse().expect("a name");
+    let name: DmName = "HostVG-Base--1--0+1".parse().expect("a name");
+    sim.kernel.forget_calls();
+    sim.imgbase().deactivate(std::slice::from_ref(&layer)).expect("nobody uses it");
+    let calls = {
+        let probe = machine();
+        probe.imgbase().deactivate(std::slice::from_ref(&layer)).expect("nobody uses it");
+        probe.kernel.forget_calls();
+        probe.imgbase().activate(std::slice::from_ref(&layer)).expect("it is there");
+        let calls = probe.kernel.calls();
+        let resume = format!("resume {name}");
+        calls.iter().position(|call| call.to_string().starts_with(&resume)).expect("it is resumed")
+    };
+    sim.kernel.forget_calls();
+    sim.kernel.fail_at(calls, ErrorKind::Io, true);
+    sim.imgbase().activate(std::slice::from_ref(&layer)).expect_err("the kernel is dead");
+    sim.kernel.heal();
+    let there = || sim.kernel.info(&name).expect("info");
+    assert!(there().is_some_and(|device| !device.live && device.inactive));
+    let list = sim.imgbase().leftovers().expect("readable").found;
+    assert_eq!(list.len(), 1, "{list:?}");
+    let unborn = (LeftoverKind::Unborn, name.to_string(), Outcome::Pending);
+    assert_eq!((list[0].kind, list[0].object.clone(), list[0].outcome), unborn);
+    let done = sim.imgbase().recover(&mut Unwatched).expect("it goes").found;
+    assert_eq!((done.len(), done[0].outcome), (1, Outcome::Done));
+    assert_eq!(there(), None);
+    sim.imgbase().activate(&[layer]).expect("it is there");
+    check_sound(&sim, &|| "recovered".to_owned());
 }
 
 #[test]

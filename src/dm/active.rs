@@ -147,6 +147,24 @@ pub(super) fn wake_one(kernel: &dyn Kernel, info: &DmInfo, seen: &Visibility) ->
     kernel.resume(&info.name, seen)
 }
 
+/// Removes the devices of the group that never had a table in force and that nobody has open,
+/// highest first: a process died while it activated them. A table that was loaded into such a
+/// device keeps the device below it in use, and lvm2 sees neither. Returns their names.
+///
+/// # Errors
+/// As [`Kernel::remove`].
+pub fn remove_unborn(kernel: &dyn Kernel, vg: &Vg) -> Result<Vec<DmName>> {
+    let mut removed = Vec::new();
+    loop {
+        let active = Active::observe(kernel, vg)?;
+        let unborn = active.devices().filter(|info| !info.live && info.open_count == 0);
+        // One at a time: each lets go of those below it.
+        let Some(info) = unborn.max_by_key(|info| height(&info.uuid)) else { return Ok(removed) };
+        kernel.remove(&info.name, &visibility(vg, info))?;
+        removed.push(info.name.clone());
+    }
+}
+
 /// Where a device stands in its stack: below those with a higher number.
 fn height(uuid: &str) -> u8 {
     match uuid {

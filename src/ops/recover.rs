@@ -44,10 +44,12 @@ impl Imgbase<'_> {
     pub fn recover(&self, watch: &mut dyn Watch) -> Result<RecoveryReport> {
         let mut session = Session::change_everywhere(self, "recover")?;
         let before = session.vg().seqno;
-        // Opening the pool lets its own devices go on.
-        let asleep = asleep(&session.devices()?);
+        // Opening the pool lets its own devices go on, and fills those that are empty.
+        let devices = session.devices()?;
+        let (asleep, unborn) = (asleep(&devices), unborn(&devices));
+        dm::remove_unborn(session.machine().kernel, session.vg())?;
         session.open_pool()?;
-        let seen = Seen { asleep, ..Seen::of(&session)? };
+        let seen = Seen { asleep, unborn, ..Seen::of(&session)? };
         let mut found = Vec::new();
         for step in decide(&seen) {
             watch.step(&step.object());
@@ -65,6 +67,8 @@ impl Imgbase<'_> {
 struct Seen {
     /// Suspended devices of the group.
     asleep: Vec<String>,
+    /// Devices of the group that never had a table in force.
+    unborn: Vec<String>,
     /// The pool's transaction id where it is active, the text's, and whether that has stanzas.
     pool: Option<Ids>,
     /// Volumes that are unfinished or going away, and how often each is open.
@@ -90,7 +94,8 @@ impl Seen {
     fn of(session: &Session<'_>) -> Result<Self> {
         let layout = session.layout()?;
         let devices = session.devices()?;
-        let mut seen = Self { asleep: asleep(&devices), ..Self::default() };
+        let mut seen =
+            Self { asleep: asleep(&devices), unborn: unborn(&devices), ..Self::default() };
         let state = session.pool_state_among(&devices, &layout.pool.name)?;
         seen.pool = Some(Ids {
             kernel: state.map(|state| state.transaction_id),
@@ -164,10 +169,17 @@ fn asleep(devices: &Active) -> Vec<String> {
     asleep.map(|device| device.name.to_string()).collect()
 }
 
+/// The group's devices without a table in force.
+fn unborn(devices: &Active) -> Vec<String> {
+    let unborn = devices.devices().filter(|device| !device.live);
+    unborn.map(|device| device.name.to_string()).collect()
+}
+
 /// Something to be done about what was left, or only to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
     Wake(String),
+    Discard(String),
     Align(Decision),
     /// The pool is not active: whether it is in step shows once it is.
     Look(Ids),
@@ -182,6 +194,7 @@ enum Step {
 /// What is to be done, in order. Devices go on first: whatever follows may need them.
 fn decide(seen: &Seen) -> Vec<Step> {
     let mut steps: Vec<Step> = seen.asleep.iter().cloned().map(Step::Wake).collect();
+    steps.extend(seen.unborn.iter().cloned().map(Step::Discard));
     match seen.pool {
         Some(Ids { kernel: Some(kernel), text, stanzas }) => {
             match pool::decide(kernel, text, stanzas) {
@@ -207,6 +220,7 @@ impl Step {
     fn kind(&self) -> LeftoverKind {
         match self {
             Self::Wake(_) => LeftoverKind::Suspended,
+            Self::Discard(_) => LeftoverKind::Unborn,
             Self::Align(_) | Self::Look(_) => LeftoverKind::Transaction,
             Self::Remove(_) | Self::LeaveAlone(_) => LeftoverKind::Unfinished,
             Self::Refresh(_) => LeftoverKind::Copy,
@@ -217,7 +231,7 @@ impl Step {
 
     fn object(&self) -> String {
         match self {
-            Self::Wake(name) => name.clone(),
+            Self::Wake(name) | Self::Discard(name) => name.clone(),
             Self::Align(_) | Self::Look(_) => "thin pool".to_owned(),
             Self::Remove(lv) | Self::LeaveAlone(lv) | Self::Lost(lv) => lv.to_string(),
             Self::Keep(id, _) => format!("thin device {id}"),
@@ -228,6 +242,9 @@ impl Step {
     fn detail(&self) -> String {
         match self {
             Self::Wake(_) => "it was left suspended: I/O to it waits".to_owned(),
+            Self::Discard(_) => {
+                "it was made and never put in force, and keeps the device below it in use".to_owned()
+            }
             Self::Align(decision) => detail(*decision),
             Self::Look(ids) => format!(
                 "the metadata, at transaction {}, has messages that the pool may not have been told",
@@ -263,6 +280,11 @@ impl Step {
             Self::Wake(_) => {
                 dm::wake(session.machine().kernel, session.vg())?;
                 Ok(Outcome::Done)
+            }
+            Self::Discard(name) => {
+                dm::remove_unborn(session.machine().kernel, session.vg())?;
+                let is_there = unborn(&session.devices()?).contains(name);
+                Ok(if is_there { Outcome::LeftAlone } else { Outcome::Done })
             }
             // Whoever activates the pool brings both together, and refuses what it must.
             Self::Align(_) | Self::Look(_) => session.pool_on().map(|_| Outcome::Done),

@@ -50,6 +50,7 @@ fn an_inactive_pool_is_looked_at_where_messages_wait() {
 fn devices_go_on_first_and_what_is_open_is_left_alone() {
     let seen = Seen {
         asleep: vec!["vg-a".into()],
+        unborn: vec!["vg-d".into()],
         unfinished: vec![(lv("a"), 0), (lv("b"), 1)],
         behind: vec!["one".into(), "two".into()],
         strays: vec![(9, 3)],
@@ -62,6 +63,7 @@ fn devices_go_on_first_and_what_is_open_is_left_alone() {
         steps,
         [
             Step::Wake("vg-a".into()),
+            Step::Discard("vg-d".into()),
             Step::Align(Decision::DropStanzas),
             Step::Remove(lv("a")),
             Step::LeaveAlone(lv("b")),
@@ -74,6 +76,7 @@ fn devices_go_on_first_and_what_is_open_is_left_alone() {
     );
     let outcomes: Vec<Outcome> = steps.iter().map(Step::planned).collect();
     use Outcome::{ForYou, LeftAlone, Pending};
-    let told = [Pending, Pending, Pending, LeftAlone, Pending, Pending, ForYou, ForYou, ForYou];
+    let told =
+        [Pending, Pending, Pending, Pending, LeftAlone, Pending, Pending, ForYou, ForYou, ForYou];
     assert_eq!(outcomes, told);
 }
