@@ -1,5 +1,6 @@
 //! What a case is, and how it may end.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::error::Fail;
@@ -37,6 +38,20 @@ pub fn fail<T>(why: impl Into<String>) -> Result<T, Stop> {
 /// Where it does not hold.
 pub fn must(holds: bool, why: impl Into<String>) -> Outcome {
     if holds { Ok(()) } else { fail(why) }
+}
+
+/// Whether cases try all that they could, and not a sample of it.
+static WHOLE: AtomicBool = AtomicBool::new(false);
+
+/// From here on cases try all that they could.
+pub fn be_whole() {
+    WHOLE.store(true, Ordering::Relaxed);
+}
+
+/// Whether a case is to try all that it could, and not a sample of it.
+#[must_use]
+pub fn is_whole() -> bool {
+    WHOLE.load(Ordering::Relaxed)
 }
 
 /// A case: a script on a machine.

@@ -36,6 +36,21 @@ pub(super) fn init(vm: &mut Vm) -> Outcome {
     step(vm, "layout --init --size 2G /dev/vda /dev/vdb").map(drop)
 }
 
+/// One recovery must be enough, and leave each device with a table in force, none loaded and none
+/// suspended; true where there was something to recover.
+pub(super) fn is_recovered(vm: &mut Vm, when: &str) -> Result<bool, Stop> {
+    let said = vm.sh("imgbase --json recover && echo again && imgbase --json recover --list &&
+        echo odd && dmsetup info -c --noheadings -o name,attr | grep -v ':L--[rw]$'")?;
+    let (first, rest) = said.stdout.split_once("again\n").unwrap_or((&said.stdout, ""));
+    let (again, odd) = rest.split_once("odd\n").unwrap_or((rest, "?"));
+    let found = |json: &str| json.contains("\"outcome\"");
+    let all_said = format!("{when}:\n{}{}", said.stdout, said.stderr);
+    // With no device at all there is a word about that.
+    let sound = odd.is_empty() || odd.trim() == "No devices found";
+    must(again.contains("\"found\"") && !found(again) && sound, all_said)?;
+    Ok(found(first))
+}
+
 /// The folders that cases mount at.
 pub(super) fn folders(vm: &mut Vm) -> Outcome {
     vm.ok("cd /mnt && mkdir -p tree layer one two ours copy image live")?;

@@ -8,6 +8,7 @@ mod kit;
 mod lvm2_alone;
 mod main_job;
 mod own_hands;
+mod power;
 mod recovery;
 mod refusals;
 mod side_by_side;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Case> {
         file_systems::cases(),
         own_hands::cases(),
         recovery::cases(),
+        power::cases(),
         growing::cases(),
         refusals::cases(),
         verbs::cases(),

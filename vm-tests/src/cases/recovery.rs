@@ -1,13 +1,15 @@
 //! Killed at each step, then recovered: what lvm2 and the pool say of it afterwards.
 
-use crate::case::{Case, Outcome, must};
+use crate::case::{Case, Outcome, Stop, must};
 use crate::cases::kit::{self, step};
+use crate::judges;
 use crate::vm::Vm;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("recovery::killed_at_each_ioctl", killed_at_each_ioctl).within(900),
         Case::new("recovery::killed_at_each_write", killed_at_each_write).within(600),
+        Case::new("recovery::killed_at_random", killed_at_random).within(1500),
         Case::new("recovery::a_living_process_is_left_alone", a_living_process).within(180),
     ]
 }
@@ -66,6 +68,85 @@ fn killed_at_each(vm: &mut Vm, call: &str, verb: &str) -> Outcome {
         kills += 1;
     }
     must(false, format!("`{verb}` never comes through"))
+}
+
+/// Kills that must hit a verb that runs.
+const KILLS: u32 = 300;
+
+/// Verbs of ours and a command of lvm2's, each with the volume that it makes or removes and what
+/// does the reverse.
+const VERBS: [(&str, &str, &str); 5] = [
+    ("imgbase layer --add Small-1-1+1", "Small-1-1+2", "imgbase layer --remove Small-1-1+2"),
+    ("imgbase layer --remove Small-1-1+2", "Small-1-1+2", "imgbase layer --add Small-1-1+1"),
+    (
+        "imgbase base --add Small-1-2 /tmp/small.ext4",
+        "Small-1-2",
+        "imgbase base --remove Small-1-2",
+    ),
+    (
+        "imgbase base --remove Small-1-2",
+        "Small-1-2",
+        "imgbase base --add Small-1-2 /tmp/small.ext4",
+    ),
+    ("lvcreate -q -s -kn -ay -n rival HostVG/Small-1-1+1", "rival", "lvremove -q -y HostVG/rival"),
+];
+
+/// Each verb is killed at random moments of the time that it takes.
+fn killed_at_random(vm: &mut Vm) -> Outcome {
+    prepare(vm)?;
+    let (mut random, mut kills, mut left_over) = (0x2545_f491_4f6c_dd1d_u64, 0, 0);
+    for (verb, volume, back) in VERBS {
+        let is_there = match volume {
+            "rival" => "lvs HostVG/rival >/dev/null 2>&1".to_owned(),
+            ours => format!("imgbase layout --json | grep -qF '\"{ours}\"'"),
+        };
+        let (adds, wanted) = (!verb.contains("--remove"), KILLS / 5);
+        let reset =
+            format!("{{ {}{is_there} || {back}; }} >/dev/null", if adds { "! " } else { "" });
+        vm.ok(&reset)?;
+        let whole = time_of(vm, verb)?;
+        let mut here = 0;
+        for _ in 0..wanted * 6 {
+            let after = next(&mut random) % whole.max(1);
+            let kill = format!("timeout -s KILL {}.{:03}", after / 1000, after % 1000);
+            let script = format!("{reset} || exit 99; {kill} {verb} >/dev/null 2>&1");
+            let done = vm.sh(&script)?;
+            must(done.status != 99, format!("`{reset}`: {}{}", done.stdout, done.stderr))?;
+            left_over +=
+                u32::from(kit::is_recovered(vm, &format!("`{verb}` killed after {after} ms"))?);
+            here += u32::from(done.status == 137);
+            if done.status == 137 && here % 10 == 0 {
+                judges::lvm2(vm, kit::VG)?;
+            }
+            if here == wanted {
+                break;
+            }
+        }
+        println!("     {verb}: {here} kills within {whole} ms");
+        must(here == wanted, format!("`{verb}`: only {here} kills hit it"))?;
+        kills += here;
+        vm.ok(&format!("! {is_there} || {}", if adds { back } else { verb }))?;
+    }
+    println!("     {kills} kills at random, {left_over} left something, 0 repaired by hand");
+    must(left_over > 0, "no kill left anything")?;
+    kit::end(vm)
+}
+
+fn next(random: &mut u64) -> u64 {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    *random
+}
+
+/// Milliseconds that a command takes.
+fn time_of(vm: &mut Vm, command: &str) -> Result<u64, Stop> {
+    let script = format!(
+        "a=$(date +%s%N); {command} >/dev/null; b=$(date +%s%N); echo $(((b - a) / 1000000))"
+    );
+    let said = vm.ok(&script)?;
+    must(said.parse::<u64>().is_ok(), said.clone())?;
+    Ok(said.parse().unwrap_or(1))
 }
 
 /// A base that is being filled is no leftover; once its process is killed it is.

@@ -14,7 +14,7 @@ const USAGE: &str = "\
 cargo set-up                   what all others need, which they also do by themselves
 cargo demo                     the main job for real, in a throwaway machine where need be
 cargo verify [--all]           every test; --all: every power cut of each, not a sample
-cargo vm [CASE...]             cases whose name holds one of the words; all without
+cargo vm [CASE...] [--all]     cases whose name holds one of the words; all without; --all as above
 cargo vm --list                their names
 cargo vm --sh SCRIPT [--udev]  a shell script in a throwaway machine
 cargo bench-vm [--json FILE] [--durable]

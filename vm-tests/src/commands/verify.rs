@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
+use crate::case;
 use crate::commands::vm;
 use crate::error::{Doing, Fail, Result};
 use crate::runner::Tally;
@@ -18,6 +19,9 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
         [all] if all == "--all" => true,
         _ => return Err(Fail::new("cargo verify [--all]")),
     };
+    if whole {
+        case::be_whole();
+    }
     setup::assets()?;
     let (mut tally, mut figures) = (Tally::default(), Vec::new());
     for args in BUILDS {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::case::Case;
+use crate::case::{self, Case};
 use crate::cases;
 use crate::error::{Fail, Result};
 use crate::runner::{self, RunFolder, Tally};
@@ -64,6 +64,7 @@ fn parse(args: &[String]) -> Result<Options> {
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--" => {}
+            "--all" => case::be_whole(),
             "--udev" => options.udev = true,
             "--list" => options.list = true,
             "--without-imgbase" => options.plain = true,

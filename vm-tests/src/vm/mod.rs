@@ -4,6 +4,7 @@ mod channel;
 mod qemu;
 mod reset;
 mod script;
+mod write_log;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Doing, Fail, Result};
 use crate::vm::channel::Channel;
+pub use crate::vm::write_log::{Replay, WriteLog};
 use crate::wire::{Done, Run, text};
 
 /// How long a machine may take from power to the channel; other work may share the processors.
@@ -39,19 +41,27 @@ pub struct Spec {
     /// Whether a disk's sync reaches the disk below: one that is shared with others is slow, and
     /// each time differently.
     pub durable: bool,
+    /// Whether all that is written to the first disk is kept, in order: see [`Vm::write_log`].
+    pub logged: bool,
 }
 
 impl Spec {
     /// A machine with no udev.
     #[must_use]
     pub fn plain(disks: &[u64]) -> Self {
-        Self { udev: false, disks: disks.to_vec(), memory: 1024, durable: true }
+        Self { udev: false, disks: disks.to_vec(), memory: 1024, durable: true, logged: false }
     }
 
     /// The same with systemd's udevd.
     #[must_use]
     pub fn with_udev(self) -> Self {
         Self { udev: true, ..self }
+    }
+
+    /// The same with a log of what is written to the first disk.
+    #[must_use]
+    pub fn logged(self) -> Self {
+        Self { logged: true, ..self }
     }
 
     /// The names of its disks.
@@ -79,6 +89,7 @@ impl Vm {
     /// Where QEMU does not start or the guest does not answer in time.
     pub fn start(host: &Host, spec: &Spec, folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).doing(folder.display())?;
+        File::create(folder.join(qemu::WRITE_LOG))?;
         for (name, mib) in spec.disk_names().zip(&spec.disks) {
             let disk = File::create(folder.join(format!("{name}.img")))?;
             disk.set_len(mib << 20)?;
@@ -171,6 +182,22 @@ impl Vm {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What was written to the first disk since the machine was started.
+    ///
+    /// # Errors
+    /// Where none is kept.
+    pub fn write_log(&self) -> Result<WriteLog> {
+        WriteLog::open(&self.folder.join(qemu::WRITE_LOG))
+    }
+
+    /// Something that is to be replayed to the disk of that name, which nobody uses.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn replay_to(&self, disk: &str) -> Result<Replay> {
+        Replay::new(&self.folder.join(format!("{disk}.img")), &self.folder.join("replay.img"))
     }
 
     /// Adds a line to the transcript.

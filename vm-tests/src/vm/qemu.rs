@@ -14,6 +14,9 @@ use crate::wire::PORT;
 const KERNEL_ARGS: &str = "root=/dev/nvme0n1 rw console=ttyS0 loglevel=5 panic=-1 \
     mitigations=off nokaslr no_timer_check init=/harness-init --";
 
+/// The log of what is written to the first disk.
+pub(super) const WRITE_LOG: &str = "writes.log";
+
 /// Starts QEMU and connects to the channel's end on this side.
 pub(super) fn start(host: &Host, spec: &Spec, folder: &Path) -> Result<(Child, UnixStream)> {
     let socket = socket_path();
@@ -78,13 +81,31 @@ fn namespaces(command: &mut Command, host: &Host) {
 }
 
 fn disks(command: &mut Command, spec: &Spec, folder: &Path) {
-    for name in spec.disk_names() {
+    for (n, name) in spec.disk_names().enumerate() {
         let file = escape(&folder.join(format!("{name}.img")));
-        let cache = if spec.durable { "writeback" } else { "unsafe" };
-        let drive = format!("id={name},if=none,format=raw,cache={cache},discard=unmap,file={file}");
-        command.args(["-drive", &drive]);
+        if spec.logged && n == 0 {
+            logged(command, &name, &file, &escape(&folder.join(WRITE_LOG)));
+        } else {
+            let cache = if spec.durable { "writeback" } else { "unsafe" };
+            let drive =
+                format!("id={name},if=none,format=raw,cache={cache},discard=unmap,file={file}");
+            command.args(["-drive", &drive]);
+        }
         command.args(["-device", &format!("virtio-blk-pci,drive={name},serial={name}")]);
     }
+}
+
+/// A disk and the log of what is written to it. The log knows what was synced; nothing else needs
+/// to.
+fn logged(command: &mut Command, name: &str, disk: &str, log: &str) {
+    for (node, file) in [("disk", disk), ("log", log)] {
+        let raw = format!("driver=raw,node-name={name}-{node},discard=unmap");
+        let file = format!("file.driver=file,file.cache.no-flush=on,file.filename={file}");
+        command.args(["-blockdev", &format!("{raw},file.discard=unmap,{file}")]);
+    }
+    let below = format!("file={name}-disk,log={name}-log,log-sector-size=512");
+    let node = format!("driver=blklogwrites,node-name={name},discard=unmap,{below}");
+    command.args(["-blockdev", &node]);
 }
 
 fn serial(command: &mut Command, folder: &Path, socket: &Path) {

@@ -1,0 +1,159 @@
+//! The power fails at each flush of a verb: what the disk then holds, brought to another one, is
+//! recovered and judged.
+
+use crate::case::{Case, Outcome, Stop, is_whole, must};
+use crate::cases::kit;
+use crate::vm::{Replay, Vm, WriteLog};
+
+pub(super) fn cases() -> Vec<Case> {
+    let mut case = Case::new("power::cut_at_each_flush", cut_at_each_flush).within(3600);
+    case.spec = case.spec.logged();
+    vec![case]
+}
+
+/// Run one after the other.
+const VERBS: [&str; 9] = [
+    "imgbase layer --add Small-1-1+1",
+    "imgbase layer --add Small-1-1+1",
+    "imgbase layer --remove Small-1-1+2",
+    "imgbase base --add Small-1-2 /tmp/small.ext4",
+    "imgbase base --pin Small-1-2",
+    "imgbase layout --grow 64M",
+    "imgbase base --remove Small-1-2",
+    "lvcreate -q -s -kn -ay -n rival HostVG/Small-1-1+1",
+    "lvremove -q -y HostVG/rival",
+];
+
+/// Of each verb, unless all are.
+const POINTS: usize = 3;
+
+/// A verb, and what it wrote.
+struct Ran {
+    verb: &'static str,
+    /// Its entries of the log.
+    from: usize,
+    to: usize,
+    before: String,
+    after: String,
+}
+
+fn cut_at_each_flush(vm: &mut Vm) -> Outcome {
+    kit::folders(vm)?;
+    vm.imgbase("layout --init --size 512M /dev/vda")?;
+    kit::small_base(vm, "")?;
+    vm.imgbase("layer --add Small-1-1")?;
+    // What was synced before must be there after each cut, and the layer is in use.
+    vm.imgbase("mount Small-1-1+1 /mnt/layer")?;
+    vm.ok("head -c 3000000 /dev/urandom >/mnt/layer/precious && sync -f /mnt/layer &&
+        cp /mnt/layer/precious /tmp/precious && cp /tmp/small.ext4 /tmp/base")?;
+    vm.imgbase("activate Small-1-1")?;
+    vm.ok("dd if=/dev/HostVG/Small-1-1 of=/tmp/base bs=1M status=none")?;
+    vm.imgbase("deactivate Small-1-1")?;
+
+    let mut log = vm.write_log()?;
+    let mut ran = Vec::new();
+    for verb in VERBS {
+        let (from, before) = (written(vm, &mut log)?, volumes(vm)?);
+        vm.ok(verb)?;
+        // As far as the verb synced by itself, and no further.
+        let (to, after) = (written(vm, &mut log)?, volumes(vm)?);
+        ran.push(Ran { verb, from, to, before, after });
+    }
+    vm.ok("umount /mnt/layer")?;
+    kit::end(vm)?;
+    vm.ok("vgchange -q -an HostVG && blkdiscard -f /dev/vda")?;
+
+    let mut replay = vm.replay_to("vdb")?;
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    for verb in &ran {
+        replay_verb(vm, (&log, &mut replay), verb, &mut random)?;
+    }
+    Ok(())
+}
+
+/// How many entries the log has; the sync adds a flush of its own.
+fn written(vm: &mut Vm, log: &mut WriteLog) -> Result<usize, Stop> {
+    vm.ok("sync -d /dev/vda")?;
+    Ok(log.catch_up()?)
+}
+
+/// All that the metadata says of volumes, as lvm2 reads it.
+fn volumes(vm: &mut Vm) -> Result<String, Stop> {
+    Ok(vm.ok("lvs --noheadings --units b -o lv_name,lv_size,lv_tags -a HostVG | sort")?)
+}
+
+fn replay_verb(
+    vm: &mut Vm,
+    (log, replay): (&WriteLog, &mut Replay),
+    ran: &Ran,
+    random: &mut u64,
+) -> Outcome {
+    let flushes: Vec<usize> = log.flushes(ran.from, ran.to).collect();
+    let there = flushes.len();
+    must(there >= 2, format!("`{}` flushed {there} times", ran.verb))?;
+    let (mut tried, mut recovered, mut torn) = (0, 0, 0);
+    for (n, flush) in flushes.iter().enumerate() {
+        // The first and the last always, others by chance.
+        let drawn = next(random) % (there as u64) < POINTS as u64;
+        if !(is_whole() || drawn || n == 0 || n + 1 == there) {
+            continue;
+        }
+        // Every other one leaves some of the writes that were under way.
+        let tears = n + 1 < there && next(random).is_multiple_of(2);
+        replay.cut(log, *flush, || tears && next(random).is_multiple_of(2))?;
+        let when = format!("`{}`, cut at flush {n} of {there}, torn: {tears}", ran.verb);
+        recovered += u32::from(is_recovered(vm, &when)?);
+        let now = volumes(vm)?;
+        let is_last = n + 1 == there;
+        let known = now == ran.after || (now == ran.before && !is_last);
+        must(known, format!("{when}:\n{now}\nneither\n{}\nnor\n{}", ran.before, ran.after))?;
+        judge(vm).map_err(|stop| with(&when, stop))?;
+        (tried, torn) = (tried + 1, torn + u32::from(tears));
+    }
+    println!(
+        "     {}: cut at {tried} of {there} flushes, {torn} torn, {recovered} left something",
+        ran.verb
+    );
+    Ok(())
+}
+
+fn with(when: &str, stop: Stop) -> Stop {
+    match stop {
+        Stop::Failed(fail) => Stop::Failed(crate::error::Fail::new(format!("{when}: {fail}"))),
+        skipped => skipped,
+    }
+}
+
+/// Recovers once, which must be enough; true where there was something to recover.
+fn is_recovered(vm: &mut Vm, when: &str) -> Result<bool, Stop> {
+    // The disk has changed behind the kernel's back.
+    vm.ok("blockdev --flushbufs /dev/vdb && echo 3 >/proc/sys/vm/drop_caches")?;
+    kit::is_recovered(vm, when)
+}
+
+/// lvm2, thin_check and e2fsck, and what was synced long before.
+fn judge(vm: &mut Vm) -> Outcome {
+    vm.quiet(
+        "vgck HostVG && imgbase deactivate 2>/dev/null &&
+        lvchange -q -ay -y HostVG/ImagePool_tmeta && thin_check -q /dev/HostVG/ImagePool_tmeta &&
+        lvchange -q -an HostVG/ImagePool_tmeta && vgchange -q -ay -K HostVG",
+    )?;
+    // A layer that was in use has a journal to replay.
+    vm.ok("cd /dev/HostVG && cmp Small-1-1 /tmp/base || exit
+        for volume in Small-1-1+* Small-1-2 rival; do
+            [ -e $volume ] || continue
+            case $volume in *+* | rival) e2fsck -fp $volume || [ $? = 1 ] || exit ;; esac
+            e2fsck -fn $volume || exit
+        done
+        debugfs -R 'cat /precious' Small-1-1+1 2>/dev/null | cmp - /tmp/precious || exit
+        cd / && vgchange -q -an HostVG && dmsetup ls | grep -q 'No devices found'")
+        .map(drop)?;
+    Ok(())
+}
+
+fn next(random: &mut u64) -> u64 {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    *random
+}
