@@ -243,7 +243,8 @@ impl Step {
         match self {
             Self::Wake(_) => "it was left suspended: I/O to it waits".to_owned(),
             Self::Discard(_) => {
-                "it was made and never put in force, and keeps the device below it in use".to_owned()
+                "it was made and never put in force, and keeps the device below it in use"
+                    .to_owned()
             }
             Self::Align(decision) => detail(*decision),
             Self::Look(ids) => format!(
