@@ -37,6 +37,23 @@ fn numbers_are_those_of_dumpe2fs() {
     }
 }
 
+/// A device that is shorter than its file system, as no caller should give it.
+#[test]
+fn what_lies_behind_an_error_is_neither_used_nor_free() {
+    let sample = Sample::new("-t ext4 -b 1024 -O ^has_journal,^flex_bg,metadata_csum", "32M");
+    let mut bytes = std::fs::read(&sample.path).expect("it can be read");
+    let sb = Superblock::read(&sample.dev()).expect("it is one");
+    bytes.truncate(1 << 20);
+    let dev = MemDev::new("short", bytes);
+    let used: Vec<_> = used_extents(&dev, &sb).expect("it is clean").take(999).collect();
+    let free: Vec<_> = free_extents(&dev, &sb).expect("it is clean").take(999).collect();
+    for extents in [used, free] {
+        let errors = extents.iter().filter(|extent| extent.is_err()).count();
+        assert_eq!(errors, 1, "{extents:?}");
+        assert!(extents.last().is_some_and(Result::is_err), "{extents:?}");
+    }
+}
+
 #[test]
 fn used_blocks_are_exactly_those_that_dumpe2fs_does_not_call_free() {
     for (args, size) in FLAVOURS {

@@ -75,17 +75,19 @@ pub fn free_extents<'d>(
     sb: &'d Superblock,
 ) -> Result<impl Iterator<Item = Result<Extent>> + use<'d>, Distrust> {
     let end = std::iter::once(Ok(sb.size()..sb.size()));
-    let mut from = Bytes::ZERO;
-    let gaps = used_extents(dev, sb)?.chain(end).map(move |used| {
-        let used = used?;
-        let gap = from..used.start;
-        from = used.end;
-        Ok(gap)
+    // Where the next gap begins; nowhere after an error, behind which nothing is known to be free.
+    let mut from = Some(Bytes::ZERO);
+    let gaps = used_extents(dev, sb)?.chain(end).map_while(move |used| {
+        let start = from.take()?;
+        Some(used.map(|used| {
+            from = Some(used.end);
+            start..used.start
+        }))
     });
     Ok(gaps.filter(|gap| gap.as_ref().map_or(true, |gap| gap.start < gap.end)))
 }
 
-/// Iterator of [`used_extents`].
+/// Iterator of [`used_extents`]; it ends after an error.
 pub struct UsedExtents<'d> {
     groups: Groups<'d>,
     next: u64,
@@ -153,6 +155,9 @@ impl Iterator for UsedExtents<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let geometry = self.groups.sb.geometry();
         let run = self.next_run().transpose()?;
+        if run.is_err() {
+            (self.next, self.held) = (u64::MAX, None);
+        }
         Some(run.map(|run| geometry.byte_of(run.start)..geometry.byte_of(run.end)))
     }
 }
