@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod hostile;
 mod verify;
 mod vm;
 
@@ -17,6 +18,8 @@ cargo verify [--all]           every test; --all: every power cut of each, not a
 cargo vm [CASE...] [--all]     cases whose name holds one of the words; all without; --all as above
 cargo vm --list                their names
 cargo vm --sh SCRIPT [--udev]  a shell script in a throwaway machine
+cargo hostile [NAME...] [--seconds N]
+                               fuzzers on what a disk, a kernel or an image says
 cargo bench-vm [--json FILE] [--durable]
                                imgbase beside lvm2, qemu-img, dd and cp, measured";
 
@@ -42,6 +45,7 @@ fn choose(args: &[String]) -> Result<bool> {
         "demo" => demo::main(),
         "verify" => verify::main(rest),
         "vm" => vm::main(rest),
+        "hostile" => hostile::main(rest),
         "bench" => bench::main(rest),
         _ => Err(Fail::new(USAGE)),
     }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 use crate::case;
-use crate::commands::vm;
+use crate::commands::{hostile, vm};
 use crate::error::{Doing, Fail, Result};
 use crate::runner::Tally;
 use crate::setup;
@@ -27,7 +27,8 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
     for args in BUILDS {
         tally = tally.plus(build(args)?);
     }
-    tally = tally.plus(tests(whole, &mut figures)?).plus(machines());
+    tally = tally.plus(tests(whole, &mut figures)?);
+    tally = tally.plus(hostile::all(&mut figures)?).plus(machines());
     for figure in &figures {
         println!("{figure}");
     }
