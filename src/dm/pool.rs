@@ -168,10 +168,10 @@ pub fn check_room(state: &PoolState, chunk: Sectors, need: Bytes, percent: u8) -
     let total = u128::from(state.data_bytes(chunk).get());
     let limit = total.saturating_mul(u128::from(percent.min(100))) / 100;
     let limit = Bytes::new(u64::try_from(limit).unwrap_or(u64::MAX));
-    let have = match state.mode {
-        PoolMode::OutOfDataSpace => Bytes::ZERO,
-        _ => limit.saturating_sub(state.data_used_bytes(chunk)),
-    };
+    // The mode may still say that there is none: the pool leaves it with its next commit, at the
+    // latest that of the message which each change begins with (drivers/md/dm-thin.c,
+    // `check_for_data_space`).
+    let have = limit.saturating_sub(state.data_used_bytes(chunk));
     if have < need { full("data", need, have) } else { Ok(()) }
 }
 

@@ -210,6 +210,10 @@ fn room_is_reckoned_in_bytes() {
         state("1 1/1024 1600/1600 - out_of_data_space discard_passdown error_if_no_space - 1");
     let error = check_room(&full, chunk, Bytes::ZERO, 100).expect_err("full");
     assert_eq!(error.kind(), ErrorKind::NoSpace { need: Bytes::kib(64), have: Bytes::ZERO });
+    // Space was given back, and the pool has not committed since.
+    let freed =
+        state("1 1/1024 1599/1600 - out_of_data_space discard_passdown error_if_no_space - 1");
+    assert!(check_room(&freed, chunk, Bytes::ZERO, 100).is_ok());
 }
 
 #[test]
