@@ -51,6 +51,24 @@ pub(super) fn is_recovered(vm: &mut Vm, when: &str) -> Result<bool, Stop> {
     Ok(found(first))
 }
 
+/// The next of a row of numbers that seem random (xorshift).
+pub(super) fn next(random: &mut u64) -> u64 {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    *random
+}
+
+/// Milliseconds that a command takes.
+pub(super) fn time_of(vm: &mut Vm, command: &str) -> Result<u64, Stop> {
+    let script = format!(
+        "a=$(date +%s%N); {command} >/dev/null; b=$(date +%s%N); echo $(((b - a) / 1000000))"
+    );
+    let said = vm.ok(&script)?;
+    must(said.parse::<u64>().is_ok(), said.clone())?;
+    Ok(said.parse().unwrap_or(1))
+}
+
 /// The folders that cases mount at.
 pub(super) fn folders(vm: &mut Vm) -> Outcome {
     vm.ok("cd /mnt && mkdir -p tree layer one two ours copy image live")?;

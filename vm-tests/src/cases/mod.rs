@@ -2,6 +2,7 @@
 
 mod beside_lvm2;
 mod file_systems;
+mod full;
 mod growing;
 mod harness;
 mod kit;
@@ -20,18 +21,20 @@ use crate::case::Case;
 /// Every case, in the order in which they are tried: every change must pass them.
 #[must_use]
 pub fn all() -> Vec<Case> {
+    // The longest first, so that no machine has to wait for another at the end.
     [
-        harness::cases(),
-        lvm2_alone::cases(),
+        recovery::cases(),
         taking_turns::cases(),
+        power::cases(),
+        full::cases(),
         side_by_side::cases(),
         main_job::cases(),
         beside_lvm2::cases(),
         file_systems::cases(),
         own_hands::cases(),
-        recovery::cases(),
-        power::cases(),
         growing::cases(),
+        harness::cases(),
+        lvm2_alone::cases(),
         refusals::cases(),
         verbs::cases(),
     ]

@@ -94,13 +94,13 @@ fn replay_verb(
     let (mut tried, mut recovered, mut torn) = (0, 0, 0);
     for (n, flush) in flushes.iter().enumerate() {
         // The first and the last always, others by chance.
-        let drawn = next(random) % (there as u64) < POINTS as u64;
+        let drawn = kit::next(random) % (there as u64) < POINTS as u64;
         if !(is_whole() || drawn || n == 0 || n + 1 == there) {
             continue;
         }
         // Every other one leaves some of the writes that were under way.
-        let tears = n + 1 < there && next(random).is_multiple_of(2);
-        replay.cut(log, *flush, || tears && next(random).is_multiple_of(2))?;
+        let tears = n + 1 < there && kit::next(random).is_multiple_of(2);
+        replay.cut(log, *flush, || tears && kit::next(random).is_multiple_of(2))?;
         let when = format!("`{}`, cut at flush {n} of {there}, torn: {tears}", ran.verb);
         recovered += u32::from(is_recovered(vm, &when)?);
         let now = volumes(vm)?;
@@ -149,11 +149,4 @@ fn judge(vm: &mut Vm) -> Outcome {
         cd / && vgchange -q -an HostVG && dmsetup ls | grep -q 'No devices found'")
         .map(drop)?;
     Ok(())
-}
-
-fn next(random: &mut u64) -> u64 {
-    *random ^= *random << 13;
-    *random ^= *random >> 7;
-    *random ^= *random << 17;
-    *random
 }

@@ -1,6 +1,6 @@
 //! Killed at each step, then recovered: what lvm2 and the pool say of it afterwards.
 
-use crate::case::{Case, Outcome, Stop, must};
+use crate::case::{Case, Outcome, is_whole, must};
 use crate::cases::kit::{self, step};
 use crate::judges;
 use crate::vm::Vm;
@@ -10,6 +10,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("recovery::killed_at_each_ioctl", killed_at_each_ioctl).within(900),
         Case::new("recovery::killed_at_each_write", killed_at_each_write).within(600),
         Case::new("recovery::killed_at_random", killed_at_random).within(1500),
+        Case::new("recovery::interrupted", interrupted).within(600),
         Case::new("recovery::a_living_process_is_left_alone", a_living_process).within(180),
     ]
 }
@@ -36,12 +37,16 @@ fn prepare(vm: &mut Vm) -> Outcome {
     step(vm, "layer --add Small-1-1").map(drop)
 }
 
-/// Runs a verb that makes or removes the second layer, killed at its first such call, then at its
-/// second and so on until it comes through. The layers are put back each time.
+/// Of so many calls each is one at which a verb is killed, unless all are.
+const STRIDE: usize = 3;
+
+/// Runs a verb that makes or removes the second layer, killed at its first such call, then at a
+/// later one and so on until it comes through. The layers are put back each time.
 fn killed_at_each(vm: &mut Vm, call: &str, verb: &str) -> Outcome {
     let adds = verb.contains("--add");
     let (mut kills, mut left_over) = (0, 0);
-    for n in 1..200 {
+    let stride = if is_whole() { 1 } else { STRIDE };
+    for n in (1..200).step_by(stride) {
         let inject = format!("-e trace={call} -e inject={call}:signal=KILL:when={n}");
         let done = vm.sh(&format!("strace -f -qq -o /dev/null {inject} imgbase {verb}"))?;
         let when = format!("`{verb}` killed at {call} {n}");
@@ -60,18 +65,18 @@ fn killed_at_each(vm: &mut Vm, call: &str, verb: &str) -> Outcome {
             _ => {}
         }
         if done.status == 0 {
-            must(kills > 3, format!("{when}: only {kills} kills"))?;
+            must(kills >= 2, format!("{when}: only {kills} kills"))?;
             must(left_over > 0, format!("{when}: no kill left anything"))?;
-            println!("     {verb}: {kills} kills at {call}, {left_over} left something");
+            let calls = kills * stride;
+            println!(
+                "     {verb}: {kills} kills at {call} of about {calls}, {left_over} left something"
+            );
             return Ok(());
         }
         kills += 1;
     }
     must(false, format!("`{verb}` never comes through"))
 }
-
-/// Kills that must hit a verb that runs.
-const KILLS: u32 = 300;
 
 /// Verbs of ours and a command of lvm2's, each with the volume that it makes or removes and what
 /// does the reverse.
@@ -91,23 +96,26 @@ const VERBS: [(&str, &str, &str); 5] = [
     ("lvcreate -q -s -kn -ay -n rival HostVG/Small-1-1+1", "rival", "lvremove -q -y HostVG/rival"),
 ];
 
+/// Kills that must hit each of them while it runs: 300 in all.
+const KILLS: [u32; 5] = [75, 75, 60, 60, 30];
+
 /// Each verb is killed at random moments of the time that it takes.
 fn killed_at_random(vm: &mut Vm) -> Outcome {
     prepare(vm)?;
     let (mut random, mut kills, mut left_over) = (0x2545_f491_4f6c_dd1d_u64, 0, 0);
-    for (verb, volume, back) in VERBS {
+    for ((verb, volume, back), wanted) in VERBS.into_iter().zip(KILLS) {
         let is_there = match volume {
             "rival" => "lvs HostVG/rival >/dev/null 2>&1".to_owned(),
             ours => format!("imgbase layout --json | grep -qF '\"{ours}\"'"),
         };
-        let (adds, wanted) = (!verb.contains("--remove"), KILLS / 5);
+        let adds = !verb.contains("--remove");
         let reset =
             format!("{{ {}{is_there} || {back}; }} >/dev/null", if adds { "! " } else { "" });
         vm.ok(&reset)?;
-        let whole = time_of(vm, verb)?;
+        let whole = kit::time_of(vm, verb)?;
         let mut here = 0;
         for _ in 0..wanted * 6 {
-            let after = next(&mut random) % whole.max(1);
+            let after = kit::next(&mut random) % whole.max(1);
             let kill = format!("timeout -s KILL {}.{:03}", after / 1000, after % 1000);
             let script = format!("{reset} || exit 99; {kill} {verb} >/dev/null 2>&1");
             let done = vm.sh(&script)?;
@@ -115,7 +123,7 @@ fn killed_at_random(vm: &mut Vm) -> Outcome {
             left_over +=
                 u32::from(kit::is_recovered(vm, &format!("`{verb}` killed after {after} ms"))?);
             here += u32::from(done.status == 137);
-            if done.status == 137 && here % 10 == 0 {
+            if done.status == 137 && here % 20 == 0 {
                 judges::lvm2(vm, kit::VG)?;
             }
             if here == wanted {
@@ -132,21 +140,52 @@ fn killed_at_random(vm: &mut Vm) -> Outcome {
     kit::end(vm)
 }
 
-fn next(random: &mut u64) -> u64 {
-    *random ^= *random << 13;
-    *random ^= *random >> 7;
-    *random ^= *random << 17;
-    *random
-}
+/// Interrupts that must end a verb before its time.
+const INTERRUPTS: u32 = 8;
 
-/// Milliseconds that a command takes.
-fn time_of(vm: &mut Vm, command: &str) -> Result<u64, Stop> {
-    let script = format!(
-        "a=$(date +%s%N); {command} >/dev/null; b=$(date +%s%N); echo $(((b - a) / 1000000))"
-    );
-    let said = vm.ok(&script)?;
-    must(said.parse::<u64>().is_ok(), said.clone())?;
-    Ok(said.parse().unwrap_or(1))
+/// SIGINT at random moments: a verb undoes itself and says so, or comes through.
+fn interrupted(vm: &mut Vm) -> Outcome {
+    prepare(vm)?;
+    let mut random = 0x5851_f42d_4c95_7f2d_u64;
+    for (verb, volume, back) in VERBS.iter().filter(|(verb, ..)| verb.starts_with("imgbase")) {
+        let is_there = format!("imgbase layout --json | grep -qF '\"{volume}\"'");
+        let adds = !verb.contains("--remove");
+        let reset =
+            format!("{{ {}{is_there} || {back}; }} >/dev/null", if adds { "! " } else { "" });
+        vm.ok(&reset)?;
+        let whole = kit::time_of(vm, verb)?;
+        let (mut ended, mut came_through, mut silent) = (0, 0, 0);
+        while ended < INTERRUPTS && came_through < 6 * INTERRUPTS {
+            vm.ok(&reset)?;
+            let after = kit::next(&mut random) % whole.max(1);
+            let timeout = "timeout --preserve-status -s INT";
+            let script = format!("{timeout} {}.{:03} {verb}", after / 1000, after % 1000);
+            let done = vm.sh(&script)?;
+            let said = format!("`{script}` exits {}: {}", done.status, done.stderr);
+            let left = vm.ok("imgbase recover --list")?;
+            must(left.is_empty(), format!("{said}\n{left}"))?;
+            let there = vm.sh(&is_there)?.status == 0;
+            match done.status {
+                0 => {
+                    came_through += 1;
+                    must(there == adds, said)?;
+                }
+                130 => {
+                    ended += 1;
+                    must(there != adds, said.clone())?;
+                    // Before it could listen nothing was begun.
+                    silent += u32::from(done.stderr.is_empty());
+                    must(done.stderr.is_empty() || done.stderr.contains("stopped"), said)?;
+                }
+                _ => must(false, said)?,
+            }
+        }
+        println!(
+            "     {verb}: interrupted {ended} times, {silent} before it listened; came through {came_through} times"
+        );
+        judges::lvm2(vm, kit::VG)?;
+    }
+    kit::end(vm)
 }
 
 /// A base that is being filled is no leftover; once its process is killed it is.
