@@ -6,12 +6,12 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Instant;
 
 use crate::error::{Doing, Fail, Result};
-use crate::runner::Tally;
+use crate::runner::{self, Tally};
 use crate::setup;
 
 /// What the compiler counts, as cargo-fuzz asks for it; and what .cargo/config.toml says, whose
@@ -73,14 +73,13 @@ fn run(seconds: u32, words: &[String], figures: &mut Vec<String>) -> Result<Tall
                     let start = Instant::now();
                     let inputs = fuzz(&name, seconds);
                     report(&name, start.elapsed().as_secs(), &inputs);
-                    let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
-                    ended.push((name, inputs.ok()));
+                    runner::lock(&ended).push((name, inputs.ok()));
                 }
             });
         }
     });
     let mut tally = Tally::default();
-    for (name, inputs) in ended.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    for (name, inputs) in runner::lock(&ended).drain(..) {
         tally.passed += u64::from(inputs.is_some());
         tally.failed += u64::from(inputs.is_none());
         let inputs = inputs.unwrap_or_default();
@@ -90,7 +89,7 @@ fn run(seconds: u32, words: &[String], figures: &mut Vec<String>) -> Result<Tall
 }
 
 fn next(queue: &Mutex<Vec<String>>) -> Option<String> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    runner::lock(queue).pop()
 }
 
 /// Each file in its folder is one.

@@ -14,20 +14,17 @@ const BUILDS: &[&[&str]] = &[&["build", "--lib", "--no-default-features"]];
 
 /// Runs it; the last line counts.
 pub(super) fn main(args: &[String]) -> Result<bool> {
-    let whole = match args {
-        [] => false,
-        [all] if all == "--all" => true,
+    match args {
+        [] => {}
+        [all] if all == "--all" => case::be_whole(),
         _ => return Err(Fail::new("cargo verify [--all]")),
-    };
-    if whole {
-        case::be_whole();
     }
     setup::assets()?;
     let (mut tally, mut figures) = (Tally::default(), Vec::new());
     for args in BUILDS {
         tally = tally.plus(build(args)?);
     }
-    tally = tally.plus(tests(whole, &mut figures)?);
+    tally = tally.plus(tests(&mut figures)?);
     tally = tally.plus(hostile::all(&mut figures)?).plus(machines());
     for figure in &figures {
         println!("{figure}");
@@ -56,10 +53,10 @@ fn build(args: &[&str]) -> Result<Tally> {
     Ok(Tally { passed: u64::from(built), failed: u64::from(!built), skipped: 0 })
 }
 
-fn tests(whole: bool, figures: &mut Vec<String>) -> Result<Tally> {
+fn tests(figures: &mut Vec<String>) -> Result<Tally> {
     println!("cargo test --workspace");
     let mut command = cargo(&["test", "--workspace", "--no-fail-fast"]);
-    if whole {
+    if case::is_whole() {
         command.env("IMGBASE_TEST_ALL", "1");
     }
     let mut child = command.stdout(Stdio::piped()).spawn().doing("cargo test")?;

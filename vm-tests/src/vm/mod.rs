@@ -89,7 +89,9 @@ impl Vm {
     /// Where QEMU does not start or the guest does not answer in time.
     pub fn start(host: &Host, spec: &Spec, folder: &Path) -> Result<Self> {
         fs::create_dir_all(folder).doing(folder.display())?;
-        File::create(folder.join(qemu::WRITE_LOG))?;
+        if spec.logged {
+            File::create(folder.join(qemu::WRITE_LOG))?;
+        }
         for (name, mib) in spec.disk_names().zip(&spec.disks) {
             let disk = File::create(folder.join(format!("{name}.img")))?;
             disk.set_len(mib << 20)?;
