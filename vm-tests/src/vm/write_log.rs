@@ -91,6 +91,14 @@ impl WriteLog {
         some.filter(|(_, entry)| matches!(entry, Entry::Flush)).map(|(n, _)| n + 1)
     }
 
+    /// The first entry from `from` on that writes to this byte of the disk, and begins there.
+    #[must_use]
+    pub fn first_write_to(&self, byte: u64, from: usize) -> Option<usize> {
+        let is_it = |entry: &Entry| matches!(entry, Entry::Write { to, .. } if *to == byte);
+        let found = self.entries.iter().skip(from).position(is_it);
+        found.map(|n| from + n)
+    }
+
     /// The writes that were under way after the flush that ends at `from`: until the next.
     fn under_way(&self, from: usize) -> impl Iterator<Item = &Entry> {
         self.entries.iter().skip(from).take_while(|entry| !matches!(entry, Entry::Flush))
