@@ -91,7 +91,8 @@ fn is_tagged(lv: &Lv) -> bool {
     lv.has_tag(tag::BASE) || lv.has_tag(tag::LAYER)
 }
 
-fn is_unfinished(lv: &Lv) -> bool {
+/// True for a volume that is unfinished or going away.
+pub(crate) fn is_unfinished(lv: &Lv) -> bool {
     lv.has_tag(tag::PENDING) || lv.has_tag(tag::REMOVING)
 }
 

@@ -246,18 +246,20 @@ pub struct Transaction<'a> {
 }
 
 impl Transaction<'_> {
-    /// Sends the messages of the pool's stanzas and moves the kernel to the text's transaction
-    /// id: [`messages`](Self::messages) and [`raise`](Self::raise).
+    /// Asks the pool what it says of itself, sends the messages of its stanzas and moves it to
+    /// the text's transaction id: [`messages`](Self::messages) and [`raise`](Self::raise).
     ///
     /// # Errors
     /// As those two.
     pub fn send(&self, mode: Mode) -> Result<()> {
-        self.messages(mode)?;
+        let state = pool_state(self.kernel, &self.device()?.name)?;
+        self.messages(&state, mode)?;
         self.raise()
     }
 
     /// Sends the messages of the pool's stanzas. Active origins of snapshots are frozen meanwhile:
-    /// a snapshot of a live volume would else be torn.
+    /// a snapshot of a live volume would else be torn. `state` is what the pool has said of itself
+    /// since the group was locked.
     ///
     /// Nothing is logged and no path is looked up between the first suspend and the last
     /// resume: the log, or this program itself, may lie on an origin.
@@ -268,10 +270,9 @@ impl Transaction<'_> {
     /// transaction behind. [`NotFound`](ErrorKind::NotFound) where pool or origin is not there,
     /// [`Busy`](ErrorKind::Busy) where a volume to delete is active, and as [`check_writable`].
     /// The stanzas must stay in the text then: they can be replayed.
-    pub fn messages(&self, mode: Mode) -> Result<()> {
+    pub fn messages(&self, state: &PoolState, mode: Mode) -> Result<()> {
         let device = self.device()?;
-        let state = pool_state(self.kernel, &device.name)?;
-        check_writable(&state).map_err(|error| error.at(&device.name))?;
+        check_writable(state).map_err(|error| error.at(&device.name))?;
         let (kernel_id, text_id) = (state.transaction_id, self.text_id()?);
         if kernel_id.checked_add(1) != Some(text_id) {
             return Err(diverged(kernel_id, text_id).at(&device.name));

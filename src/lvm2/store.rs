@@ -70,12 +70,23 @@ struct State {
     lost: bool,
     /// A commit is under way.
     busy: bool,
+    /// The group was read under the lock that the next commit is made under.
+    just_read: bool,
 }
 
 impl NativeStore {
-    /// The store of a group that was found.
+    /// The store of a group that was found, without its lock: see [`read`](Self::read).
     pub fn new(group: Group) -> Self {
-        Self { state: Mutex::new(State { group, lost: false, busy: false }) }
+        Self::over(group, false)
+    }
+
+    /// The store of a group that was read under its lock.
+    pub fn locked(group: Group) -> Self {
+        Self::over(group, true)
+    }
+
+    fn over(group: Group, just_read: bool) -> Self {
+        Self { state: Mutex::new(State { group, lost: false, busy: false, just_read }) }
     }
 
     /// The group as it was last read or committed.
@@ -121,7 +132,10 @@ impl MetadataStore for NativeStore {
         let mut state = self.state();
         state.check_not_lost()?;
         match state.group.reread()? {
-            Reread::Same | Reread::Changed => Ok(Arc::clone(&state.group.vg)),
+            Reread::Same | Reread::Changed => {
+                state.just_read = true;
+                Ok(Arc::clone(&state.group.vg))
+            }
             Reread::ScanAgain => Err(changed(&state.group, "its physical volumes have changed")),
         }
     }
@@ -202,10 +216,12 @@ impl State {
         Err(Error::new(ErrorKind::NeedsRecovery, why).at(&self.group.vg.name))
     }
 
-    /// That `new` is the successor of what the disks hold now.
+    /// That `new` is the successor of what the disks hold now. Only the first commit after a read
+    /// does not look: nobody who takes the lock can have come between them.
     fn check(&mut self, new: &NewVg) -> Result<()> {
         let seen = self.group.current;
-        if self.group.reread()? == Reread::ScanAgain || self.group.current != seen {
+        let is_known = std::mem::take(&mut self.just_read);
+        if !is_known && (self.group.reread()? == Reread::ScanAgain || self.group.current != seen) {
             return Err(changed(&self.group, "someone else has changed it"));
         }
         self.group.check_writable()?;

@@ -64,7 +64,7 @@ impl Imgbase<'_> {
             size: Some(size),
         };
         watch.step("make the volume");
-        session.begin_thin(&thin)?;
+        session.begin_thin(&thin, &pool)?;
         let pending = session.into_pending(thin.name)?;
         match fill(&pending, source, size, watch) {
             Ok(copied) => finish(pending, request, source.file_system(), copied, watch),

@@ -35,7 +35,7 @@ impl Imgbase<'_> {
         let pool = session.pool_on()?;
         session.check_room(&pool, Bytes::ZERO)?;
         let lv = plan.layer.lv_name();
-        session.begin_thin(&plan.thin())?;
+        session.begin_thin(&plan.thin(), &pool)?;
         let fs_uuid = match finish(&mut session, &lv) {
             Ok(fs_uuid) => fs_uuid,
             Err(error) => return Err(session.undo_thin(&lv, error)),

@@ -15,11 +15,20 @@ impl Session<'_> {
     /// [`Diverged`](ErrorKind::Diverged) where the text is further ahead than any crash explains.
     pub(super) fn pool_on(&mut self) -> Result<ActivePool> {
         let active = self.open_pool()?;
-        if self.may_commit() {
-            pool::check_writable(&active.state).map_err(|error| error.at(&active.name))?;
-            self.bring_together(&active)?;
+        if !self.may_commit() {
+            return Ok(active);
         }
-        Ok(active)
+        pool::check_writable(&active.state).map_err(|error| error.at(&active.name))?;
+        let segment = self.pool_segment()?;
+        let (text, kernel) = (segment.transaction_id, active.state.transaction_id);
+        let decision = pool::decide(kernel, text, !segment.messages.is_empty());
+        if decision == Decision::Steady {
+            return Ok(active);
+        }
+        log::warn!("{}: the pool is at transaction {kernel}, its text at {text}", active.name);
+        self.bring_together(&active, decision)?;
+        // The pool may have moved.
+        self.open_pool()
     }
 
     /// Activates the pool, where it is not, and leaves its transaction id as it is.
@@ -47,14 +56,7 @@ impl Session<'_> {
         }
     }
 
-    fn bring_together(&mut self, active: &ActivePool) -> Result<()> {
-        let segment = self.pool_segment()?.clone();
-        let (text, kernel) = (segment.transaction_id, active.state.transaction_id);
-        let decision = pool::decide(kernel, text, !segment.messages.is_empty());
-        if decision == Decision::Steady {
-            return Ok(());
-        }
-        log::warn!("{}: the pool is at transaction {kernel}, its text at {text}", active.name);
+    fn bring_together(&mut self, active: &ActivePool, decision: Decision) -> Result<()> {
         match decision {
             Decision::Steady => Ok(()),
             Decision::DropStanzas => self.clear_messages(),

@@ -160,7 +160,7 @@ impl<'m> Session<'m> {
         let lock = machine.lvm2.lock_vg(name, mode)?;
         let Some(group) = seen.again(&|path| machine.disks.open(path)) else { return Ok(None) };
         let vg = Arc::clone(&group.vg);
-        Ok(Some(Self::over(imgbase, (NativeStore::new(group), vg), lock, what)))
+        Ok(Some(Self::over(imgbase, (NativeStore::locked(group), vg), lock, what)))
     }
 
     fn over(

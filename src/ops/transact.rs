@@ -25,20 +25,22 @@ use crate::units::Bytes;
 const STRAY_IDS: u32 = 16;
 
 impl<'m> Session<'m> {
-    /// Makes a thin volume, tagged pending: T1 and its message. The text still holds the message afterwards; [`finish_thin`](Self::finish_thin) or
+    /// Makes a thin volume, tagged pending: T1 and its message, in the pool that this session has
+    /// opened. The text still holds the message afterwards; [`finish_thin`](Self::finish_thin) or
     /// [`undo_thin`](Self::undo_thin) take it out.
     ///
     /// A device id that the pool has and the text has not may be all that is left of somebody's
     /// data: it is never touched, the next one is taken.
-    pub(super) fn begin_thin(&mut self, thin: &NewThin) -> Result<()> {
-        let pool = self.pool()?;
+    pub(super) fn begin_thin(&mut self, thin: &NewThin, active: &ActivePool) -> Result<()> {
+        let pool = active.lv.clone();
         let first = self.vg.next_device_id(&pool)?;
         for id in first..=first.saturating_add(STRAY_IDS) {
             let spec = self.spec_for(thin, &pool, id)?;
             let mut edit = self.vg.edit();
             edit.create_thin_announced(&spec)?;
             self.commit_first(edit)?;
-            match self.with_transaction(&pool, |change| change.messages(Mode::Fresh)) {
+            let sent = self.with_transaction(&pool, |it| it.messages(&active.state, Mode::Fresh));
+            match sent {
                 Err(error) if error.kind() == ErrorKind::Exists => {
                     log::warn!("{pool} has a thin device {id} that the metadata does not know");
                     self.archive_anyway();
