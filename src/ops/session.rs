@@ -149,7 +149,7 @@ impl<'m> Session<'m> {
         }
     }
 
-    /// The group where this handle's last call left it, if it is there as it was.
+    /// The group where this handle's last call left it, if it is on the same disks.
     fn open_again(
         imgbase: &Imgbase<'m>,
         mode: LockMode,
@@ -158,7 +158,9 @@ impl<'m> Session<'m> {
         let (Some(name), Some(seen)) = (&imgbase.vg, imgbase.seen.get()) else { return Ok(None) };
         let machine = imgbase.machine;
         let lock = machine.lvm2.lock_vg(name, mode)?;
-        let Some(group) = seen.again(&|path| machine.disks.open(path)) else { return Ok(None) };
+        let again = seen.again(&|path| machine.disks.open(path));
+        // The lock is that of this name.
+        let Some(group) = again.filter(|group| group.vg.name == *name) else { return Ok(None) };
         let vg = Arc::clone(&group.vg);
         Ok(Some(Self::over(imgbase, (NativeStore::locked(group), vg), lock, what)))
     }

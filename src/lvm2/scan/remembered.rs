@@ -10,7 +10,7 @@ use crate::units::Bytes;
 use super::super::label::PvLabel;
 use super::super::model::Vg;
 use super::device::Source;
-use super::{Group, Member, MetadataCopy, TextId};
+use super::{Group, Member, MetadataCopy, Reread, TextId};
 
 /// A whole group without its devices. It proves nothing: [`again`](Self::again) holds it against
 /// the disks.
@@ -48,25 +48,40 @@ impl Group {
 }
 
 impl Remembered {
-    /// The group as it is on the disks, where it is as it was: the same labels on the same paths,
-    /// and in each metadata area the same text in force by offset, size and checksum. No text is
-    /// read for that: one that is in force is never written over.
+    /// The group as it is on the disks, where the same labels are on the same paths: what it was
+    /// if each metadata area has the same text in force by offset, size and checksum (no text is
+    /// read for that: one that is in force is never written over), else what its disks say now.
+    /// Nothing where it is on other disks now, or anything is odd about it.
     pub fn again(&self, open: &dyn Fn(&Path) -> Result<Arc<dyn Dev>>) -> Option<Group> {
-        let members = self.places.iter().map(|place| place.again(open)).collect::<Option<_>>()?;
+        let mut is_same = true;
+        let mut find = |place: &Place| {
+            let (member, same) = place.again(open)?;
+            is_same &= same;
+            Some(member)
+        };
+        let members = self.places.iter().map(&mut find).collect::<Option<_>>()?;
         let (vg, current) = (Arc::clone(&self.vg), self.current);
-        Some(Group { vg, current, members, problems: Vec::new() })
+        let mut group = Group { vg, current, members, problems: Vec::new() };
+        if is_same {
+            return Some(group);
+        }
+        let read = group.reread().ok()?;
+        (read != Reread::ScanAgain && group.problems.is_empty()).then_some(group)
     }
 }
 
 impl Place {
-    fn again(&self, open: &dyn Fn(&Path) -> Result<Arc<dyn Dev>>) -> Option<Member> {
+    /// The physical volume, and whether the texts in force in its metadata areas are those that
+    /// were; where they are not, its headers are as they were.
+    fn again(&self, open: &dyn Fn(&Path) -> Result<Arc<dyn Dev>>) -> Option<(Member, bool)> {
         let dev = open(&self.path).ok().filter(|dev| dev.size() == self.size)?;
         let source = Source::open(dev.as_ref()).ok()?;
         let label = source.label().ok()??;
         let copies = self.mdas.iter().map(|copy| same_text(copy, &source));
-        let mdas = copies.collect::<Option<_>>()?;
-        let path = self.path.clone();
-        (label == self.label).then(|| Member { path, dev, label, mdas })
+        let now: Option<Vec<_>> = copies.collect();
+        let is_same = now.is_some();
+        let (path, mdas) = (self.path.clone(), now.unwrap_or_else(|| self.mdas.clone()));
+        (label == self.label).then(|| (Member { path, dev, label, mdas }, is_same))
     }
 }
 

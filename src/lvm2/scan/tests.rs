@@ -16,6 +16,12 @@ fn commit(devices: &[Arc<MemDev>], new: NewVg) {
     commit_to(&mut find(devices), new, Protocol::SOUND, &mut |_| Ok(())).expect("works");
 }
 
+fn header_bytes(dev: &dyn Dev) -> [u8; 512] {
+    let mut bytes = [0; 512];
+    dev.read_at(&mut bytes, Bytes::new(FRONT.0)).expect("within");
+    bytes
+}
+
 /// A device of 400 MiB with lvm2's own bytes at its start; only those can be read.
 fn golden_dev(name: &str) -> Arc<Odd> {
     let bytes = golden::bytes(name);
@@ -303,13 +309,31 @@ fn what_is_remembered_is_held_against_the_disks() {
     assert_eq!(again.reread().expect("readable"), Reread::Same);
     // What another program has committed.
     commit(&devices, new_vg(2, 2, 0));
-    assert!(seen.again(&open).is_none());
-    let seen = find(&devices).remember().expect("nothing is odd");
-    assert!(seen.again(&open).is_some());
+    let again = seen.again(&open).expect("it is on the same disks");
+    assert_eq!((again.vg.seqno, again.members.len(), again.problems.len()), (2, 2, 0));
+    assert_eq!(again.current, find(&devices).current);
     // A disk that is not there any more, or another one in its place.
     assert!(seen.again(&|_| Err(Error::new(ErrorKind::NotFound, "gone"))).is_none());
     format_pv(devices[1].as_ref(), 2, &[]);
     assert!(seen.again(&open).is_none());
+}
+
+#[test]
+fn what_is_remembered_is_looked_for_anew_where_its_disks_changed() {
+    let devices = group_on(&[&[FRONT], &[FRONT]]);
+    let all = listed(&devices);
+    let open = |path: &std::path::Path| -> Result<Arc<dyn Dev>> {
+        let found = all.iter().find(|(other, _)| other == path);
+        Ok(Arc::clone(&found.expect("there").1))
+    };
+    let seen = find(&devices).remember().expect("nothing is odd");
+    // One of two copies is behind.
+    let before = header_bytes(devices[1].as_ref());
+    commit(&devices, new_vg(2, 2, 0));
+    devices[1].write_at(&before, Bytes::new(FRONT.0)).expect("within");
+    assert!(seen.again(&open).is_none(), "a copy is behind");
+    commit(&devices, new_vg(1, 3, 0));
+    assert!(seen.again(&open).is_none(), "a physical volume has left");
 }
 
 #[test]
