@@ -72,6 +72,15 @@ const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
 
+/// What stands before a closing bracket: a bare word would take the bracket with it. After a last
+/// comma nothing need stand there, but the comma is not kept.
+pub(super) fn close_after(last: Option<&Scalar>, gap: Gap) -> Gap {
+    match last.map(|scalar| scalar.kind) {
+        Some(Kind::Bare) if gap == Gap::Tight => Gap::Space,
+        _ => gap,
+    }
+}
+
 impl Parser {
     fn new(text: &str) -> Self {
         let end = text.bytes().position(|b| b == 0).unwrap_or(text.len());
@@ -268,7 +277,7 @@ impl Parser {
             }
         }
         scalars.shrink_to_fit();
-        Ok(Array { scalars, close: gap })
+        Ok(Array { close: close_after(scalars.last(), gap), scalars })
     }
 
     fn scalar(&mut self, gap: Gap) -> Parsed<Scalar> {

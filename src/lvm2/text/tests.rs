@@ -146,6 +146,25 @@ fn a_large_text_parses_in_time() {
     assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }
 
+/// What follows the last comma of an array is left out, but for what ends a bare word.
+#[test]
+fn a_bare_word_never_takes_the_bracket() {
+    for (text, printed) in
+        [("a=[b ,]# c\n", "a=[b ]# c\n"), ("a = [1,]\n", "a = [1]\n"), ("a=[b ]\n", "a=[b ]\n")]
+    {
+        let document = Document::parse(text).expect("valid");
+        let text = document.print(Style::Disk);
+        assert_eq!(text, printed);
+        assert_eq!(Document::parse(&text).expect("printed"), document);
+    }
+    let mut document = Document::parse("vg {\na = [b , \"c\"]\n}\n").expect("valid");
+    let array = document.vg_mut().expect("a group").items_mut()[0].body_mut();
+    let Body::Array(array) = array else { panic!("an array") };
+    array.map(&mut |scalar| (scalar.raw() != "\"c\"").then(|| scalar.clone()));
+    let text = document.print(Style::Disk);
+    assert_eq!(Document::parse(&text).expect("printed"), document, "{text}");
+}
+
 mod random {
     use proptest::prelude::*;
 

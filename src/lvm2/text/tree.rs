@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::parse::close_after;
 use super::slice::Slice;
 
 /// White space as found before a token; only its sort matters.
@@ -174,6 +175,7 @@ impl Array {
         if let (Some(scalar), Some(gap)) = (self.scalars.first_mut(), first) {
             scalar.gap = gap;
         }
+        self.close = close_after(self.scalars.last(), self.close);
     }
 
     /// The values in order.
