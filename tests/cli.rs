@@ -87,6 +87,7 @@ fn every_verb_has_help_with_examples() {
         assert_eq!(long.status.code(), Some(0), "{verb}");
         let example = format!("\n  imgbase {verb}");
         let text = stdout(&long);
+        assert!(!text.contains('\\'), "{verb}: {text}");
         let plain = text.replace("imgbase --json ", "imgbase ");
         assert!(text.contains("Examples:") && plain.contains(&example), "{verb}: {text}");
         assert_eq!(stderr(&long), "", "{verb}");

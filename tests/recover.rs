@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use imgbase::ErrorKind;
 use imgbase::dm::Kernel;
 use imgbase::layout::ImageName;
+use imgbase::lvm2::scan::scan;
 use imgbase::name::DmName;
 use imgbase::ops::{Imgbase, Unwatched};
 use imgbase::report::{LeftoverKind, Outcome};
@@ -250,4 +251,55 @@ fn a_volume_without_its_thin_device_is_told() {
     let lost = (LeftoverKind::Problem, "Base-1-0+1", Outcome::ForYou);
     assert_eq!((found[0].kind, found[0].object.as_str(), found[0].outcome), lost);
     assert_eq!(names(&sim).len(), 2, "it is kept");
+}
+
+/// Damages the newest text wherever it is, as a power cut in a commit of lvm2's may leave it;
+/// returns its seqno.
+fn lose_text(sim: &SimMachine) -> u64 {
+    let machine = sim.machine();
+    let mut lost = 0;
+    for path in machine.disks.candidates().expect("listed") {
+        let dev = machine.disks.open(&path).expect("there");
+        let found = scan(&[(path, std::sync::Arc::clone(&dev))]);
+        for group in &found.groups {
+            for (_, copy) in group.writable_copies() {
+                let slot = copy.header.expect("valid").committed();
+                let at = copy.area.offset.saturating_add(Bytes::new(slot.offset));
+                let mut bytes = [0; 512];
+                dev.read_at(&mut bytes, at).expect("within");
+                dev.write_at(&[!bytes[9]; 512], at).expect("within");
+                lost = lost.max(group.vg.seqno);
+            }
+        }
+    }
+    lost
+}
+
+#[test]
+fn the_text_before_a_lost_one_is_put_in_force() {
+    let sim = machine();
+    // A change that only the text knows of: what lvm2 would have been at.
+    sim.imgbase().pin_base(&BASE.parse().expect("a name"), true).expect("pinned");
+    let seqno = lose_text(&sim);
+    let bytes = sim.bytes();
+    // It is shown, and nothing is changed or activated on its word.
+    assert_eq!(names(&sim).len(), 2);
+    let add = sim.imgbase().add_layer(None, &mut Unwatched).expect_err("the text is lost");
+    assert_eq!(add.kind(), ErrorKind::NeedsRecovery, "{add}");
+    let layer: ImageName = "Base-1-0+1".parse().expect("a name");
+    let on = sim.imgbase().activate(&[layer]).expect_err("the text is lost");
+    assert_eq!(on.kind(), ErrorKind::NeedsRecovery, "{on}");
+    let list = sim.imgbase().leftovers().expect("readable");
+    assert!(list.found.iter().all(|left| left.kind == LeftoverKind::Copy), "{list:?}");
+    assert!(list.found.iter().all(|left| left.outcome == Outcome::Pending), "{list:?}");
+    assert!(!list.found.is_empty() && sim.bytes() == bytes);
+    assert_eq!(list.vg_seqno, seqno - 1);
+
+    let done = sim.imgbase().recover(&mut Unwatched).expect("it is put back");
+    assert_eq!(done.found.len(), list.found.len());
+    assert!(done.found.iter().all(|left| left.outcome == Outcome::Done), "{done:?}");
+    check_sound(&sim, &|| "put back".to_owned());
+    assert!(sim.imgbase().leftovers().expect("readable").found.is_empty());
+    assert_eq!(done.vg_seqno, seqno - 1, "as it was before");
+    sim.imgbase().add_layer(None, &mut Unwatched).expect("works again");
 }

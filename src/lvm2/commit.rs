@@ -220,6 +220,26 @@ impl Committed {
     }
 }
 
+/// Lets each header that points to a lost text point to the one before it again: what the newest
+/// text of `group` is. What a lost text was to replace is whole and stays where it is.
+///
+/// # Errors
+/// [`Io`](ErrorKind::Io): some headers are as they were.
+pub(crate) fn put_back(group: &Group) -> Result<()> {
+    for member in &group.members {
+        for copy in &member.mdas {
+            let Content::Lost { before, slot, .. } = &copy.content else { continue };
+            let Some(header) = copy.header.filter(|_| *before == group.current) else { continue };
+            let place = format!("{}, byte {}", member.path.display(), copy.area.offset.get());
+            let sector = header.with_committed(*slot).encode();
+            let written = member.dev.write_at(&sector, copy.area.offset);
+            let written = written.and_then(|()| member.dev.sync());
+            written.context("put the text before a lost one in force", place)?;
+        }
+    }
+    Ok(())
+}
+
 impl Target {
     fn place_name(&self) -> String {
         format!("{}, byte {}", self.dev.name(), self.old.area().offset.get())

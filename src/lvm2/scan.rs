@@ -13,9 +13,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::name::{LvmId, VgName};
 
 use super::label::{DiskLocn, PvLabel};
-use super::mda::Mda;
+use super::mda::{Mda, RawLocn};
 use super::model::Vg;
 
+mod before;
 mod device;
 mod group;
 mod problem;
@@ -47,6 +48,16 @@ pub enum Content {
     Ignored,
     /// A valid text.
     Text(TextId),
+    /// The header is valid and its text is damaged, as a power cut in a commit of lvm2's leaves it;
+    /// the one before that is whole.
+    Lost {
+        /// The one before.
+        before: TextId,
+        /// Where that is.
+        slot: RawLocn,
+        /// What does not hold of the lost one.
+        why: String,
+    },
     /// A checksum, magic or bound does not hold; why.
     Bad(String),
     /// It could not be read; why.

@@ -106,6 +106,35 @@ impl NativeStore {
         if state.lost || state.busy { None } else { state.group.remember() }
     }
 
+    /// Puts the text before a lost one in force again, where the group's newest text is lost
+    /// ([`Problem::LostText`]); gives what is in force then, and what was lost where.
+    ///
+    /// # Errors
+    /// As [`Group::check_writable`] for whatever else is odd about the group, with nothing
+    /// written; [`Io`](ErrorKind::Io).
+    ///
+    /// # Commit point
+    /// The first header that is on a disk.
+    pub fn put_back(&self) -> Result<(Arc<Vg>, Vec<String>)> {
+        let mut state = self.state();
+        let is_lost = |problem: &Problem| matches!(problem, Problem::LostText { .. });
+        let lost = state.group.problems.iter().filter(|problem| is_lost(problem));
+        let lost: Vec<String> = lost.map(ToString::to_string).collect();
+        if lost.is_empty() {
+            return Ok((Arc::clone(&state.group.vg), lost));
+        }
+        // A disk that is missing may have the newer text.
+        let mut rest = state.group.clone();
+        rest.problems.retain(|problem| !is_lost(problem));
+        rest.check_writable()?;
+        commit::put_back(&state.group)?;
+        if state.group.reread()? == Reread::ScanAgain {
+            return Err(changed(&state.group, "its physical volumes have changed"));
+        }
+        state.just_read = true;
+        Ok((Arc::clone(&state.group.vg), lost))
+    }
+
     /// Does a commit that nobody else may interfere with: `announced` gives the text, announced,
     /// and it is put in force. The state is not locked meanwhile, so that the group can be asked
     /// about.

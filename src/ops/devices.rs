@@ -34,7 +34,7 @@ impl Session<'_> {
     /// Activates the pool, where it is not, and leaves its transaction id as it is.
     pub(super) fn open_pool(&mut self) -> Result<ActivePool> {
         let pool = self.pool()?;
-        self.refuse_doubles()?;
+        self.refuse_doubtful()?;
         let numbers = self.numbers()?;
         let (active, activated) = self.stack(numbers).open_pool(self.machine.kernel, &pool)?;
         self.made_pool |= !activated.made.is_empty();
@@ -92,7 +92,7 @@ impl Session<'_> {
     /// Activates volumes; those that are active stay as they are.
     pub(super) fn activate(&self, names: &[&LvName]) -> Result<()> {
         let names: Vec<LvName> = names.iter().map(|name| (*name).clone()).collect();
-        self.refuse_doubles()?;
+        self.refuse_doubtful()?;
         let numbers = self.numbers()?;
         let sure = self.sure.borrow();
         self.stack(numbers).activate_over(self.machine.kernel, &names, &sure).map(drop)
@@ -106,15 +106,17 @@ impl Session<'_> {
         dm::deactivate(self.machine.kernel, &self.vg, &names).map(drop)
     }
 
-    /// Refuses to make devices while two disks are the same physical volume: one is an old copy,
-    /// and nothing tells which. So does lvm2.
-    fn refuse_doubles(&self) -> Result<()> {
-        let is_double = |problem: &Problem| matches!(problem, Problem::DuplicatePv { .. });
-        let Some(double) = self.store.problems().into_iter().find(is_double) else {
-            return Ok(());
-        };
-        let why = format!("{double}; take the copy away");
-        let error = Error::new(ErrorKind::Unsupported, why).op("activate the volume group");
-        Err(error.at(&self.vg.name))
+    /// Refuses to make devices while two disks are the same physical volume (one is an old copy,
+    /// and nothing tells which; so does lvm2), or while the newest text is lost.
+    fn refuse_doubtful(&self) -> Result<()> {
+        let refusal = self.store.problems().into_iter().find_map(|problem| match problem {
+            Problem::DuplicatePv { .. } => {
+                Some((ErrorKind::Unsupported, format!("{problem}; take the copy away")))
+            }
+            Problem::LostText { .. } => Some((ErrorKind::NeedsRecovery, problem.to_string())),
+            _ => None,
+        });
+        let Some((kind, why)) = refusal else { return Ok(()) };
+        Err(Error::new(kind, why).op("activate the volume group").at(&self.vg.name))
     }
 }

@@ -42,14 +42,14 @@ impl Imgbase<'_> {
     /// further apart than any crash explains; and as [`add_layer`](Self::add_layer). What was
     /// done by then stays done, and the next call goes on.
     pub fn recover(&self, watch: &mut dyn Watch) -> Result<RecoveryReport> {
-        let mut session = Session::change_everywhere(self, "recover")?;
+        let (mut session, put_back) = Session::recover(self)?;
         let before = session.vg().seqno;
         // Opening the pool lets its own devices go on, and fills those that are empty.
         let devices = session.devices()?;
         let (asleep, unborn) = (asleep(&devices), unborn(&devices));
         dm::remove_unborn(session.machine().kernel, session.vg())?;
         session.open_pool()?;
-        let seen = Seen { asleep, unborn, ..Seen::of(&session)? };
+        let seen = Seen { put_back, asleep, unborn, ..Seen::of(&session)? };
         let mut found = Vec::new();
         for step in decide(&seen) {
             watch.step(&step.object());
@@ -65,6 +65,8 @@ impl Imgbase<'_> {
 /// All that recovery goes by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Seen {
+    /// Copies of the text that were lost, before which there is one that is whole.
+    put_back: Vec<String>,
     /// Suspended devices of the group.
     asleep: Vec<String>,
     /// Devices of the group that never had a table in force.
@@ -121,6 +123,7 @@ impl Seen {
         for problem in &group.problems {
             match problem {
                 Problem::StaleCopy { .. } => seen.behind.push(problem.to_string()),
+                Problem::LostText { .. } => seen.put_back.push(problem.to_string()),
                 problem if problem.is_of_others() => {}
                 problem => seen.beyond.push(problem.to_string()),
             }
@@ -178,6 +181,7 @@ fn unborn(devices: &Active) -> Vec<String> {
 /// Something to be done about what was left, or only to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
+    PutBack(String),
     Wake(String),
     Discard(String),
     Align(Decision),
@@ -193,7 +197,8 @@ enum Step {
 
 /// What is to be done, in order. Devices go on first: whatever follows may need them.
 fn decide(seen: &Seen) -> Vec<Step> {
-    let mut steps: Vec<Step> = seen.asleep.iter().cloned().map(Step::Wake).collect();
+    let mut steps: Vec<Step> = seen.put_back.iter().cloned().map(Step::PutBack).collect();
+    steps.extend(seen.asleep.iter().cloned().map(Step::Wake));
     steps.extend(seen.unborn.iter().cloned().map(Step::Discard));
     match seen.pool {
         Some(Ids { kernel: Some(kernel), text, stanzas }) => {
@@ -223,7 +228,7 @@ impl Step {
             Self::Discard(_) => LeftoverKind::Unborn,
             Self::Align(_) | Self::Look(_) => LeftoverKind::Transaction,
             Self::Remove(_) | Self::LeaveAlone(_) => LeftoverKind::Unfinished,
-            Self::Refresh(_) => LeftoverKind::Copy,
+            Self::PutBack(_) | Self::Refresh(_) => LeftoverKind::Copy,
             Self::Keep(..) => LeftoverKind::Stray,
             Self::Lost(_) | Self::Tell(_) => LeftoverKind::Problem,
         }
@@ -235,7 +240,7 @@ impl Step {
             Self::Align(_) | Self::Look(_) => "thin pool".to_owned(),
             Self::Remove(lv) | Self::LeaveAlone(lv) | Self::Lost(lv) => lv.to_string(),
             Self::Keep(id, _) => format!("thin device {id}"),
-            Self::Refresh(_) | Self::Tell(_) => "metadata".to_owned(),
+            Self::PutBack(_) | Self::Refresh(_) | Self::Tell(_) => "metadata".to_owned(),
         }
     }
 
@@ -258,7 +263,7 @@ impl Step {
                  it may be all that is left of somebody's data"
             ),
             Self::Lost(_) => "the pool has no thin device for it".to_owned(),
-            Self::Refresh(why) | Self::Tell(why) => why.clone(),
+            Self::PutBack(why) | Self::Refresh(why) | Self::Tell(why) => why.clone(),
         }
     }
 
@@ -278,6 +283,8 @@ impl Step {
 
     fn run(&self, session: &mut Session<'_>, before: u64) -> Result<Outcome> {
         match self {
+            // Whoever locked the group to recover it has done it.
+            Self::PutBack(_) => Ok(Outcome::Done),
             Self::Wake(_) => {
                 dm::wake(session.machine().kernel, session.vg())?;
                 Ok(Outcome::Done)

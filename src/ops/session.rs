@@ -107,9 +107,17 @@ impl<'m> Session<'m> {
         Ok(session)
     }
 
-    /// The same, with a look at every disk there is.
-    pub(super) fn change_everywhere(imgbase: &Imgbase<'m>, what: &'static str) -> Result<Self> {
-        Self::change_by(imgbase, Look::Everywhere, what)
+    /// The same for recovery: with a look at every disk there is, and where the newest text is
+    /// lost, the one before it is put in force first. Says of which copies.
+    pub(super) fn recover(imgbase: &Imgbase<'m>) -> Result<(Self, Vec<String>)> {
+        imgbase.machine.lvm2.check_writable()?;
+        let mut session = Self::open(imgbase, (LockMode::Exclusive, Look::Everywhere), "recover")?;
+        session.check_text_writable()?;
+        let (vg, put_back) = session.store.put_back()?;
+        session.vg = vg;
+        session.may_commit = true;
+        session.check_writable()?;
+        Ok((session, put_back))
     }
 
     fn change_by(imgbase: &Imgbase<'m>, look: Look, what: &'static str) -> Result<Self> {
@@ -211,10 +219,15 @@ impl<'m> Session<'m> {
 
     /// Refuses a group that must not be changed, for what its text or its disks say.
     pub(super) fn check_writable(&self) -> Result<()> {
-        if let Some(refusal) = self.vg.why_not_writable(&self.machine.lvm2.system_ids()) {
-            return Err(refusal);
-        }
+        self.check_text_writable()?;
         self.store.group().check_writable()
+    }
+
+    fn check_text_writable(&self) -> Result<()> {
+        match self.vg.why_not_writable(&self.machine.lvm2.system_ids()) {
+            Some(refusal) => Err(refusal),
+            None => Ok(()),
+        }
     }
 
     /// The numbers of the group's disks, found out once.

@@ -107,10 +107,11 @@ Examples:
 
 /// Finish or undo what a crash left
 ///
-/// Works from what is on the disks and in the kernel alone, whoever left it, lvm2 included: devices \
-/// left suspended, a thin pool that is out of step with the metadata, volumes half made or half \
-/// removed, copies of the metadata that are behind. A volume that a living process still fills is \
-/// left alone. One line for each; nothing left over is exit status 0.
+/// Works from what is on the disks and in the kernel alone, whoever left it, lvm2 included: devices
+/// left suspended, a thin pool that is out of step with the metadata, volumes half made or half
+/// removed, copies of the metadata that are behind, a text that a power cut has destroyed (the one
+/// before it is put in force again). A volume that a living process still fills is left alone.
+/// One line for each; nothing left over is exit status 0.
 #[derive(Args, Debug)]
 #[command(after_long_help = RECOVER_AFTER)]
 pub(crate) struct RecoverArgs {
@@ -127,8 +128,8 @@ Examples:
 
 /// Grow the pool before it is full
 ///
-/// When the pool's data or metadata reaches the threshold it grows by the step, from what the volume \
-/// group has free; where that is less, by that. Layers may be in use meanwhile. Each step is told on \
+/// When the pool's data or metadata reaches the threshold it grows by the step, from what the volume
+/// group has free; where that is less, by that. Layers may be in use meanwhile. Each step is told on
 /// standard error. Run one for each group, as a service: imgbase check tells whether somebody watches.
 #[derive(Args, Debug)]
 #[command(after_long_help = WATCH_AFTER)]

@@ -1,7 +1,8 @@
 use super::*;
 use crate::lvm2::label::PvLabel;
 use crate::lvm2::mda::RawMda;
-use crate::lvm2::store::{MetadataStore, NativeStore};
+use crate::lvm2::scan::Problem;
+use crate::lvm2::store::{MetadataStore, NativeStore, commit_to};
 use crate::lvm2::testing::*;
 use crate::units::Bytes;
 
@@ -194,4 +195,112 @@ fn what_fails_before_or_beside_leaves_the_old_text() {
         assert!(header(devices[1].as_ref(), FRONT).precommitted().is_empty());
     }
     assert_eq!(commit(&store, 2, 2, 0).expect("works after it"), 2);
+}
+
+/// Every commit is one whose text is lost: the one before it is found, wherever in the ring both
+/// lie, and put in force again.
+#[test]
+fn the_text_before_a_lost_one_is_put_back() {
+    for layout in [&[&[FRONT] as &[_]] as &[&[_]], &[&[FRONT, BACK]], &[&[FRONT], &[FRONT]]] {
+        let devices = group_on(layout);
+        for (seqno, filler) in (2..40).zip([10, 700, 1200, 0, 900, 40, 552, 1100].iter().cycle()) {
+            let mut group = find(&devices);
+            commit_to(
+                &mut group,
+                new_vg(layout.len(), seqno, *filler),
+                Protocol::SOUND,
+                &mut |_| Ok(()),
+            )
+            .expect("memory does not fail");
+            let whole: Vec<_> = devices.iter().map(|dev| dev.bytes()).collect();
+            for place in [0, 300, u64::MAX] {
+                for (member, copy) in group.writable_copies() {
+                    let slot = copy.header.expect("valid").committed();
+                    let byte = place.min(slot.size - 2);
+                    let pieces = Ring::of(&copy.header.expect("valid")).pieces(&slot);
+                    let first = pieces.expect("in the ring").first;
+                    let at =
+                        if byte < first.len { slot.offset + byte } else { 512 + byte - first.len };
+                    damage(member.dev.as_ref(), copy.area.offset.get() + at);
+                }
+                is_put_back(&devices, seqno - 1, group.writable_copies().count());
+                for (dev, bytes) in devices.iter().zip(&whole) {
+                    dev.write_at(bytes, Bytes::ZERO).expect("within");
+                }
+            }
+        }
+    }
+}
+
+fn is_put_back(devices: &[Arc<crate::dev::MemDev>], seqno: u64, copies: usize) {
+    let group = find(devices);
+    assert_eq!((group.vg.seqno, group.problems.len()), (seqno, copies), "{:?}", group.problems);
+    let error = group.check_writable().expect_err("it is lost");
+    assert_eq!(error.kind(), ErrorKind::NeedsRecovery, "{error}");
+    let store = store(devices);
+    let pvs = group.members.len();
+    assert_eq!(
+        commit(&store, pvs, seqno + 1, 5).expect_err("lost").kind(),
+        ErrorKind::NeedsRecovery
+    );
+    let (vg, told) = store.put_back().expect("memory does not fail");
+    assert_eq!((vg.seqno, told.len()), (seqno, copies), "{told:?}");
+    let group = find(devices);
+    assert_eq!((group.vg.seqno, group.problems.len()), (seqno, 0), "{:?}", group.problems);
+    assert_eq!(store.put_back().expect("nothing to do").1.len(), 0);
+    assert_eq!(commit(&store, pvs, seqno + 1, 5).expect("works again"), seqno + 1);
+}
+
+#[test]
+fn a_lost_text_beside_a_whole_one_is_a_copy_that_is_behind() {
+    let devices = group_on(&[&[FRONT], &[FRONT]]);
+    let old = devices[1].bytes();
+    let store = store(&devices);
+    commit(&store, 2, 2, 100).expect("works");
+    // The other copy has the new text, then the old one.
+    for seqno in [2, 1] {
+        let slot = header(devices[0].as_ref(), FRONT).committed();
+        damage(devices[0].as_ref(), FRONT.0 + slot.offset + 9);
+        let group = find(&devices);
+        assert_eq!(group.vg.seqno, seqno);
+        let is_stale = matches!(group.problems[..], [Problem::StaleCopy { seqno: 1, .. }]);
+        assert!(is_stale, "{:?}", group.problems);
+        group.check_writable().expect("the next commit heals it");
+        damage(devices[0].as_ref(), FRONT.0 + slot.offset + 9);
+        devices[1].write_at(&old, Bytes::ZERO).expect("within");
+    }
+    let slot = header(devices[0].as_ref(), FRONT).committed();
+    damage(devices[0].as_ref(), FRONT.0 + slot.offset + 9);
+    commit(&super::tests::store(&devices), 2, 2, 30).expect("works");
+    assert!(find(&devices).problems.is_empty());
+}
+
+#[test]
+fn nothing_is_put_back_while_a_disk_is_missing() {
+    let devices = group_on(&[&[FRONT], &[]]);
+    let store_of_all = store(&devices);
+    commit(&store_of_all, 2, 2, 100).expect("works");
+    let slot = header(devices[0].as_ref(), FRONT).committed();
+    damage(devices[0].as_ref(), FRONT.0 + slot.offset + 9);
+    let before = devices[0].bytes();
+    let error = store(&devices[..1]).put_back().expect_err("it may have the newer text");
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    assert_eq!(devices[0].bytes(), before);
+}
+
+/// Both disks have lost their text, and what was before it is not the same.
+#[test]
+fn nothing_is_put_back_where_two_texts_were_before() {
+    let devices = group_on(&[&[FRONT], &[FRONT]]);
+    for (n, dev) in devices.iter().enumerate() {
+        for (seqno, filler) in [(2, 100 + n), (3, 50)] {
+            let mut group = find(&devices[n..=n]);
+            commit_to(&mut group, new_vg(2, seqno, filler), Protocol::SOUND, &mut |_| Ok(()))
+                .expect("memory does not fail");
+        }
+        let slot = header(dev.as_ref(), FRONT).committed();
+        damage(dev.as_ref(), FRONT.0 + slot.offset + 9);
+    }
+    let error = store(&devices).put_back().expect_err("nobody knows");
+    assert_eq!(error.kind(), ErrorKind::Diverged, "{error}");
 }

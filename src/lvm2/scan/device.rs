@@ -13,6 +13,7 @@ use super::super::label::{DiskLocn, LABEL_SCAN, PvLabel};
 use super::super::mda::{MDA_HEADER_SIZE, Mda, RawLocn, RawMda};
 use super::super::model::Vg;
 use super::super::ring::Ring;
+use super::before::{Before, before};
 use super::{Content, Member, MetadataCopy, Newest, Problem, TextId};
 
 /// Read of each device in one go: the label and the usual first area's header. Of a device that
@@ -56,7 +57,7 @@ impl<'d> Source<'d> {
         RawMda::new(header).verify(area)
     }
 
-    fn read(&self, buf: &mut [u8], at: Bytes) -> Result<()> {
+    pub(super) fn read(&self, buf: &mut [u8], at: Bytes) -> Result<()> {
         let start = usize::try_from(at.get()).ok();
         let range = start.and_then(|start| Some(start..start.checked_add(buf.len())?));
         if let Some(known) = range.and_then(|range| self.head.get(range)) {
@@ -103,22 +104,22 @@ impl Scanner {
                 Some(why) => {
                     MetadataCopy { area: *area, header: None, content: Content::Bad(why.into()) }
                 }
-                None => self.copy(source, *area),
+                None => self.copy(source, label, *area),
             };
             copies.push(copy);
         }
         copies
     }
 
-    fn copy(&mut self, source: &Source<'_>, area: DiskLocn) -> MetadataCopy {
+    fn copy(&mut self, source: &Source<'_>, label: &PvLabel, area: DiskLocn) -> MetadataCopy {
         let (header, content) = match source.header(area) {
-            Ok(header) => (Some(header), self.content(source, &header)),
+            Ok(header) => (Some(header), self.content(source, label, &header)),
             Err(error) => (None, failed(&error)),
         };
         MetadataCopy { area, header, content }
     }
 
-    fn content(&mut self, source: &Source<'_>, header: &Mda) -> Content {
+    fn content(&mut self, source: &Source<'_>, label: &PvLabel, header: &Mda) -> Content {
         if header.is_ignored() {
             return Content::Ignored;
         }
@@ -127,8 +128,23 @@ impl Scanner {
         };
         match read_text(source, header, &slot) {
             Ok(bytes) => self.text(&slot, &bytes),
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                match before(source, label, header, &slot) {
+                    Ok(Some(found)) => self.lost(found, &error),
+                    Ok(None) => failed(&error),
+                    Err(error) => failed(&error),
+                }
+            }
             Err(error) => failed(&error),
         }
+    }
+
+    /// A text that is lost, with the one before it.
+    fn lost(&mut self, Before { slot, vg }: Before, error: &Error) -> Content {
+        let RawLocn { size, checksum, .. } = slot;
+        let before = TextId { vg: vg.id, seqno: vg.seqno, size, checksum };
+        self.keep_newest(before, vg);
+        Content::Lost { before, slot, why: error.reason() }
     }
 
     /// A text whose checksum holds.
@@ -210,7 +226,7 @@ fn read_text(source: &Source<'_>, header: &Mda, slot: &RawLocn) -> Result<Vec<u8
 }
 
 /// The text ends at the first NUL.
-fn parse(bytes: &[u8]) -> Result<Vg> {
+pub(super) fn parse(bytes: &[u8]) -> Result<Vg> {
     let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     let text = std::str::from_utf8(text)
         .map_err(|_| Error::new(ErrorKind::Unsupported, "the text is not UTF-8"))?;

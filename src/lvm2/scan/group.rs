@@ -127,9 +127,11 @@ impl Group {
     /// Tells the problems of the metadata areas anew, after they were written.
     pub(in crate::lvm2) fn refresh_copy_problems(&mut self) {
         self.problems.retain(|problem| !problem.is_of_copy());
+        let current =
+            Current { id: self.current, is_whole: is_whole(&self.current, &self.members) };
         for member in &self.members {
             for copy in &member.mdas {
-                self.problems.extend(copy_problem(&self.current, member, copy));
+                self.problems.extend(copy_problem(&current, member, copy));
             }
         }
     }
@@ -164,7 +166,11 @@ fn role(current: &TextId, copy: &MetadataCopy) -> CopyRole {
         Content::Text(id) if id == current => CopyRole::Current,
         Content::Text(id) if id.vg != current.vg => CopyRole::Unused,
         Content::Text(id) if id.seqno == current.seqno => CopyRole::Doubtful,
-        Content::Text(_) | Content::Empty => CopyRole::Behind,
+        Content::Lost { before, .. } if before.vg != current.vg => CopyRole::Unused,
+        Content::Lost { before, .. } if before != current && before.seqno == current.seqno => {
+            CopyRole::Doubtful
+        }
+        Content::Text(_) | Content::Lost { .. } | Content::Empty => CopyRole::Behind,
         Content::Ignored | Content::Bad(_) => CopyRole::Unused,
         Content::Unread(_) | Content::Unknown(_) => CopyRole::Doubtful,
     }
@@ -199,6 +205,7 @@ fn lists(group: &Group, pv: &Member) -> bool {
 /// Finds the group's members and what is odd about them.
 fn fill(mut group: Group, pvs: &[Member]) -> Group {
     let vg = Arc::clone(&group.vg);
+    let current = Current { id: group.current, is_whole: is_whole(&group.current, pvs) };
     for pv in &vg.pvs {
         let mut devices = pvs.iter().filter(|member| member.label.id == pv.id);
         let Some(member) = devices.next() else {
@@ -210,7 +217,7 @@ fn fill(mut group: Group, pvs: &[Member]) -> Group {
             let (path, other) = (member.path.clone(), other.path.clone());
             group.problems.push(Problem::DuplicatePv { id: pv.id, path, other });
         }
-        add_member(&mut group, pv, member);
+        add_member(&mut group, &current, pv, member);
     }
     for pv in pvs {
         if !lists(&group, pv) && pv.texts().any(|text| text.vg == group.vg.id) {
@@ -220,7 +227,18 @@ fn fill(mut group: Group, pvs: &[Member]) -> Group {
     group
 }
 
-fn add_member(group: &mut Group, pv: &Pv, member: &Member) {
+/// The newest text that was found.
+struct Current {
+    id: TextId,
+    /// True where a header points to it.
+    is_whole: bool,
+}
+
+fn is_whole(text: &TextId, pvs: &[Member]) -> bool {
+    pvs.iter().any(|pv| pv.texts().any(|other| other == *text))
+}
+
+fn add_member(group: &mut Group, current: &Current, pv: &Pv, member: &Member) {
     if pv.is_missing() {
         group.problems.push(Problem::MarkedMissing { path: member.path.clone() });
         return;
@@ -230,14 +248,26 @@ fn add_member(group: &mut Group, pv: &Pv, member: &Member) {
         group.problems.push(Problem::Shrunk { path: member.path.clone(), says, has });
     }
     for copy in &member.mdas {
-        group.problems.extend(copy_problem(&group.current, member, copy));
+        group.problems.extend(copy_problem(current, member, copy));
     }
     group.members.push(member.clone());
 }
 
-fn copy_problem(current: &TextId, member: &Member, copy: &MetadataCopy) -> Option<Problem> {
+fn copy_problem(current: &Current, member: &Member, copy: &MetadataCopy) -> Option<Problem> {
     let (path, at): (PathBuf, Bytes) = (member.path.clone(), copy.area.offset);
+    let Current { id: current, is_whole } = current;
     match &copy.content {
+        Content::Lost { before, why, .. } if before == current && !is_whole => {
+            Some(Problem::LostText { path, at, seqno: before.seqno, why: why.clone() })
+        }
+        Content::Lost { before, .. } if before.vg == current.vg => {
+            let is_other = before != current && before.seqno == current.seqno;
+            if is_other {
+                return Some(Problem::DivergedCopy { path, at, seqno: before.seqno });
+            }
+            Some(Problem::StaleCopy { path, at, seqno: before.seqno })
+        }
+        Content::Lost { why, .. } => Some(Problem::BadCopy { path, at, why: why.clone() }),
         Content::Text(id) if id == current => None,
         Content::Text(id) if id.vg != current.vg => Some(Problem::Claimed { path }),
         Content::Text(id) if id.seqno == current.seqno => {

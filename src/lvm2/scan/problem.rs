@@ -84,6 +84,19 @@ pub enum Problem {
         /// The seqno that it holds.
         seqno: u64,
     },
+    /// The newest text is lost: a metadata area's header points to one that is damaged, as a power
+    /// cut in a commit of lvm2's leaves it, and no area has it whole. The one before it is what is
+    /// shown; `recover` puts that in force again.
+    LostText {
+        /// The device.
+        path: PathBuf,
+        /// The area's first byte.
+        at: Bytes,
+        /// The seqno of the one before.
+        seqno: u64,
+        /// What does not hold of the lost one.
+        why: String,
+    },
     /// A metadata area holds another text with the same seqno.
     DivergedCopy {
         /// The device.
@@ -139,6 +152,7 @@ impl Problem {
             | Self::Claimed { .. }
             | Self::SameName { .. }
             | Self::UnknownCopy { .. } => Some(ErrorKind::Unsupported),
+            Self::LostText { .. } => Some(ErrorKind::NeedsRecovery),
             Self::Shrunk { .. } => Some(ErrorKind::Corrupt),
             Self::DivergedCopy { .. } => Some(ErrorKind::Diverged),
             Self::UnreadCopy { .. } => Some(ErrorKind::Io),
@@ -212,6 +226,7 @@ impl Problem {
         matches!(
             self,
             Self::StaleCopy { .. }
+                | Self::LostText { .. }
                 | Self::DivergedCopy { .. }
                 | Self::BadCopy { .. }
                 | Self::UnreadCopy { .. }
@@ -227,6 +242,14 @@ impl Problem {
             Self::StaleCopy { path, at, seqno } => {
                 copy(path, at, format_args!("is behind, at seqno {seqno}"))
             }
+            Self::LostText { path, at, seqno, why } => copy(
+                path,
+                at,
+                format_args!(
+                    "has lost its text ({why}); the one before it, seqno {seqno}, is whole: \
+                     'imgbase recover' puts that in force again"
+                ),
+            ),
             Self::DivergedCopy { path, at, seqno } => {
                 copy(path, at, format_args!("holds another text with the same seqno {seqno}"))
             }

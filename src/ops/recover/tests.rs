@@ -49,6 +49,7 @@ fn an_inactive_pool_is_looked_at_where_messages_wait() {
 #[test]
 fn devices_go_on_first_and_what_is_open_is_left_alone() {
     let seen = Seen {
+        put_back: vec!["lost".into()],
         asleep: vec!["vg-a".into()],
         unborn: vec!["vg-d".into()],
         unfinished: vec![(lv("a"), 0), (lv("b"), 1)],
@@ -62,6 +63,7 @@ fn devices_go_on_first_and_what_is_open_is_left_alone() {
     assert_eq!(
         steps,
         [
+            Step::PutBack("lost".into()),
             Step::Wake("vg-a".into()),
             Step::Discard("vg-d".into()),
             Step::Align(Decision::DropStanzas),
@@ -76,7 +78,9 @@ fn devices_go_on_first_and_what_is_open_is_left_alone() {
     );
     let outcomes: Vec<Outcome> = steps.iter().map(Step::planned).collect();
     use Outcome::{ForYou, LeftAlone, Pending};
-    let told =
-        [Pending, Pending, Pending, Pending, LeftAlone, Pending, Pending, ForYou, ForYou, ForYou];
+    let told = [
+        Pending, Pending, Pending, Pending, Pending, LeftAlone, Pending, Pending, ForYou, ForYou,
+        ForYou,
+    ];
     assert_eq!(outcomes, told);
 }

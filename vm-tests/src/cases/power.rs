@@ -108,9 +108,9 @@ fn replay_verb(
         if !(is_whole() || drawn || n == 0 || n + 1 == there) {
             continue;
         }
-        // Every other one leaves some of the writes that were under way. Of ours: lvm2 writes a
-        // text and the header that points to it with no flush between them.
-        let tears = is_own(ran.verb) && n + 1 < there && kit::next(random).is_multiple_of(2);
+        // Every other one leaves some of the writes that were under way. lvm2 writes a text and the
+        // header that points to it with no flush between them: the header may be all that is left.
+        let tears = n + 1 < there && kit::next(random).is_multiple_of(2);
         replay.cut(log, *flush, || tears && kit::next(random).is_multiple_of(2))?;
         let when = format!("`{}`, cut at flush {n} of {there}, torn: {tears}", ran.verb);
         recovered += u32::from(is_recovered(vm, &when)?);

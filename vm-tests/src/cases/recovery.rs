@@ -12,6 +12,8 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("recovery::killed_at_random", killed_at_random).within(1500),
         Case::new("recovery::interrupted", interrupted).within(600),
         Case::new("recovery::a_living_process_is_left_alone", a_living_process).within(180),
+        Case::new("recovery::a_text_is_lost", a_text_is_lost).within(180),
+        Case::new("recovery::a_disk_comes_back", a_disk_comes_back).within(180),
     ]
 }
 
@@ -97,7 +99,7 @@ const VERBS: [(&str, &str, &str); 5] = [
 ];
 
 /// Kills that must hit each of them while it runs: 300 in all.
-const KILLS: [u32; 5] = [75, 75, 60, 60, 30];
+const KILLS: [u32; 5] = [105, 105, 30, 30, 30];
 
 /// Each verb is killed at random moments of the time that it takes.
 fn killed_at_random(vm: &mut Vm) -> Outcome {
@@ -146,7 +148,7 @@ const INTERRUPTS: u32 = 8;
 /// SIGINT at random moments: a verb undoes itself and says so, or comes through.
 fn interrupted(vm: &mut Vm) -> Outcome {
     prepare(vm)?;
-    let mut random = 0x5851_f42d_4c95_7f2d_u64;
+    let (mut random, mut in_all) = (0x5851_f42d_4c95_7f2d_u64, 0);
     for (verb, volume, back) in VERBS.iter().filter(|(verb, ..)| verb.starts_with("imgbase")) {
         let is_there = format!("imgbase layout --json | grep -qF '\"{volume}\"'");
         let adds = !verb.contains("--remove");
@@ -155,7 +157,7 @@ fn interrupted(vm: &mut Vm) -> Outcome {
         vm.ok(&reset)?;
         let whole = kit::time_of(vm, verb)?;
         let (mut ended, mut came_through, mut silent) = (0, 0, 0);
-        while ended < INTERRUPTS && came_through < 6 * INTERRUPTS {
+        while ended < INTERRUPTS && came_through < 2 * INTERRUPTS {
             vm.ok(&reset)?;
             let after = kit::next(&mut random) % whole.max(1);
             let timeout = "timeout --preserve-status -s INT";
@@ -183,8 +185,10 @@ fn interrupted(vm: &mut Vm) -> Outcome {
         println!(
             "     {verb}: interrupted {ended} times, {silent} before it listened; came through {came_through} times"
         );
+        in_all += ended;
         judges::lvm2(vm, kit::VG)?;
     }
+    must(in_all >= INTERRUPTS, format!("only {in_all} interrupts ended a verb"))?;
     kit::end(vm)
 }
 
@@ -204,5 +208,70 @@ fn a_living_process(vm: &mut Vm) -> Outcome {
     vm.says("imgbase recover --list", "")?;
     let layout = vm.imgbase("layout")?;
     must(!layout.contains("Slow"), layout)?;
+    kit::end(vm)
+}
+
+/// The text that a header points to is damaged, on the only disk: lvm2 has no group any more,
+/// imgbase goes back to the text before.
+fn a_text_is_lost(vm: &mut Vm) -> Outcome {
+    kit::folders(vm)?;
+    step(vm, "layout --init --size 512M /dev/vda")?;
+    kit::small_base(vm, "")?;
+    step(vm, "layer --add Small-1-1")?;
+    vm.ok("lvchange -q --addtag rare HostVG/Small-1-1+1")?;
+    vm.ok("at=$(pvck --dump headers /dev/vda |
+            sed -n 's/^ *mda_header_1.raw_locn.0..offset *\\([0-9]*\\).*/\\1/p')
+        [ \"$at\" -gt 0 ] && dd if=/dev/urandom of=/dev/vda bs=512 count=1 seek=$((8 + at / 512)) \
+            oflag=direct conv=notrunc status=none")?;
+    let lvm2 = vm.sh("vgs HostVG")?;
+    must(lvm2.status != 0, format!("lvm2 still reads it: {}", lvm2.stdout))?;
+    let before = vm.ok("dd if=/dev/vda bs=1M count=8 iflag=direct status=none | sha256sum")?;
+    vm.says("imgbase layout --layers", "Small-1-1+1")?;
+    for verb in ["layer --add", "base --remove Small-1-1", "activate Small-1-1"] {
+        let refused = vm.sh(&format!("imgbase {verb}"))?;
+        let said = format!("`{verb}` exits {}: {}", refused.status, refused.stderr);
+        let why = "is whole: 'imgbase recover' puts that in force again";
+        must(refused.status == 7 && refused.stderr.contains(why), said)?;
+    }
+    let list = vm.imgbase("recover --list")?;
+    must(list.contains("has lost its text"), list)?;
+    must(
+        vm.ok("dd if=/dev/vda bs=1M count=8 iflag=direct status=none | sha256sum")? == before,
+        "a refused verb has written",
+    )?;
+    let told = step(vm, "recover")?;
+    must(told.starts_with("done       metadata"), told)?;
+    vm.says("imgbase recover --list", "")?;
+    vm.says("lvs --noheadings -o lv_tags HostVG/Small-1-1+1 | tr -d ' '", "imgbased:layer")?;
+    step(vm, "layer --add")?;
+    kit::end(vm)
+}
+
+/// A disk was taken out of the group while it was away: it keeps what it has, and what it says of
+/// the group counts no more.
+fn a_disk_comes_back(vm: &mut Vm) -> Outcome {
+    prepare(vm)?;
+    // Its own text is that of the group as it is now.
+    vm.ok("vgextend -q HostVG /dev/vdc && dd if=/dev/vdc of=/tmp/away bs=1M count=2 status=none")?;
+    let list = "imgbase recover --list";
+    vm.says(list, "")?;
+    vm.ok("dd if=/dev/zero of=/dev/vdc bs=1M count=2 oflag=direct status=none")?;
+    let refused = vm.sh("imgbase layer --add")?;
+    must(refused.status != 0 && refused.stderr.contains("is missing"), refused.stderr)?;
+    vm.ok("vgreduce -q --removemissing HostVG 2>/dev/null")?;
+    vm.ok("dd if=/tmp/away of=/dev/vdc bs=1M oflag=direct conv=notrunc status=none")?;
+
+    let before = vm.ok("dd if=/dev/vdc bs=1M count=8 iflag=direct status=none | sha256sum")?;
+    vm.says("imgbase layer --add", "Small-1-1+2")?;
+    vm.says(list, "")?;
+    vm.says("imgbase recover", "")?;
+    let check = vm.sh("imgbase check")?;
+    must(check.stdout.contains("/dev/vdc: was once in the group"), check.stdout)?;
+    must(
+        vm.ok("dd if=/dev/vdc bs=1M count=8 iflag=direct status=none | sha256sum")? == before,
+        "it was written to",
+    )?;
+    vm.ok("vgck -q --updatemetadata HostVG 2>/dev/null; pvremove -q -y -ff /dev/vdc")?;
+    judges::lvm2(vm, kit::VG)?;
     kit::end(vm)
 }
