@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::case::{Case, Outcome, Stop};
 use crate::error::{Doing, Result};
@@ -139,11 +139,17 @@ fn work(shared: &Shared<'_>) {
     }
 }
 
-/// A case for the machine that runs already, where there is one.
+/// A case with a longer time limit is begun when its turn comes, whatever machine it wants: at the
+/// end all others would wait for it.
+const LONG: Duration = Duration::from_secs(1000);
+
+/// The next long case, or one for the machine that runs already, where there is one.
 fn next(queue: &Mutex<Vec<Case>>, running: Option<&Spec>) -> Option<Case> {
     let mut queue = lock(queue);
-    let fitting = queue.iter().position(|case| Some(&case.spec) == running).unwrap_or(0);
-    (fitting < queue.len()).then(|| queue.remove(fitting))
+    let long = queue.iter().position(|case| case.limit > LONG);
+    let fitting = || queue.iter().position(|case| Some(&case.spec) == running);
+    let place = long.or_else(fitting).unwrap_or(0);
+    (place < queue.len()).then(|| queue.remove(place))
 }
 
 /// Runs a case; the machine stays for the next one only where all went well.
