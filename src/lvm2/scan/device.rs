@@ -82,7 +82,7 @@ impl Scanner {
         }
     }
 
-    fn look_at_head(&mut self, source: &Source<'_>, path: &Path, dev: &Arc<dyn Dev>) {
+    pub(super) fn look_at_head(&mut self, source: &Source<'_>, path: &Path, dev: &Arc<dyn Dev>) {
         match source.label() {
             Ok(None) => {}
             Ok(Some(label)) => {

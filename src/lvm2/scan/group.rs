@@ -108,14 +108,9 @@ impl Group {
         for member in &self.members {
             scanner.look_at(&member.path, &member.dev);
         }
-        let found = assemble(scanner).groups.into_iter().find(|g| g.vg.id == self.vg.id);
-        let Some(group) = found else {
+        let Some(group) = again_of(&self.vg, scanner) else {
             return Ok(Reread::ScanAgain);
         };
-        let ids = |group: &Self| group.vg.pvs.iter().map(|pv| pv.id).collect::<BTreeSet<_>>();
-        if ids(&group) != ids(self) {
-            return Ok(Reread::ScanAgain);
-        }
         // What lies on other devices is not seen this time, and not gone for that.
         let kept: Vec<_> = self.problems.drain(..).filter(Problem::is_of_others).collect();
         *self = group;
@@ -147,6 +142,13 @@ impl Group {
         }
         Ok(true)
     }
+}
+
+/// The group that was like `old`, as its disks say now; nothing where it is not on the same ones.
+pub(super) fn again_of(old: &Vg, scanner: Scanner) -> Option<Group> {
+    let group = assemble(scanner).groups.into_iter().find(|group| group.vg.id == old.id)?;
+    let ids = |vg: &Vg| vg.pvs.iter().map(|pv| pv.id).collect::<BTreeSet<_>>();
+    (ids(&group.vg) == ids(old)).then_some(group)
 }
 
 fn is_as_seen(member: &Member, copy: &MetadataCopy) -> Result<bool> {

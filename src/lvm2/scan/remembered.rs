@@ -9,8 +9,9 @@ use crate::units::Bytes;
 
 use super::super::label::PvLabel;
 use super::super::model::Vg;
-use super::device::Source;
-use super::{Group, Member, MetadataCopy, Reread, TextId};
+use super::device::{Scanner, Source};
+use super::group::again_of;
+use super::{Group, Member, MetadataCopy, TextId};
 
 /// A whole group without its devices. It proves nothing: [`again`](Self::again) holds it against
 /// the disks.
@@ -53,35 +54,43 @@ impl Remembered {
     /// read for that: one that is in force is never written over), else what its disks say now.
     /// Nothing where it is on other disks now, or anything is odd about it.
     pub fn again(&self, open: &dyn Fn(&Path) -> Result<Arc<dyn Dev>>) -> Option<Group> {
-        let mut is_same = true;
-        let mut find = |place: &Place| {
-            let (member, same) = place.again(open)?;
-            is_same &= same;
-            Some(member)
-        };
-        let members = self.places.iter().map(&mut find).collect::<Option<_>>()?;
-        let (vg, current) = (Arc::clone(&self.vg), self.current);
-        let mut group = Group { vg, current, members, problems: Vec::new() };
-        if is_same {
-            return Some(group);
+        let devices =
+            self.places.iter().map(|place| place.open(open)).collect::<Option<Vec<_>>>()?;
+        let sources = devices.iter().map(|dev| Source::open(dev.as_ref()).ok());
+        let sources = sources.collect::<Option<Vec<_>>>()?;
+        let places = || self.places.iter().zip(&devices).zip(&sources);
+        if !places().all(|((place, _), source)| place.has_label(source)) {
+            return None;
         }
-        let read = group.reread().ok()?;
-        (read != Reread::ScanAgain && group.problems.is_empty()).then_some(group)
+        let same = places().map(|((place, dev), source)| place.as_it_was(dev, source));
+        let (vg, current) = (Arc::clone(&self.vg), self.current);
+        if let Some(members) = same.collect() {
+            return Some(Group { vg, current, members, problems: Vec::new() });
+        }
+        let mut scanner = Scanner::default();
+        for ((place, dev), source) in places() {
+            scanner.look_at_head(source, &place.path, dev);
+        }
+        let group = again_of(&vg, scanner)?;
+        group.problems.is_empty().then_some(group)
     }
 }
 
 impl Place {
-    /// The physical volume, and whether the texts in force in its metadata areas are those that
-    /// were; where they are not, its headers are as they were.
-    fn again(&self, open: &dyn Fn(&Path) -> Result<Arc<dyn Dev>>) -> Option<(Member, bool)> {
-        let dev = open(&self.path).ok().filter(|dev| dev.size() == self.size)?;
-        let source = Source::open(dev.as_ref()).ok()?;
-        let label = source.label().ok()??;
-        let copies = self.mdas.iter().map(|copy| same_text(copy, &source));
-        let now: Option<Vec<_>> = copies.collect();
-        let is_same = now.is_some();
-        let (path, mdas) = (self.path.clone(), now.unwrap_or_else(|| self.mdas.clone()));
-        (label == self.label).then(|| (Member { path, dev, label, mdas }, is_same))
+    fn open(&self, open: &dyn Fn(&Path) -> Result<Arc<dyn Dev>>) -> Option<Arc<dyn Dev>> {
+        open(&self.path).ok().filter(|dev| dev.size() == self.size)
+    }
+
+    fn has_label(&self, source: &Source<'_>) -> bool {
+        source.label().is_ok_and(|label| label.as_ref() == Some(&self.label))
+    }
+
+    /// The physical volume, where the texts in force in its metadata areas are those that were.
+    fn as_it_was(&self, dev: &Arc<dyn Dev>, source: &Source<'_>) -> Option<Member> {
+        let copies = self.mdas.iter().map(|copy| same_text(copy, source));
+        let mdas = copies.collect::<Option<_>>()?;
+        let (path, label) = (self.path.clone(), self.label.clone());
+        Some(Member { path, dev: Arc::clone(dev), label, mdas })
     }
 }
 

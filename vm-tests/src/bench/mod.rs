@@ -51,7 +51,7 @@ fn choose(args: &[&str]) -> Result<()> {
 }
 
 /// So many runs in a row.
-const ROW: u32 = 3;
+const ROW: u32 = 5;
 
 fn in_a_row(mut once: impl FnMut() -> Result<()>) -> Result<()> {
     (0..ROW).try_for_each(|_| once())
