@@ -102,7 +102,10 @@ impl<'m> Session<'m> {
     /// Locks and reads the group to change it. Refuses one that must not be written, and removes
     /// what a crash left unfinished; whoever opens the pool then brings it and the text in step.
     pub(super) fn change(imgbase: &Imgbase<'m>, what: &'static str) -> Result<Self> {
-        let mut session = Self::change_by(imgbase, Look::WhereItIs, what)?;
+        imgbase.machine.lvm2.check_writable()?;
+        let mut session = Self::open(imgbase, (LockMode::Exclusive, Look::WhereItIs), what)?;
+        session.may_commit = true;
+        session.check_writable()?;
         session.clear_leftovers()?;
         Ok(session)
     }
@@ -118,14 +121,6 @@ impl<'m> Session<'m> {
         session.may_commit = true;
         session.check_writable()?;
         Ok((session, put_back))
-    }
-
-    fn change_by(imgbase: &Imgbase<'m>, look: Look, what: &'static str) -> Result<Self> {
-        imgbase.machine.lvm2.check_writable()?;
-        let mut session = Self::open(imgbase, (LockMode::Exclusive, look), what)?;
-        session.may_commit = true;
-        session.check_writable()?;
-        Ok(session)
     }
 
     fn open(

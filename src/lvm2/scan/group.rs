@@ -262,14 +262,13 @@ fn copy_problem(current: &Current, member: &Member, copy: &MetadataCopy) -> Opti
         Content::Lost { before, why, .. } if before == current && !is_whole => {
             Some(Problem::LostText { path, at, seqno: before.seqno, why: why.clone() })
         }
-        Content::Lost { before, .. } if before.vg == current.vg => {
-            let is_other = before != current && before.seqno == current.seqno;
-            if is_other {
-                return Some(Problem::DivergedCopy { path, at, seqno: before.seqno });
-            }
-            Some(Problem::StaleCopy { path, at, seqno: before.seqno })
+        Content::Lost { before, why, .. } if before.vg != current.vg => {
+            Some(Problem::BadCopy { path, at, why: why.clone() })
         }
-        Content::Lost { why, .. } => Some(Problem::BadCopy { path, at, why: why.clone() }),
+        Content::Lost { before, .. } if before != current && before.seqno == current.seqno => {
+            Some(Problem::DivergedCopy { path, at, seqno: before.seqno })
+        }
+        Content::Lost { before, .. } => Some(Problem::StaleCopy { path, at, seqno: before.seqno }),
         Content::Text(id) if id == current => None,
         Content::Text(id) if id.vg != current.vg => Some(Problem::Claimed { path }),
         Content::Text(id) if id.seqno == current.seqno => {

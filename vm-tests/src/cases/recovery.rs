@@ -1,6 +1,6 @@
 //! Killed at each step, then recovered: what lvm2 and the pool say of it afterwards.
 
-use crate::case::{Case, Outcome, is_whole, must};
+use crate::case::{Case, Outcome, Stop, is_whole, must};
 use crate::cases::kit::{self, step};
 use crate::judges;
 use crate::vm::Vm;
@@ -98,6 +98,23 @@ const VERBS: [(&str, &str, &str); 5] = [
     ("lvcreate -q -s -kn -ay -n rival HostVG/Small-1-1+1", "rival", "lvremove -q -y HostVG/rival"),
 ];
 
+fn adds(verb: &str) -> bool {
+    !verb.contains("--remove")
+}
+
+/// A command that succeeds where the volume is there.
+fn is_there(volume: &str) -> String {
+    match volume {
+        "rival" => "lvs HostVG/rival >/dev/null 2>&1".to_owned(),
+        ours => format!("imgbase layout --json | grep -qF '\"{ours}\"'"),
+    }
+}
+
+/// A command that makes all as it was before a verb that adds or removes a volume.
+fn put_back(is_there: &str, adds: bool, back: &str) -> String {
+    format!("{{ {}{is_there} || {back}; }} >/dev/null", if adds { "! " } else { "" })
+}
+
 /// Kills that must hit each of them while it runs: 300 in all.
 const KILLS: [u32; 5] = [105, 105, 30, 30, 30];
 
@@ -106,13 +123,8 @@ fn killed_at_random(vm: &mut Vm) -> Outcome {
     prepare(vm)?;
     let (mut random, mut kills, mut left_over) = (0x2545_f491_4f6c_dd1d_u64, 0, 0);
     for ((verb, volume, back), wanted) in VERBS.into_iter().zip(KILLS) {
-        let is_there = match volume {
-            "rival" => "lvs HostVG/rival >/dev/null 2>&1".to_owned(),
-            ours => format!("imgbase layout --json | grep -qF '\"{ours}\"'"),
-        };
-        let adds = !verb.contains("--remove");
-        let reset =
-            format!("{{ {}{is_there} || {back}; }} >/dev/null", if adds { "! " } else { "" });
+        let (is_there, adds) = (is_there(volume), adds(verb));
+        let reset = put_back(&is_there, adds, back);
         vm.ok(&reset)?;
         let whole = kit::time_of(vm, verb)?;
         let mut here = 0;
@@ -150,10 +162,8 @@ fn interrupted(vm: &mut Vm) -> Outcome {
     prepare(vm)?;
     let (mut random, mut in_all) = (0x5851_f42d_4c95_7f2d_u64, 0);
     for (verb, volume, back) in VERBS.iter().filter(|(verb, ..)| verb.starts_with("imgbase")) {
-        let is_there = format!("imgbase layout --json | grep -qF '\"{volume}\"'");
-        let adds = !verb.contains("--remove");
-        let reset =
-            format!("{{ {}{is_there} || {back}; }} >/dev/null", if adds { "! " } else { "" });
+        let (is_there, adds) = (is_there(volume), adds(verb));
+        let reset = put_back(&is_there, adds, back);
         vm.ok(&reset)?;
         let whole = kit::time_of(vm, verb)?;
         let (mut ended, mut came_through, mut silent) = (0, 0, 0);
@@ -226,7 +236,7 @@ fn a_text_is_lost(vm: &mut Vm) -> Outcome {
             oflag=direct conv=notrunc status=none")?;
     let lvm2 = vm.sh("vgs HostVG")?;
     must(lvm2.status != 0, format!("lvm2 still reads it: {}", lvm2.stdout))?;
-    let before = vm.ok("dd if=/dev/vda bs=1M count=8 iflag=direct status=none | sha256sum")?;
+    let before = front(vm, "vda")?;
     vm.says("imgbase layout --layers", "Small-1-1+1")?;
     for verb in ["layer --add", "base --remove Small-1-1", "activate Small-1-1"] {
         let refused = vm.sh(&format!("imgbase {verb}"))?;
@@ -236,10 +246,7 @@ fn a_text_is_lost(vm: &mut Vm) -> Outcome {
     }
     let list = vm.imgbase("recover --list")?;
     must(list.contains("has lost its text"), list)?;
-    must(
-        vm.ok("dd if=/dev/vda bs=1M count=8 iflag=direct status=none | sha256sum")? == before,
-        "a refused verb has written",
-    )?;
+    must(front(vm, "vda")? == before, "a refused verb has written")?;
     let told = step(vm, "recover")?;
     must(told.starts_with("done       metadata"), told)?;
     vm.says("imgbase recover --list", "")?;
@@ -262,17 +269,20 @@ fn a_disk_comes_back(vm: &mut Vm) -> Outcome {
     vm.ok("vgreduce -q --removemissing HostVG 2>/dev/null")?;
     vm.ok("dd if=/tmp/away of=/dev/vdc bs=1M oflag=direct conv=notrunc status=none")?;
 
-    let before = vm.ok("dd if=/dev/vdc bs=1M count=8 iflag=direct status=none | sha256sum")?;
+    let before = front(vm, "vdc")?;
     vm.says("imgbase layer --add", "Small-1-1+2")?;
     vm.says(list, "")?;
     vm.says("imgbase recover", "")?;
     let check = vm.sh("imgbase check")?;
     must(check.stdout.contains("/dev/vdc: was once in the group"), check.stdout)?;
-    must(
-        vm.ok("dd if=/dev/vdc bs=1M count=8 iflag=direct status=none | sha256sum")? == before,
-        "it was written to",
-    )?;
+    must(front(vm, "vdc")? == before, "it was written to")?;
     vm.ok("vgck -q --updatemetadata HostVG 2>/dev/null; pvremove -q -y -ff /dev/vdc")?;
     judges::lvm2(vm, kit::VG)?;
     kit::end(vm)
+}
+
+/// What a disk's first 8 MiB hold: label, metadata area and the first extents.
+fn front(vm: &mut Vm, disk: &str) -> Result<String, Stop> {
+    let read = format!("dd if=/dev/{disk} bs=1M count=8 iflag=direct status=none");
+    Ok(vm.ok(&format!("{read} | sha256sum"))?)
 }

@@ -42,10 +42,7 @@ struct State {
 
 impl State {
     fn random(&mut self, below: usize) -> usize {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        usize::try_from(self.random % below.max(1) as u64).unwrap_or(0)
+        usize::try_from(kit::next(&mut self.random) % below.max(1) as u64).unwrap_or(0)
     }
 
     fn layer(&mut self) -> String {
