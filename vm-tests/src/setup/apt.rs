@@ -49,13 +49,14 @@ fn installed(package: &str) -> bool {
     query.is_ok_and(|status| status == "installed")
 }
 
-/// Fetches the lists of packages unless they are there.
+/// Fetches the lists of packages: with old ones apt asks for versions that are gone, or finds that
+/// what is installed is newer than what it knows. Where they cannot be fetched, those that are there
+/// must do.
 pub(super) fn update_lists() -> Result<()> {
-    if Path::new("/var/lib/apt/lists").read_dir().is_ok_and(has_a_list) {
-        return Ok(());
+    match output("apt-get", &["-qq", "update"]) {
+        Err(_) if Path::new("/var/lib/apt/lists").read_dir().is_ok_and(has_a_list) => Ok(()),
+        result => result.map(drop).doing("apt-get update"),
     }
-    output("apt-get", &["-qq", "update"]).doing("apt-get update")?;
-    Ok(())
 }
 
 fn has_a_list(entries: std::fs::ReadDir) -> bool {
