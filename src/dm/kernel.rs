@@ -106,7 +106,8 @@ pub struct TargetStatus {
 /// [`Exists`](crate::ErrorKind::Exists) (EEXIST, and a name or UUID in use),
 /// [`NotFound`](crate::ErrorKind::NotFound) (ENXIO, and ENODATA of a thin device id),
 /// [`NoSpace`](crate::ErrorKind::NoSpace), [`Denied`](crate::ErrorKind::Denied),
-/// [`Unsupported`](crate::ErrorKind::Unsupported) (no device-mapper, no such target) or
+/// [`Unsupported`](crate::ErrorKind::Unsupported) (no device-mapper, no such target; a message to a
+/// pool that takes no changes) or
 /// [`Io`](crate::ErrorKind::Io), and name the device.
 pub trait Kernel: Send + Sync {
     /// All devices there are (`DM_LIST_DEVICES`, with UUIDs), or those whose UUID starts with

@@ -76,6 +76,11 @@ impl PoolMessage {
         kernel.message(pool, &self.to_string())
     }
 
+    /// True for one that adds nothing to the metadata.
+    fn takes_no_room(self) -> bool {
+        matches!(self, Self::Delete { .. } | Self::SetTransactionId { .. })
+    }
+
     /// True where `error` says that the message has been obeyed before.
     fn is_done_already(self, error: &Error) -> bool {
         match self {
@@ -129,11 +134,54 @@ pub fn decide(kernel: u64, text: u64, stanzas: bool) -> Decision {
     }
 }
 
-/// Fails where a pool takes no changes.
+/// So often a message is sent to a pool whose metadata is full: writes that wait there may take
+/// the one change first that it is good for.
+const TRIES: u32 = 5;
+
+/// Sends a message also to a pool whose metadata is full, which takes none until its table is put
+/// in force again.
+fn send_though_full(
+    kernel: &dyn Kernel,
+    (pool, seen): (&DmName, &Visibility),
+    message: &str,
+) -> Result<()> {
+    let mut tries_left = TRIES;
+    loop {
+        tries_left = tries_left.saturating_sub(1);
+        match kernel.message(pool, message) {
+            Err(error) if error.kind() == ErrorKind::Unsupported && tries_left > 0 => {
+                if !pool_state(kernel, pool)?.is_out_of_metadata() {
+                    return Err(error);
+                }
+                log::info!("{pool} has no metadata left: '{message}' is sent again");
+                put_in_force(kernel, pool, seen)?;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Puts a pool's table in force again. One whose metadata is full then takes a change (drivers/md/
+/// dm-thin.c, `bind_control_target`), in the room that the kernel keeps back: enough to take
+/// something away.
+fn put_in_force(kernel: &dyn Kernel, pool: &DmName, seen: &Visibility) -> Result<()> {
+    kernel.load(pool, &kernel.table(pool)?, false)?;
+    if let Err(error) = kernel.suspend(pool, Suspend::Quick) {
+        // The first failure is the one to tell.
+        let _ = kernel.clear(pool);
+        return Err(error);
+    }
+    Suspended { kernel, name: pool.clone(), seen: Some(seen.clone()) }.resume()
+}
+
+/// Fails where a pool takes no changes; one whose metadata is full takes those that make room.
 ///
 /// # Errors
 /// [`Unsupported`](ErrorKind::Unsupported) for a pool that is read-only or needs a check.
 pub fn check_writable(state: &PoolState) -> Result<()> {
+    if state.is_out_of_metadata() {
+        return Ok(());
+    }
     let why = match state {
         PoolState { needs_check: true, .. } => "the pool's metadata needs a check (thin_check)",
         PoolState { mode: PoolMode::ReadOnly, .. } => "the pool is read-only",
@@ -144,6 +192,22 @@ pub fn check_writable(state: &PoolState) -> Result<()> {
 
 /// Metadata that must stay free for a change, where the pool has at least four times as much.
 const METADATA_FREE: Bytes = Bytes::mib(4);
+
+/// Metadata that must stay free for a change.
+fn metadata_reserve(state: &PoolState) -> Bytes {
+    METADATA_FREE.min(Bytes::new(state.metadata_bytes().get() / 4))
+}
+
+/// How much more metadata a pool needs to have room for changes again; zero where it has.
+pub fn metadata_short_of(state: &PoolState) -> Bytes {
+    if state.metadata_free() >= metadata_reserve(state) {
+        return Bytes::ZERO;
+    }
+    // Twice what must stay free of it.
+    let (used, have) = (state.metadata_used_bytes(), state.metadata_bytes());
+    let room = METADATA_FREE.saturating_add(METADATA_FREE).min(used);
+    used.saturating_add(room).saturating_sub(have)
+}
 
 /// Fails where a pool has no room for a new volume and `need` more bytes of data. lvm2's rule: of
 /// the data at most `percent` may be used, of the metadata three quarters, or all but 4 MiB.
@@ -160,9 +224,8 @@ pub fn check_room(state: &PoolState, chunk: Sectors, need: Bytes, percent: u8) -
         );
         Err(Error::new(ErrorKind::NoSpace { need, have }, why))
     };
-    let reserve = METADATA_FREE.min(Bytes::new(state.metadata_bytes().get() / 4));
-    if state.metadata_free() < reserve {
-        return full("metadata", reserve, state.metadata_free());
+    if !metadata_short_of(state).is_zero() {
+        return full("metadata", metadata_reserve(state), state.metadata_free());
     }
     let need = need.max(chunk.bytes());
     let total = u128::from(state.data_bytes(chunk).get());
@@ -281,6 +344,11 @@ impl Transaction<'_> {
             .into_iter()
             .map(|message| (message, message.to_string()))
             .collect();
+        // What is replayed has been begun, and is taken away again if need be.
+        let may = mode == Mode::Replay || messages.iter().all(|(it, _)| it.takes_no_room());
+        if may && state.is_out_of_metadata() {
+            put_in_force(self.kernel, &device.name, &self.seen()?)?;
+        }
         self.send_frozen(&device.name, &messages, mode)
     }
 
@@ -290,15 +358,31 @@ impl Transaction<'_> {
     /// [`Unhealthy`](ErrorKind::Unhealthy) where the pool could not write its metadata; and as
     /// [`Kernel::message`]. The stanzas must stay in the text then.
     pub fn raise(&self) -> Result<()> {
-        let (device, to) = (self.device()?, self.text_id()?);
-        let message = PoolMessage::SetTransactionId { from: to.saturating_sub(1), to };
-        message.send(self.kernel, &device.name)?;
-        self.check_durable(&device.name, to)
+        let to = self.text_id()?;
+        self.tell(PoolMessage::SetTransactionId { from: to.saturating_sub(1), to })?;
+        self.check_durable(&self.device()?.name, to)
+    }
+
+    /// Sends one message, also where the pool's metadata is full: it must take no room for long.
+    ///
+    /// # Errors
+    /// As [`Kernel::message`], and those of the calls that put the pool's table in force.
+    pub fn tell(&self, message: PoolMessage) -> Result<()> {
+        let pool = (&self.device()?.name, &self.seen()?);
+        send_though_full(self.kernel, pool, &message.to_string())
     }
 
     fn device(&self) -> Result<&DmInfo> {
         let inactive = || Error::new(ErrorKind::NotFound, "the thin pool is not active");
         self.active.volume(self.vg, self.pool).ok_or_else(inactive)
+    }
+
+    /// How the world sees the pool's device.
+    fn seen(&self) -> Result<Visibility> {
+        let missing =
+            || Error::new(ErrorKind::NotFound, "there is no such thin pool").at(self.pool);
+        let lv = self.vg.lv(self.pool).ok_or_else(missing)?;
+        Ok(DeviceKey::of(self.vg, lv, Role::Pool)?.seen)
     }
 
     fn text_id(&self) -> Result<u64> {
@@ -325,16 +409,23 @@ impl Transaction<'_> {
         messages: &[(PoolMessage, String)],
         mode: Mode,
     ) -> Result<()> {
-        let origins = self.live_origins()?;
+        let (origins, seen) = (self.live_origins()?, self.seen()?);
         let mut frozen = Vec::with_capacity(origins.len());
         for (info, seen) in origins {
             frozen.push(Suspended::freeze(self.kernel, info, seen)?);
         }
-        let sent =
-            messages.iter().try_for_each(|(message, text)| match self.kernel.message(pool, text) {
+        let is_idle = frozen.is_empty();
+        let sent = messages.iter().try_for_each(|(message, text)| {
+            let sent = if is_idle && (mode == Mode::Replay || message.takes_no_room()) {
+                send_though_full(self.kernel, (pool, &seen), text)
+            } else {
+                self.kernel.message(pool, text)
+            };
+            match sent {
                 Err(error) if mode == Mode::Replay && message.is_done_already(&error) => Ok(()),
                 result => result,
-            });
+            }
+        });
         // All of them, whatever happened; the first failure is the one to tell.
         let mut result = sent;
         for guard in frozen {

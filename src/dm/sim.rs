@@ -43,6 +43,12 @@ pub enum Breakage {
     ReadOnly,
     /// It is read-only until its metadata was checked.
     NeedsCheck,
+    /// Its metadata is full: it takes one change each time that a table is put in force, until it
+    /// has more.
+    OutOfMetadata {
+        /// So much that it has, in blocks.
+        blocks: u64,
+    },
 }
 
 impl SimKernel {

@@ -75,6 +75,14 @@ impl PoolState {
         self.metadata_bytes().saturating_sub(self.metadata_used_bytes())
     }
 
+    /// True for a pool that takes no change because its metadata is full. Of what is free the
+    /// kernel does not show the tenth that it keeps back (drivers/md/dm-thin-metadata.c,
+    /// `__set_metadata_reserve`), so that it is not lost: it needs more metadata, or less in it.
+    pub fn is_out_of_metadata(&self) -> bool {
+        let full = self.metadata_used >= self.metadata_total;
+        self.mode == PoolMode::ReadOnly && !self.needs_check && full
+    }
+
     /// Data in use, for chunks of that size.
     pub fn data_used_bytes(&self, chunk: Sectors) -> Bytes {
         Bytes::new(chunk.bytes().get().saturating_mul(self.data_used))

@@ -107,6 +107,12 @@ fn mode(name: &str, state: &PoolState) -> CheckReport {
     let policy = if state.error_if_no_space { "fails writes" } else { "holds writes back" };
     match (state.needs_check, state.mode) {
         (true, _) => report(name, Health::Failed, "its metadata needs a check (thin_check)"),
+        (false, PoolMode::ReadOnly) if state.is_out_of_metadata() => report(
+            name,
+            Health::Failed,
+            "its metadata is full: writes to new places fail; grow it with 'imgbase layout --grow', \
+             or remove layers",
+        ),
         (false, PoolMode::ReadWrite) => {
             report(name, Health::Ok, format!("read-write; when full it {policy}"))
         }

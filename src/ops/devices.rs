@@ -71,7 +71,7 @@ impl Session<'_> {
                 self.commit(edit)
             }
             Decision::SetKernelId { from, to } => {
-                PoolMessage::SetTransactionId { from, to }.send(self.machine.kernel, &active.name)
+                self.tell_pool(&active.lv, PoolMessage::SetTransactionId { from, to })
             }
             Decision::Refuse { kernel, text } => {
                 let why = format!(

@@ -7,6 +7,8 @@
 use super::init::{METADATA_MAX, metadata_rule};
 use super::session::Session;
 use super::{Imgbase, Watch};
+use crate::dm::pool;
+use crate::dm::status::PoolState;
 use crate::dm::{DeviceKey, Role, Suspend};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lvm2::Vg;
@@ -24,9 +26,9 @@ pub(super) struct Growth {
 }
 
 impl Imgbase<'_> {
-    /// Grows the pool's data by so much, rounded up to extents, and its metadata to what a group
-    /// of this size gets by default, where it is smaller and there is room. The pool and what lies
-    /// in it may be in use; the pool is active for it.
+    /// Grows the pool's data by so much, rounded up to extents, and its metadata, where there is
+    /// room, to what a group of this size gets by default; metadata that is full grows in any case.
+    /// The pool and what lies in it may be in use; the pool is active for it.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) for nothing at all, [`NoSpace`](ErrorKind::NoSpace) where
@@ -42,8 +44,8 @@ impl Imgbase<'_> {
             return Err(Error::new(ErrorKind::Invalid, "the pool cannot grow by 0 bytes"));
         }
         let mut session = Session::change(self, "layout --grow")?;
-        session.pool_on()?;
-        let metadata = session.metadata_due()?;
+        let pool = session.pool_on()?;
+        let metadata = session.metadata_due(&pool.state)?;
         let report = session.grow(Growth { data: by, metadata })?;
         watch.committed(&format!("{} has its new size (seqno {})", report.pool, report.vg_seqno));
         session.pool_as_before()?;
@@ -52,15 +54,27 @@ impl Imgbase<'_> {
 }
 
 impl Session<'_> {
-    /// What the metadata lacks of its default, where the group can spare it: twice, as lvm2's
-    /// spare grows with it.
-    fn metadata_due(&self) -> Result<Bytes> {
+    /// What the metadata is to grow by: to its default, or at least so that changes find room in
+    /// it, where the group can spare that: twice, as lvm2's spare grows with it.
+    ///
+    /// # Errors
+    /// [`NoSpace`](ErrorKind::NoSpace) where it has no room for changes and the group none for it:
+    /// more data alone would be of no use.
+    fn metadata_due(&self, state: &PoolState) -> Result<Bytes> {
         let metadata = self.pool_segment()?.metadata.clone();
         let (vg, have) = (self.vg(), self.size_of(&metadata));
         let total = vg.pvs.iter().fold(Extents::ZERO, |sum, pv| sum.saturating_add(pv.pe_count));
-        let due = metadata_rule(total.bytes(vg.extent_size)).saturating_sub(have);
+        let usual = metadata_rule(total.bytes(vg.extent_size)).saturating_sub(have);
+        let short = pool::metadata_short_of(state);
         let free = vg.free_extents().bytes(vg.extent_size);
-        Ok(if due.saturating_add(due) < free { due } else { Bytes::ZERO })
+        let fits = |by: &Bytes| by.saturating_add(*by) < free;
+        if let Some(due) = [usual.max(short), short].into_iter().find(fits) {
+            return Ok(due);
+        }
+        let need = short.saturating_add(short);
+        let why = "the pool's metadata is full, and the group has no room for more";
+        let error = Error::new(ErrorKind::NoSpace { need, have: free }, why).at(&vg.name);
+        Err(error.kept("nothing was changed; add a disk to the group (vgextend)"))
     }
 
     /// Grows an active pool: the text, then the devices.

@@ -95,6 +95,11 @@ impl<'m> Session<'m> {
         self.with_transaction(pool, |change| change.send(mode))
     }
 
+    /// Sends one message, outside of any transaction, also where the pool's metadata is full.
+    pub(super) fn tell_pool(&self, pool: &LvName, message: PoolMessage) -> Result<()> {
+        self.with_transaction(pool, |change| change.tell(message))
+    }
+
     fn with_transaction(
         &self,
         pool: &LvName,
@@ -222,10 +227,10 @@ impl<'m> Session<'m> {
     }
 
     fn delete_if_there(&self, pool: &LvName, id: u32) -> Result<()> {
-        let devices = self.devices_of([pool])?;
+        // That the pool is not there must not be taken for a device that is not there.
         let gone = || Error::new(ErrorKind::Diverged, "the pool is not active").at(pool);
-        let device = devices.volume(&self.vg, pool).ok_or_else(gone)?;
-        match (PoolMessage::Delete { id }).send(self.machine.kernel, &device.name) {
+        self.devices_of([pool])?.volume(&self.vg, pool).ok_or_else(gone)?;
+        match self.tell_pool(pool, PoolMessage::Delete { id }) {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             result => result,
         }

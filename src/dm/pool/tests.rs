@@ -166,6 +166,47 @@ fn messages_are_sent_only_one_id_behind_and_to_a_sound_pool() {
 }
 
 #[test]
+fn a_pool_whose_metadata_is_full_lets_go_of_what_it_has() {
+    let kernel = active(&["base"]);
+    let full = |kernel: &SimKernel| {
+        let blocks = pool_state(kernel, &tpool()).expect("a status").metadata_total;
+        kernel.break_pool(&tpool(), Breakage::OutOfMetadata { blocks }).expect("a pool");
+        kernel.forget_calls();
+        pool_state(kernel, &tpool()).expect("a status")
+    };
+    let state = full(&kernel);
+    assert!(state.is_out_of_metadata() && state.metadata_free().is_zero());
+    assert!(
+        check_room(&state, Sectors::new(128), Bytes::ZERO, 100)
+            .is_err_and(|error| matches!(error.kind(), ErrorKind::NoSpace { .. }))
+    );
+    // A new snapshot is not begun.
+    send(&kernel, &with_snapshot(4), Mode::Fresh).expect_err("no room");
+    assert_eq!(kernel_id(&kernel), 3);
+    // One that was is finished, to be taken away again.
+    let kernel = active(&["layer1"]);
+    full(&kernel);
+    send(&kernel, &with_snapshot(4), Mode::Replay).expect("replayed");
+    assert_eq!(kernel_id(&kernel), 4);
+    assert!(kernel.list("").expect("a list").iter().all(|device| !device.suspended));
+    // What is deleted is.
+    let mut vg = golden(3);
+    edit_pool(&mut vg, |pool| {
+        pool.transaction_id = 4;
+        pool.messages = vec![Message::Delete(1)];
+    });
+    let kernel = active(&["layer1"]);
+    full(&kernel);
+    send(&kernel, &vg, Mode::Fresh).expect("deleted");
+    assert!(!kernel.thin_ids(&tpool()).expect("ids").contains(&1));
+    let again = format!("load {TPOOL}");
+    let calls = changes(&kernel);
+    assert_eq!(calls.iter().filter(|call| call.starts_with(&again)).count(), 2, "{calls:?}");
+    // The second message is refused, as the first was the one change that the pool was good for.
+    assert_eq!(calls.len(), 3 + 1 + 1 + 3 + 1, "{calls:?}");
+}
+
+#[test]
 fn stanzas_that_name_nothing_are_refused() {
     let mut vg = with_snapshot(4);
     for bad in ["pool-0", "nothing", "pool-0_tmeta"] {

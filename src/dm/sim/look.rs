@@ -69,7 +69,7 @@ impl State {
         format!(
             "{} {}/{blocks} {}/{} {} {mode} {discards} {} {} {}",
             pool.transaction_id,
-            pool.metadata_used(),
+            if pool.full_at.is_some() { blocks } else { pool.metadata_used() },
             pool.used(),
             pool.chunks,
             if pool.held_root { "1" } else { "-" },

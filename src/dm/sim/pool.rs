@@ -49,6 +49,8 @@ pub(super) struct Pool {
     pub(super) held_root: bool,
     pub(super) mode: PoolMode,
     pub(super) needs_check: bool,
+    /// The blocks of its metadata, where all of them are taken.
+    pub(super) full_at: Option<u64>,
     pub(super) failed: bool,
     /// Adopted from another kernel: nothing is written to its metadata, and ids it was not told
     /// of are taken as given.
@@ -84,6 +86,7 @@ impl Pool {
             held_root: false,
             mode: PoolMode::ReadWrite,
             needs_check: false,
+            full_at: None,
             failed: false,
             adopted: false,
             dirty: true,
@@ -228,6 +231,20 @@ impl Pool {
             Breakage::Fail => self.failed = true,
             Breakage::ReadOnly => self.mode = PoolMode::ReadOnly,
             Breakage::NeedsCheck => (self.mode, self.needs_check) = (PoolMode::ReadOnly, true),
+            Breakage::OutOfMetadata { blocks } => {
+                (self.mode, self.full_at) = (PoolMode::ReadOnly, Some(blocks));
+            }
+        }
+    }
+
+    /// Its table is put in force, anew or with metadata of that many blocks.
+    pub(super) fn look_at_metadata(&mut self, blocks: u64, anew: bool) {
+        let Some(full_at) = self.full_at else { return };
+        if blocks > full_at {
+            self.full_at = None;
+        }
+        if anew || self.full_at.is_none() {
+            self.mode = PoolMode::ReadWrite;
         }
     }
 
@@ -285,6 +302,9 @@ impl Pool {
         self.version = self.version.wrapping_add(1);
         self.free.append(&mut self.freed);
         self.dirty = false;
+        if self.full_at.is_some() {
+            self.mode = PoolMode::ReadOnly;
+        }
     }
 
     /// Reads a superblock and, by `body`, what it points to. `None` for zeros: a new pool.

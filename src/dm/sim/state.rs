@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::call::Log;
-use super::pool::Pool;
+use super::pool::{BLOCK, Pool};
 use crate::dev::Dev;
 use crate::dm::kernel::{Create, DevNo, Suspend, Visibility};
 use crate::dm::status::PoolMode;
@@ -237,6 +237,7 @@ impl State {
     }
 
     pub(super) fn resume(&mut self, name: &DmName, seen: &Visibility) -> Result<(), Errno> {
+        let anew = self.device(name)?.inactive.is_some();
         if let Some((table, read_only)) = self.device(name)?.inactive.clone() {
             self.size_pool(&table)?;
             let device = self.device(name)?;
@@ -248,6 +249,13 @@ impl State {
         }
         device.suspended = false;
         device.seen = Some(seen.clone());
+        let pool = device.live.as_ref().and_then(Table::thin_pool).map(|pool| pool.metadata);
+        if let Some(metadata) = pool {
+            let blocks = self.size(metadata).unwrap_or_default().bytes().get() / BLOCK;
+            if let Some(pool) = self.pools.get_mut(&metadata) {
+                pool.look_at_metadata(blocks, anew);
+            }
+        }
         self.close_unused_pools();
         Ok(())
     }

@@ -18,6 +18,8 @@ pub(super) enum Refusal {
     NoThin,
     #[error("the thin pool has a device of that id already")]
     ThinTaken,
+    #[error("the thin pool takes no changes: its metadata is full or in doubt")]
+    PoolClosed,
     #[error("this kernel has no target '{0}' (module dm-{0})")]
     NoTarget(String),
 }
@@ -38,6 +40,9 @@ pub(super) fn failure(op: &'static str, name: &str, source: io::Error) -> Error 
             Error::new(ErrorKind::Exists, Refusal::Taken)
         }
         ("message", Some(libc::ENODATA)) => Error::new(kind, Refusal::NoThin),
+        ("message", Some(libc::EOPNOTSUPP)) => {
+            Error::new(ErrorKind::Unsupported, Refusal::PoolClosed)
+        }
         ("message", Some(libc::EEXIST)) => Error::new(kind, Refusal::ThinTaken),
         (_, Some(libc::ENXIO)) => Error::new(kind, Refusal::NoDevice),
         _ => Error::new(kind, source),
@@ -88,6 +93,7 @@ mod tests {
         assert_eq!(kind("rename", libc::EBUSY), ErrorKind::Exists);
         assert_eq!(kind("message", libc::EEXIST), ErrorKind::Exists);
         assert_eq!(kind("message", libc::ENODATA), ErrorKind::NotFound);
+        assert_eq!(kind("message", libc::EOPNOTSUPP), ErrorKind::Unsupported);
         assert_eq!(kind("resume", libc::ENXIO), ErrorKind::NotFound);
         assert_eq!(kind("list", libc::EACCES), ErrorKind::Denied);
         assert_eq!(kind("load", libc::EINVAL), ErrorKind::Io);

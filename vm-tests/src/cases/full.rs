@@ -1,16 +1,23 @@
-//! Somebody else takes the pool's last chunks in the middle of a verb.
+//! Somebody else takes the pool's last chunks, or the last of its metadata, in the middle of a verb.
 
-use crate::case::{Case, Outcome, Stop, is_whole, must};
+use crate::case::{Case, Outcome, Stop, fail, is_whole, must};
 use crate::cases::kit;
 use crate::judges;
 use crate::vm::Vm;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![Case::new("full::data_in_the_middle", data_in_the_middle).within(1500)]
+    vec![
+        Case::new("full::data_in_the_middle", data_in_the_middle).within(1500),
+        Case::new("full::metadata_in_the_middle", metadata_in_the_middle).within(1500),
+        Case::new("full::metadata_grows", metadata_grows).within(300),
+    ]
 }
 
-/// Moments of each verb.
-const MOMENTS: u32 = 6;
+/// Moments of each verb at which the data runs out.
+const MOMENTS: u32 = 5;
+
+/// The same for the metadata, which takes long to fill.
+const METADATA_MOMENTS: u32 = 3;
 
 /// Each with the volume that it makes or removes and what does the reverse.
 const VERBS: [(&str, &str, &str); 3] = [
@@ -88,4 +95,124 @@ fn data_in_the_middle(vm: &mut Vm) -> Outcome {
 
 fn is_there(vm: &mut Vm, volume: &str) -> Result<bool, Stop> {
     Ok(vm.ok("imgbase layout --json")?.contains(&format!("\"{volume}\"")))
+}
+
+/// Takes what the pool's metadata has left: each thin device, of an id that nobody uses, takes a
+/// block. The pool takes no more messages then.
+const TAKE: &str = r#"
+n=${n:-0}
+while [ $n -lt 2000 ] && dmsetup message HostVG-ImagePool-tpool 0 "create_thin $((9000 + n))" 2>/dev/null; do
+    n=$((n + 1))
+done
+full=$(dmsetup status HostVG-ImagePool-tpool | awk '{ split($5, n, "/"); print (n[1] == n[2] && $8 == "ro") }')
+"#;
+
+/// Gives it back; the pool takes a message again once its table is put in force.
+const GIVE: &str = r#"
+p=HostVG-ImagePool-tpool
+dmsetup table $p | dmsetup load $p && dmsetup suspend --noflush $p && dmsetup resume $p || exit
+while [ $n -gt 0 ]; do
+    n=$((n - 1))
+    dmsetup message $p 0 "delete $((9000 + n))" || exit
+done
+dmsetup status $p | grep -q ' rw '
+"#;
+
+/// A small pool, made by lvm2, whose metadata has little more free than the verbs ask for.
+fn little_metadata(vm: &mut Vm) -> Outcome {
+    kit::folders(vm)?;
+    vm.ok("vgcreate -q -s 1M --addtag imgbased:vg HostVG /dev/vda")?;
+    vm.ok("lvcreate -q -L 256M --poolmetadatasize 2M --errorwhenfull y -T HostVG/ImagePool")?;
+    vm.ok("lvchange -q --addtag imgbased:pool HostVG/ImagePool")?;
+    kit::small_base(vm, "")?;
+    vm.imgbase("layer --add Small-1-1")?;
+    let free = "dmsetup status HostVG-ImagePool-tpool |
+        awk '{ split($5, n, \"/\"); print n[2] - n[1] }'";
+    vm.ok(&format!(
+        "n=5000
+        while [ $({free}) -gt 140 ]; do
+            for i in $(seq 10); do
+                dmsetup message HostVG-ImagePool-tpool 0 \"create_thin $n\" || exit
+                n=$((n + 1))
+            done
+        done
+        echo $n >/tmp/taken"
+    ))?;
+    Ok(())
+}
+
+fn metadata_in_the_middle(vm: &mut Vm) -> Outcome {
+    little_metadata(vm)?;
+    let moments = if is_whole() { 10 * METADATA_MOMENTS } else { METADATA_MOMENTS };
+    for (verb, volume, back) in VERBS {
+        let adds = verb.contains("--add");
+        let put_back = |vm: &mut Vm| -> Result<(), Stop> {
+            if is_there(vm, volume)? == adds {
+                vm.imgbase(back)?;
+            }
+            Ok(())
+        };
+        put_back(vm)?;
+        let whole = kit::time_of(vm, &format!("imgbase {verb}"))?;
+        let (mut tried, mut midway, mut failed, mut left) = (0_u32, 0, 0, 0);
+        while midway < moments && tried < 6 * moments {
+            put_back(vm)?;
+            // Spread over the time that it takes.
+            let after = whole * ((u64::from(tried) * 7 + 3) % 16) / 16;
+            let after = format!("{}.{:03}", after / 1000, after % 1000);
+            let said = vm.ok(&format!(
+                "imgbase {verb} >/tmp/out 2>/tmp/err & p=$!
+                sleep {after}
+                kill -STOP $p 2>/dev/null && midway=1 || midway=0
+                {TAKE}
+                kill -CONT $p 2>/dev/null
+                wait $p
+                echo $? $((midway * full)) $n"
+            ))?;
+            let errors = vm.ok("cat /tmp/err")?;
+            let when = format!("`{verb}` stopped after {after} s: {said}: {errors}");
+            let words: Vec<&str> = said.split_whitespace().collect();
+            let [status, full, taken] = words[..] else { return fail(when) };
+            // While the pool is still full.
+            let pending = "lvs --noheadings -o lv_tags HostVG | grep -c pending || true";
+            left += u32::from(vm.ok(pending)? != "0");
+            vm.imgbase("recover")?;
+            must(vm.ok(pending)? == "0", format!("{when}: not recovered"))?;
+            must((status == "0") == (is_there(vm, volume)? == adds), when.clone())?;
+            vm.ok(&format!("n={taken}\n{GIVE}"))?;
+            tried += 1;
+            midway += u32::from(full == "1");
+            failed += u32::from(status != "0");
+        }
+        println!(
+            "     {verb}: metadata full midway {midway} times of {tried}, {failed} failed, {left} \
+             left something"
+        );
+        must(midway > moments / 2, format!("`{verb}`: full midway only {midway} times"))?;
+        judges::lvm2(vm, kit::VG)?;
+    }
+    vm.ok("for id in $(seq 5000 $(($(cat /tmp/taken) - 1))); do
+        dmsetup message HostVG-ImagePool-tpool 0 \"delete $id\" || exit; done")?;
+    must(!kit::is_recovered(vm, "in the end")?, "something was left over")?;
+    kit::end(vm)
+}
+
+/// A pool whose metadata is full is told, takes nothing new, gives away, and can be grown.
+fn metadata_grows(vm: &mut Vm) -> Outcome {
+    little_metadata(vm)?;
+    vm.imgbase("layer --add Small-1-1")?;
+    vm.ok(&format!("{TAKE} [ $full = 1 ]"))?;
+    let said = vm.sh("imgbase check")?;
+    must(said.status == 8 && said.stdout.contains("its metadata is full"), said.stdout)?;
+    let said = vm.fails(4, "imgbase layer --add")?;
+    must(said.contains("metadata") && said.lines().count() == 1, said)?;
+    vm.imgbase("layer --remove Small-1-1+2")?;
+    // That has made room.
+    vm.ok("dmsetup status HostVG-ImagePool-tpool | grep ' rw '")?;
+    vm.ok(&format!("n=1000\n{TAKE} [ $full = 1 ]"))?;
+    vm.imgbase("layout --grow 4M")?;
+    vm.ok("dmsetup status HostVG-ImagePool-tpool | grep ' rw '")?;
+    vm.imgbase("layer --add Small-1-1")?;
+    judges::lvm2(vm, kit::VG)?;
+    kit::end(vm)
 }
