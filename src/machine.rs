@@ -9,6 +9,8 @@ use crate::dev::Dev;
 use crate::dm::{DevNo, Kernel};
 use crate::error::Result;
 use crate::image::Holes;
+#[cfg(feature = "liblvm")]
+use crate::lvm2::store::Lvm2Library;
 use crate::name::{LvmId, VgName};
 use crate::units::Bytes;
 
@@ -320,6 +322,19 @@ pub trait Lvm2Host: Send + Sync {
     /// so that it can be done while the change is still being made. Failures are warnings.
     fn stage_backup(&self, vg: &VgName, text: &dyn Fn() -> String)
     -> Option<Box<dyn StagedBackup>>;
+
+    /// lvm2's backup of the group's text, where there is one: the newest text that was in force
+    /// when somebody last changed the group on this host.
+    fn backup(&self, vg: &VgName) -> Option<String> {
+        let _ = vg;
+        None
+    }
+
+    /// lvm2's library, where the texts of groups are to go through that.
+    #[cfg(feature = "liblvm")]
+    fn library(&self) -> Option<&dyn Lvm2Library> {
+        None
+    }
 
     /// Physical volumes or groups have come or gone: lvm2's hints are out of date and its
     /// devices file may need a line. Failures are warnings.

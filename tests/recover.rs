@@ -303,3 +303,46 @@ fn the_text_before_a_lost_one_is_put_in_force() {
     assert_eq!(done.vg_seqno, seqno - 1, "as it was before");
     sim.imgbase().add_layer(None, &mut Unwatched).expect("works again");
 }
+
+/// A text that was in force is not gone back from: it may stand for somebody's data.
+#[test]
+fn a_text_that_was_in_force_is_not_gone_back_from() {
+    let refused = |sim: &SimMachine, why: &str| {
+        let bytes = sim.bytes();
+        let list = sim.imgbase().leftovers().expect("readable").found;
+        assert!(list.iter().any(|left| left.outcome == Outcome::ForYou), "{list:?}");
+        assert!(list.iter().all(|left| left.outcome != Outcome::Pending), "{list:?}");
+        let error = sim.imgbase().recover(&mut Unwatched).expect_err(why);
+        assert_eq!(error.kind(), ErrorKind::Diverged, "{error}");
+        assert!(error.to_string().contains(why), "{error}");
+        assert!(sim.bytes() == bytes, "{why}: something was written");
+    };
+    // The one before has the layer unfinished, and would have it removed.
+    let sim = machine();
+    lose_text(&sim);
+    refused(&sim, "Base-1-0+1 is unfinished");
+    // The kernel has a larger pool than the one before.
+    let sim = machine();
+    sim.imgbase().grow_pool(Bytes::mib(4), &mut Unwatched).expect("there is room");
+    lose_text(&sim);
+    refused(&sim, "as the kernel has it");
+    // lvm2's backup is newer than the one before.
+    let mut sim = machine();
+    sim.imgbase().pin_base(&BASE.parse().expect("a name"), true).expect("pinned");
+    let text = |sim: &SimMachine| {
+        let machine = sim.machine();
+        let paths = machine.disks.candidates().expect("listed").into_iter();
+        let open =
+            |path: std::path::PathBuf| (path.clone(), machine.disks.open(&path).expect("there"));
+        let found = scan(&paths.map(open).collect::<Vec<_>>());
+        found.groups[0].vg.to_text(imgbase::lvm2::text::Style::Backup)
+    };
+    let newest = text(&sim);
+    let seqno = lose_text(&sim);
+    sim.lvm2.backup = Some(newest);
+    refused(&sim, &format!("backup has seqno {seqno}"));
+    // An older one says nothing, nor does one of another group.
+    sim.lvm2.backup = Some(text(&sim));
+    sim.imgbase().recover(&mut Unwatched).expect("it is put back");
+    check_sound(&sim, &|| "put back".to_owned());
+}

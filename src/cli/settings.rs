@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use imgbase::error::IoContext;
-use imgbase::host::HostConfig;
+use imgbase::host::{HostConfig, Metadata};
 use imgbase::name::VgName;
 use imgbase::{Error, ErrorKind, Result};
 
@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) boot_dir: Option<PathBuf>,
     /// The loader.
     pub(crate) loader: Option<Loader>,
+    /// Who reads and writes texts.
+    pub(crate) metadata: Metadata,
     /// True where nothing is to be asked.
     pub(crate) yes: bool,
 }
@@ -51,6 +53,7 @@ impl From<GlobalArgs> for Settings {
     fn from(args: GlobalArgs) -> Self {
         Self {
             loudness: loudness(&args),
+            metadata: metadata(&args),
             vg: args.vg,
             format: if args.json { Format::Json } else { Format::Text },
             dry_run: args.dry_run,
@@ -61,6 +64,15 @@ impl From<GlobalArgs> for Settings {
             yes: args.yes,
         }
     }
+}
+
+fn metadata(args: &GlobalArgs) -> Metadata {
+    #[cfg(feature = "liblvm")]
+    if args.metadata == super::args::MetadataBy::Liblvm {
+        return Metadata::Liblvm;
+    }
+    let _ = args;
+    Metadata::Native
 }
 
 fn loudness(args: &GlobalArgs) -> Loudness {
@@ -89,6 +101,6 @@ impl Settings {
 
     /// How the machine is to be used.
     pub(crate) fn host(&self) -> HostConfig {
-        HostConfig { lock_timeout: self.lock_timeout }
+        HostConfig { lock_timeout: self.lock_timeout, metadata: self.metadata }
     }
 }

@@ -69,6 +69,10 @@ impl Lvm2Host for DryLvm2<'_> {
         None
     }
 
+    fn backup(&self, vg: &VgName) -> Option<String> {
+        self.real.backup(vg)
+    }
+
     fn devices_changed(&self, new: &[NewPv]) {
         for pv in new {
             self.notes.add(format!("tell lvm2 of the physical volume on {}", pv.path.display()));

@@ -2,7 +2,7 @@
 //! vgcfgrestore(8) reads.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -40,6 +40,17 @@ pub(super) fn archive(dir: &Path, vg: &str, text: &str, retain: Retain) -> Resul
     old.truncate(spare);
     prune(&old, retain.days);
     Ok(())
+}
+
+/// Longest backup that is read: no metadata area holds a longer text.
+const BACKUP_MOST: u64 = 64 << 20;
+
+/// The group's backup, where there is one that can be read.
+pub(super) fn read_backup(dir: &Path, vg: &str) -> Option<String> {
+    let file = fs::File::open(dir.join(vg)).ok()?;
+    let mut text = String::new();
+    file.take(BACKUP_MOST).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// Writes a text that is to be the group's only backup, durably, beside the one there is.

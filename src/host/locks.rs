@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, fcntl};
 
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::machine::{Held, LockMode};
@@ -21,12 +21,20 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_m
 pub(super) struct LockFolder {
     dir: PathBuf,
     timeout: Duration,
+    /// Whether programs that are started hold the locks too.
+    inherited: bool,
 }
 
 impl LockFolder {
     /// Locks in `dir`, each waited for no longer than `timeout`.
     pub(super) fn new(dir: impl Into<PathBuf>, timeout: Duration) -> Self {
-        Self { dir: dir.into(), timeout }
+        Self { dir: dir.into(), timeout, inherited: false }
+    }
+
+    /// The same with locks that programs started under them hold too, to their end.
+    #[cfg(feature = "liblvm")]
+    pub(super) fn inherited(self) -> Self {
+        Self { inherited: true, ..self }
     }
 
     /// Takes the lock of this name: `V_NAME` of a volume group, `P_global` of their set. The
@@ -47,12 +55,12 @@ impl LockFolder {
             }
             obtained => obtained?,
         };
-        if mode == LockMode::Shared {
-            drop(aux);
-            return Ok(Box::new(obtain(&path, mode, until)?));
-        }
+        let aux = (mode == LockMode::Exclusive).then_some(aux);
         let lock = obtain(&path, mode, until)?;
         drop(aux);
+        if self.inherited {
+            lock.let_inherit().context("lock", path.display())?;
+        }
         Ok(Box::new(lock))
     }
 }
@@ -81,6 +89,15 @@ struct FileLock {
 }
 
 impl Held for FileLock {}
+
+impl FileLock {
+    fn let_inherit(&self) -> io::Result<()> {
+        match &self.file {
+            Some(file) => Ok(fcntl(&**file, FcntlArg::F_SETFD(FdFlag::empty())).map(drop)?),
+            None => Ok(()),
+        }
+    }
+}
 
 impl Drop for FileLock {
     fn drop(&mut self) {

@@ -5,6 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::archive::{self, Retain, Staged};
 use super::hints;
+#[cfg(feature = "liblvm")]
+use super::library::Helper;
 use super::locks::LockFolder;
 use super::lvmconf::LvmConf;
 use crate::error::{Error, ErrorKind, Result};
@@ -20,6 +22,9 @@ pub(super) struct RealLvm2 {
     watches: LockFolder,
     /// Where lvm2 keeps its hints.
     run_dir: PathBuf,
+    /// The program with lvm2's library, where texts go through that.
+    #[cfg(feature = "liblvm")]
+    library: Option<Helper>,
 }
 
 impl RealLvm2 {
@@ -27,7 +32,21 @@ impl RealLvm2 {
     pub(super) fn new(conf: LvmConf, lock_timeout: Duration) -> Self {
         let locks = LockFolder::new(&conf.locking_dir, lock_timeout);
         let watches = LockFolder::new("/run/imgbase", Duration::ZERO);
-        Self { conf, locks, watches, run_dir: PathBuf::from("/run/lvm") }
+        Self {
+            conf,
+            locks,
+            watches,
+            run_dir: PathBuf::from("/run/lvm"),
+            #[cfg(feature = "liblvm")]
+            library: None,
+        }
+    }
+
+    /// The same with texts read and written by that program. It is at work under the locks of
+    /// this one, and keeps them where this one is killed.
+    #[cfg(feature = "liblvm")]
+    pub(super) fn with_library(self, library: Helper) -> Self {
+        Self { locks: self.locks.inherited(), library: Some(library), ..self }
     }
 
     /// True where lvm2 is set up, so that somebody may look for its texts.
@@ -137,6 +156,15 @@ impl Lvm2Host for RealLvm2 {
                 None
             }
         }
+    }
+
+    fn backup(&self, vg: &VgName) -> Option<String> {
+        archive::read_backup(&self.conf.backup_dir, vg.as_str())
+    }
+
+    #[cfg(feature = "liblvm")]
+    fn library(&self) -> Option<&dyn crate::lvm2::store::Lvm2Library> {
+        self.library.as_ref().map(|helper| -> &dyn crate::lvm2::store::Lvm2Library { helper })
     }
 
     fn devices_changed(&self, new: &[NewPv]) {

@@ -6,6 +6,8 @@ mod disks;
 mod filter;
 mod hints;
 mod kernel;
+#[cfg(feature = "liblvm")]
+mod library;
 mod locks;
 mod lvm2_host;
 mod lvmconf;
@@ -31,13 +33,29 @@ pub use self::disks::FileDev;
 pub struct HostConfig {
     /// How long one of lvm2's locks is waited for.
     pub lock_timeout: Duration,
+    /// Who reads and writes the groups' texts.
+    pub metadata: Metadata,
 }
 
 impl Default for HostConfig {
-    /// 20 seconds for a lock.
+    /// 20 seconds for a lock; no library of lvm2's.
     fn default() -> Self {
-        Self { lock_timeout: Duration::from_secs(20) }
+        Self { lock_timeout: Duration::from_secs(20), metadata: Metadata::Native }
     }
+}
+
+/// Who reads and writes the texts of volume groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Metadata {
+    /// This library itself.
+    #[default]
+    Native,
+    /// lvm2's command library, which the program `imgbase-liblvm` has: it stands beside the
+    /// running one or in `/usr/libexec/imgbase`. Labels, volumes and devices stay ours. Whatever
+    /// this process starts while it holds one of lvm2's locks holds that too.
+    #[cfg(feature = "liblvm")]
+    Liblvm,
 }
 
 /// This machine.
@@ -54,13 +72,19 @@ impl Host {
     /// needed.
     ///
     /// # Errors
-    /// None so far: what is missing shows where it is needed.
+    /// [`Tool`](crate::ErrorKind::Tool) where lvm2's library is asked for and its program is not
+    /// there. What else is missing shows where it is needed.
     pub fn new(config: HostConfig) -> Result<Self> {
         let conf = LvmConf::read();
         // lvm2 lets a device pass only if both lists accept it; the global one is asked first.
         let filters = [&conf.global_filter, &conf.filter];
         let filters = filters.map(|list| Filter::new(list.iter().map(String::as_str)));
         let lvm2 = RealLvm2::new(conf, config.lock_timeout);
+        #[cfg(feature = "liblvm")]
+        let lvm2 = match config.metadata {
+            Metadata::Native => lvm2,
+            Metadata::Liblvm => lvm2.with_library(library::Helper::find()?),
+        };
         Ok(Self {
             disks: RealDisks::new(filters),
             kernel: RealKernel::new(),

@@ -108,9 +108,7 @@ pub(crate) struct Committed {
 /// [`NoSpace`](ErrorKind::NoSpace) naming the smallest area; [`Unsupported`](ErrorKind::Unsupported)
 /// where the group has no area in use; [`Io`](ErrorKind::Io). The old text is in force then.
 pub(crate) fn write(group: &Group, text: &str, seqno: u64, protocol: Protocol) -> Result<Written> {
-    let mut bytes = Vec::with_capacity(text.len().saturating_add(1));
-    bytes.extend_from_slice(text.as_bytes());
-    bytes.push(0);
+    let bytes = with_nul(text);
     let targets = targets(group, &bytes, protocol).map_err(|e| kept(e, group.vg.seqno))?;
     let first = targets.first().ok_or_else(|| no_area(group))?;
     let (size, checksum) = (first.placed.slot.size, first.placed.slot.checksum);
@@ -126,6 +124,20 @@ pub(crate) fn write(group: &Group, text: &str, seqno: u64, protocol: Protocol) -
         Ok(()) => Ok(Written(change)),
         Err(error) => Err(kept(error, group.vg.seqno)),
     }
+}
+
+fn with_nul(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len().saturating_add(1));
+    bytes.extend_from_slice(text.as_bytes());
+    bytes.push(0);
+    bytes
+}
+
+/// Fails where `text` does not fit all rings of `group`, as [`write`].
+#[cfg(feature = "liblvm")]
+pub(crate) fn check_room(group: &Group, text: &str) -> Result<()> {
+    let targets = targets(group, &with_nul(text), Protocol::SOUND);
+    targets.map(drop).map_err(|error| kept(error, group.vg.seqno))
 }
 
 impl Written {

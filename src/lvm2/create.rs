@@ -202,6 +202,29 @@ pub fn wipe_pv(plan: &PvPlan) -> Result<()> {
 /// # Commit point
 /// The first header with the text that is on a disk.
 pub fn create_group(plans: &[PvPlan], new: NewVg) -> Result<Group> {
+    create_by(plans, new, first_commit)
+}
+
+/// The same with the text committed by lvm2's library, which must be able to see the devices.
+///
+/// # Errors
+/// As [`create_group`]; [`Tool`](ErrorKind::Tool) where the library fails.
+#[cfg(feature = "liblvm")]
+pub fn create_group_by_library(
+    plans: &[PvPlan],
+    new: NewVg,
+    library: &dyn super::store::Lvm2Library,
+) -> Result<Group> {
+    let commit =
+        |plans: &[PvPlan], new: NewVg| super::store::library::first_commit(library, plans, &new);
+    create_by(plans, new, commit)
+}
+
+fn create_by(
+    plans: &[PvPlan],
+    new: NewVg,
+    first_commit: impl FnOnce(&[PvPlan], NewVg) -> Result<Group>,
+) -> Result<Group> {
     check(plans, &new)?;
     let made = plans.iter().try_for_each(PvPlan::make);
     made.and_then(|()| first_commit(plans, new)).map_err(|error| undo(plans, error))

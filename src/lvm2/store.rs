@@ -9,6 +9,12 @@ use super::edit::NewVg;
 use super::model::Vg;
 use super::scan::{Group, Problem, Remembered, Reread};
 
+#[cfg(feature = "liblvm")]
+pub(in crate::lvm2) mod library;
+
+#[cfg(feature = "liblvm")]
+pub use library::{LibraryStore, Lvm2Library};
+
 /// Makes the text to be committed, and does what must be done before it is announced.
 pub type Make<'a> = Box<dyn FnOnce() -> Result<NewVg> + Send + 'a>;
 
@@ -54,6 +60,24 @@ pub trait MetadataStore: Send + Sync {
         beside: &mut dyn FnMut() -> Result<()>,
     ) -> Result<Arc<Vg>> {
         self.commit(make()?, &mut |_| beside())
+    }
+}
+
+impl<S: MetadataStore> MetadataStore for Arc<S> {
+    fn read(&self) -> Result<Arc<Vg>> {
+        S::read(self)
+    }
+
+    fn commit(&self, new: NewVg, between: &mut dyn FnMut(&Vg) -> Result<()>) -> Result<Arc<Vg>> {
+        S::commit(self, new, between)
+    }
+
+    fn commit_beside(
+        &self,
+        make: Make<'_>,
+        beside: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Arc<Vg>> {
+        S::commit_beside(self, make, beside)
     }
 }
 
@@ -117,22 +141,42 @@ impl NativeStore {
     /// The first header that is on a disk.
     pub fn put_back(&self) -> Result<(Arc<Vg>, Vec<String>)> {
         let mut state = self.state();
-        let is_lost = |problem: &Problem| matches!(problem, Problem::LostText { .. });
-        let lost = state.group.problems.iter().filter(|problem| is_lost(problem));
-        let lost: Vec<String> = lost.map(ToString::to_string).collect();
-        if lost.is_empty() {
-            return Ok((Arc::clone(&state.group.vg), lost));
+        if lost_texts(&state.group).is_empty() {
+            return Ok((Arc::clone(&state.group.vg), Vec::new()));
         }
+        // Under the lock, to the last byte.
+        if state.group.look_again() == Reread::ScanAgain {
+            return Err(changed(&state.group, "its physical volumes have changed"));
+        }
+        let lost = lost_texts(&state.group);
         // A disk that is missing may have the newer text.
         let mut rest = state.group.clone();
         rest.problems.retain(|problem| !is_lost(problem));
         rest.check_writable()?;
         commit::put_back(&state.group)?;
+        for text in &lost {
+            log::warn!("{}: {text}; put back", state.group.vg.name);
+        }
         if state.group.reread()? == Reread::ScanAgain {
             return Err(changed(&state.group, "its physical volumes have changed"));
         }
         state.just_read = true;
         Ok((Arc::clone(&state.group.vg), lost))
+    }
+
+    /// True where the group's newest text is lost, and what is read is the one before.
+    pub fn is_lost(&self) -> bool {
+        self.state().group.problems.iter().any(is_lost)
+    }
+
+    /// Checks that `new` may be committed now, by whoever writes it, and gives what it replaces.
+    #[cfg(feature = "liblvm")]
+    fn check_next(&self, new: &NewVg) -> Result<Arc<Vg>> {
+        let mut state = self.state();
+        state.check_not_lost()?;
+        state.check(new)?;
+        commit::check_room(&state.group, new.text())?;
+        Ok(Arc::clone(&state.group.vg))
     }
 
     /// Does a commit that nobody else may interfere with: `announced` gives the text, announced,
@@ -264,6 +308,16 @@ impl State {
             format!("the new text (seqno {}) is no successor of seqno {}", new.seqno, old.seqno);
         Err(Error::new(ErrorKind::Invalid, why).op("commit the metadata").at(&old.name))
     }
+}
+
+fn is_lost(problem: &Problem) -> bool {
+    matches!(problem, Problem::LostText { .. })
+}
+
+/// What is told of lost texts.
+fn lost_texts(group: &Group) -> Vec<String> {
+    let lost = group.problems.iter().filter(|problem| is_lost(problem));
+    lost.map(ToString::to_string).collect()
 }
 
 fn changed(group: &Group, why: &'static str) -> Error {

@@ -35,7 +35,7 @@ fn report(name: &str, health: Health, detail: impl Into<String>) -> CheckReport 
 
 /// Are all copies of the metadata there, and the same?
 fn metadata(session: &Session<'_>) -> CheckReport {
-    let group = session.store.group();
+    let group = session.disks.group();
     if group.problems.is_empty() {
         let copies = group.writable_copies().count();
         let detail = format!("seqno {}, {copies} copies, all the same", session.vg().seqno);

@@ -109,7 +109,7 @@ impl Session<'_> {
     /// Refuses to make devices while two disks are the same physical volume (one is an old copy,
     /// and nothing tells which; so does lvm2), or while the newest text is lost.
     fn refuse_doubtful(&self) -> Result<()> {
-        let refusal = self.store.problems().into_iter().find_map(|problem| match problem {
+        let refusal = self.disks.problems().into_iter().find_map(|problem| match problem {
             Problem::DuplicatePv { .. } => {
                 Some((ErrorKind::Unsupported, format!("{problem}; take the copy away")))
             }

@@ -16,6 +16,7 @@ mod find;
 mod grow;
 mod init;
 mod list;
+mod lost;
 mod mount;
 mod pin;
 mod recover;

@@ -29,7 +29,13 @@ impl Imgbase<'_> {
     /// As [`layout`](Self::layout).
     pub fn leftovers(&self) -> Result<RecoveryReport> {
         let session = Session::read_everywhere(self)?;
-        let steps = decide(&Seen::of(&session)?);
+        let mut seen = Seen::of(&session)?;
+        if let Some(why) = session.why_not_put_back()? {
+            // Nothing else is done either.
+            let told = seen.put_back.drain(..).map(|lost| format!("{lost}; but not now: {why}"));
+            seen = Seen { beyond: told.collect(), ..Seen::default() };
+        }
+        let steps = decide(&seen);
         let found = steps.iter().map(|step| step.told(step.planned())).collect();
         Ok(RecoveryReport { found, vg_seqno: session.vg().seqno })
     }
@@ -112,7 +118,7 @@ impl Seen {
         if let Some(device) = devices.volume(session.vg(), &layout.pool.name) {
             seen.compare_ids(session, &layout, &device.name)?;
         }
-        let group = session.store.group();
+        let group = session.disks.group();
         for (member, copy) in group.writable_copies() {
             if copy.header.is_some_and(|header| !header.precommitted().is_empty()) {
                 let (path, at) = (member.path.display(), copy.area.offset.get());

@@ -15,6 +15,8 @@ use crate::layout::{Layout, find_pool};
 use crate::lvm2::Vg;
 use crate::lvm2::edit::{NewVg, VgEdit};
 use crate::lvm2::model::ThinPool;
+#[cfg(feature = "liblvm")]
+use crate::lvm2::store::LibraryStore;
 use crate::lvm2::store::{MetadataStore, NativeStore};
 use crate::lvm2::text::{Stamp, Style};
 use crate::machine::{Held, LockMode, Lvm2Host, Machine, StagedBackup};
@@ -37,7 +39,10 @@ enum Archive {
 /// A group that was read, and the lock that it was read under.
 pub(super) struct Session<'m> {
     pub(super) machine: Machine<'m>,
-    pub(super) store: NativeStore,
+    /// The group's disks, as they were seen.
+    pub(super) disks: Arc<NativeStore>,
+    /// Its text's reader and writer.
+    store: Box<dyn MetadataStore + 'm>,
     pub(super) vg: Arc<Vg>,
     may_commit: bool,
     /// True once this session has activated the pool.
@@ -60,7 +65,7 @@ impl Drop for Session<'_> {
     fn drop(&mut self) {
         self.back_up();
         if let Some(seen) = &self.seen {
-            seen.set(self.store.remember());
+            seen.set(self.disks.remember());
         }
     }
 }
@@ -78,7 +83,7 @@ impl<'m> Session<'m> {
 
     fn look(imgbase: &Imgbase<'m>, look: Look) -> Result<Self> {
         let session = Self::open(imgbase, (LockMode::Shared, look), "look")?;
-        for problem in session.store.problems() {
+        for problem in session.disks.problems() {
             log::warn!("{}: {problem}", session.vg.name);
         }
         Ok(session)
@@ -116,8 +121,7 @@ impl<'m> Session<'m> {
         imgbase.machine.lvm2.check_writable()?;
         let mut session = Self::open(imgbase, (LockMode::Exclusive, Look::Everywhere), "recover")?;
         session.check_text_writable()?;
-        let (vg, put_back) = session.store.put_back()?;
-        session.vg = vg;
+        let put_back = session.put_back()?;
         session.may_commit = true;
         session.check_writable()?;
         Ok((session, put_back))
@@ -138,10 +142,11 @@ impl<'m> Session<'m> {
         loop {
             let group = find::group(machine.disks, imgbase.vg.as_ref(), look)?;
             let lock = machine.lvm2.lock_vg(&group.vg.name, mode)?;
-            let store = NativeStore::new(group);
+            let disks = Arc::new(NativeStore::new(group));
+            let store = store_of(&machine, &disks);
             tries_left = tries_left.saturating_sub(1);
             match store.read() {
-                Ok(vg) => return Ok(Self::over(imgbase, (store, vg), lock, what)),
+                Ok(vg) => return Ok(Self::over(imgbase, (disks, store, vg), lock, what)),
                 // Its disks changed between the look at them and the lock.
                 Err(error) if error.kind() == ErrorKind::Busy && tries_left > 0 => {
                     log::info!("look again: {error}");
@@ -160,23 +165,29 @@ impl<'m> Session<'m> {
     ) -> Result<Option<Self>> {
         let (Some(name), Some(seen)) = (&imgbase.vg, imgbase.seen.get()) else { return Ok(None) };
         let machine = imgbase.machine;
+        if reads_elsewhere(&machine) {
+            return Ok(None);
+        }
         let lock = machine.lvm2.lock_vg(name, mode)?;
         let again = seen.again(&|path| machine.disks.open(path));
         // The lock is that of this name.
         let Some(group) = again.filter(|group| group.vg.name == *name) else { return Ok(None) };
         let vg = Arc::clone(&group.vg);
-        Ok(Some(Self::over(imgbase, (NativeStore::locked(group), vg), lock, what)))
+        let disks = Arc::new(NativeStore::locked(group));
+        let store = Box::new(Arc::clone(&disks));
+        Ok(Some(Self::over(imgbase, (disks, store, vg), lock, what)))
     }
 
     fn over(
         imgbase: &Imgbase<'m>,
-        (store, vg): (NativeStore, Arc<Vg>),
+        (disks, store, vg): (Arc<NativeStore>, Box<dyn MetadataStore + 'm>, Arc<Vg>),
         lock: Box<dyn Held>,
         what: &'static str,
     ) -> Self {
         log::trace!("{} is locked and read", vg.name);
         Self {
             machine: imgbase.machine,
+            disks,
             store,
             vg,
             may_commit: false,
@@ -215,7 +226,7 @@ impl<'m> Session<'m> {
     /// Refuses a group that must not be changed, for what its text or its disks say.
     pub(super) fn check_writable(&self) -> Result<()> {
         self.check_text_writable()?;
-        self.store.group().check_writable()
+        self.disks.group().check_writable()
     }
 
     fn check_text_writable(&self) -> Result<()> {
@@ -231,7 +242,7 @@ impl<'m> Session<'m> {
             return Ok(numbers);
         }
         let mut numbers = PvNumbers::new();
-        for member in &self.store.group().members {
+        for member in &self.disks.group().members {
             if let Some(number) = self.machine.disks.number(&member.path)? {
                 numbers.insert(member.pv_id(), number);
             }
@@ -468,6 +479,27 @@ impl<'m> Session<'m> {
     /// Waits until nodes and links are there.
     pub(super) fn settle(&self) -> Result<()> {
         self.machine.kernel.settle()
+    }
+}
+
+/// Who reads and writes the text of the group on those disks.
+fn store_of<'m>(machine: &Machine<'m>, disks: &Arc<NativeStore>) -> Box<dyn MetadataStore + 'm> {
+    #[cfg(feature = "liblvm")]
+    if let Some(library) = machine.lvm2.library() {
+        return Box::new(LibraryStore::new(Arc::clone(disks), library));
+    }
+    let _ = machine;
+    Box::new(Arc::clone(disks))
+}
+
+/// True where texts are read by lvm2's library, so that what the disks held counts for nothing.
+fn reads_elsewhere(machine: &Machine<'_>) -> bool {
+    #[cfg(feature = "liblvm")]
+    return machine.lvm2.library().is_some();
+    #[cfg(not(feature = "liblvm"))]
+    {
+        let _ = machine;
+        false
     }
 }
 

@@ -375,6 +375,8 @@ pub(crate) struct SimLvm2 {
     pub(crate) archived: Mutex<Vec<u64>>,
     /// True where there is no room for the archive.
     pub(crate) archive_is_full: bool,
+    /// The backup of the group's text.
+    pub(crate) backup: Option<String>,
 }
 
 struct Free;
@@ -428,6 +430,10 @@ impl Lvm2Host for SimLvm2 {
         _text: &dyn Fn() -> String,
     ) -> Option<Box<dyn StagedBackup>> {
         None
+    }
+
+    fn backup(&self, _vg: &VgName) -> Option<String> {
+        self.backup.clone()
     }
 
     fn devices_changed(&self, _new: &[NewPv]) {}

@@ -65,6 +65,8 @@ pub struct Case {
     pub spec: Spec,
     /// When it is stopped.
     pub limit: Duration,
+    /// Whether it wants the build with lvm2's library in the guest, in `/tools/liblvm`.
+    pub library: bool,
 }
 
 impl Case {
@@ -72,13 +74,19 @@ impl Case {
     #[must_use]
     pub fn new(name: &'static str, run: fn(&mut Vm) -> Outcome) -> Self {
         let spec = Spec::plain(&[2048, 2048, 1024, 1024]);
-        Self { name, run, spec, limit: Duration::from_secs(120) }
+        Self { name, run, spec, limit: Duration::from_secs(120), library: false }
     }
 
     /// The same with udevd.
     #[must_use]
     pub fn with_udev(self) -> Self {
         Self { spec: self.spec.with_udev(), ..self }
+    }
+
+    /// The same with the build that has lvm2's library.
+    #[must_use]
+    pub fn with_library(self) -> Self {
+        Self { library: true, ..self }
     }
 
     /// The same with another time limit.

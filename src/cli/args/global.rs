@@ -15,6 +15,16 @@ pub(crate) enum Loader {
     None,
 }
 
+/// Who reads and writes the texts of volume groups.
+#[cfg(feature = "liblvm")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MetadataBy {
+    /// This program itself
+    Native,
+    /// lvm2's own library, in the program imgbase-liblvm
+    Liblvm,
+}
+
 /// The options of every command.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Global options")]
@@ -58,6 +68,12 @@ pub(crate) struct GlobalArgs {
     /// How long to wait for a lock of lvm2's
     #[arg(long, global = true, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     pub(crate) lock_timeout: Duration,
+
+    /// Who reads and writes the volume group's text; volumes and devices are this program's in
+    /// any case, and so are dry runs
+    #[cfg(feature = "liblvm")]
+    #[arg(long, global = true, value_name = "WAY", value_enum, default_value = "native")]
+    pub(crate) metadata: MetadataBy,
 
     /// Answer yes to whatever would be asked
     #[arg(short, long, global = true, overrides_with = "yes")]

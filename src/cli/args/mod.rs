@@ -13,6 +13,8 @@ mod word;
 use clap::{Parser, Subcommand};
 
 pub(crate) use base::BaseArgs;
+#[cfg(feature = "liblvm")]
+pub(crate) use global::MetadataBy;
 pub(crate) use global::{GlobalArgs, Loader};
 pub(crate) use layer::LayerArgs;
 pub(crate) use layout::{LayoutArgs, Unit};

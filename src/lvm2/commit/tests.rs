@@ -288,6 +288,30 @@ fn nothing_is_put_back_while_a_disk_is_missing() {
     assert_eq!(devices[0].bytes(), before);
 }
 
+/// Two commits without a flush, of which only the header came through: what ends before the second
+/// text's place is from an earlier trip round the ring.
+#[test]
+fn a_text_of_an_earlier_trip_is_not_put_back() {
+    let devices = group_on(&[&[FRONT]]);
+    // Three texts of five sectors each fill the ring.
+    let filler = 2500 - crate::lvm2::testing::text(1, 2, 0).len();
+    let mut commit_one = |seqno: u64| {
+        let new = new_vg(1, seqno, filler);
+        commit_to(&mut find(&devices), new, Protocol::SOUND, &mut |_| Ok(())).expect("works");
+        header(devices[0].as_ref(), FRONT).committed().offset
+    };
+    let places: Vec<u64> = (2..8).map(&mut commit_one).collect();
+    assert_eq!(places[..3], places[3..], "they go round: {places:?}");
+    let before = devices[0].bytes();
+    commit_one(8);
+    commit_one(9);
+    let texts = usize::try_from(FRONT.0 + 512).expect("small");
+    let ring = &before[texts..texts + 15 * 512];
+    devices[0].write_at(ring, Bytes::new(FRONT.0 + 512)).expect("within");
+    let found = crate::lvm2::testing::scan_of(&devices);
+    assert!(found.groups.is_empty(), "{:?}", found.groups);
+}
+
 /// Both disks have lost their text, and what was before it is not the same.
 #[test]
 fn nothing_is_put_back_where_two_texts_were_before() {

@@ -19,8 +19,6 @@ use super::device::{Source, parse};
 const LEAST: u64 = 256 << 10;
 const MOST: u64 = 4 << 20;
 const SECTOR_LEN: usize = 512;
-/// So many sectors that look like the beginning of a text are tried: no sane text has a second.
-const MOST_HEADS: usize = 4;
 
 /// A text that was in force when the lost one was written.
 pub(super) struct Before {
@@ -55,10 +53,11 @@ pub(super) fn before(
     let end = last.saturating_add(nul).saturating_add(1);
     let after_nul = window.get(..last).unwrap_or_default().iter().rposition(is_nul);
     let first = after_nul.map_or(0, |nul| nul.saturating_add(1)).next_multiple_of(SECTOR_LEN);
-    let heads = (first..end).step_by(SECTOR_LEN).rev();
-    let mut heads =
-        heads.filter(|at| window.get(*at..).is_some_and(begins_a_group)).take(MOST_HEADS);
-    let found = heads.find_map(|at| {
+    let heads = |from: usize, to: usize| (from..to).step_by(SECTOR_LEN).rev();
+    let head_at = |at: usize| Head::of(window.get(at..)?);
+    // The nearest one decides.
+    let Some(at) = heads(first, end).find(|at| head_at(*at).is_some()) else { return Ok(None) };
+    let candidate = || {
         let text = window.get(at..end)?;
         let offset = start.checked_add(u64::try_from(at).ok()?)? % ring;
         let slot = RawLocn {
@@ -67,11 +66,20 @@ pub(super) fn before(
             checksum: crc(text),
             flags: 0,
         };
-        let follows = Ring::of(header).start_after(Some(&slot)) == lost.offset;
+        let both = slot.size.checked_next_multiple_of(SECTOR)?.checked_add(lost.size)?;
+        let follows = Ring::of(header).start_after(Some(&slot)) == lost.offset && both <= ring;
         let vg = if follows { parse(text).ok()? } else { return None };
         vg.pvs.iter().any(|pv| pv.id == label.id).then_some(Before { slot, vg })
-    });
-    Ok(found)
+    };
+    // One from an earlier trip round the ring may end there by chance: then its successors are
+    // about. In the place of the lost one itself there may be its beginning.
+    let inside = len.saturating_add(lost.size).saturating_sub(ring);
+    let inside = usize::try_from(inside).unwrap_or(usize::MAX).next_multiple_of(SECTOR_LEN);
+    let all = heads(inside, window.len());
+    Ok(candidate().filter(|found| {
+        let mut all = all.filter_map(head_at);
+        !all.any(|head| head.is_of(&found.vg) && head.seqno > found.vg.seqno)
+    }))
 }
 
 /// Bytes of the ring from `start` on, which may run over its end.
@@ -84,12 +92,22 @@ fn read(source: &Source<'_>, header: &Mda, (start, len, ring): (u64, u64, u64)) 
     Ok(bytes)
 }
 
-/// True for `NAME {`, and in the next two lines `id` and `seqno`: as each text of lvm2's and of
-/// ours begins.
-fn begins_a_group(text: &[u8]) -> bool {
-    let mut lines = text.get(..512).unwrap_or(text).split(|byte| *byte == b'\n');
-    let mut next = |is: &dyn Fn(&[u8]) -> bool| lines.next().is_some_and(is);
-    next(&|line| line.ends_with(b" {"))
-        && next(&|line| line.starts_with(b"id = \""))
-        && next(&|line| line.starts_with(b"seqno = "))
+/// The first three lines of a text, of lvm2's or ours: `NAME {`, `id` and `seqno`.
+struct Head<'t> {
+    id: &'t [u8],
+    seqno: u64,
+}
+
+impl<'t> Head<'t> {
+    fn of(text: &'t [u8]) -> Option<Self> {
+        let mut lines = text.get(..SECTOR_LEN).unwrap_or(text).split(|byte| *byte == b'\n');
+        lines.next().filter(|line| line.ends_with(b" {"))?;
+        let id = lines.next()?.strip_prefix(b"id = \"")?.strip_suffix(b"\"")?;
+        let seqno = std::str::from_utf8(lines.next()?.strip_prefix(b"seqno = ")?).ok()?;
+        Some(Self { id, seqno: seqno.trim().parse().ok()? })
+    }
+
+    fn is_of(&self, vg: &Vg) -> bool {
+        self.id == vg.id.to_string().as_bytes()
+    }
 }

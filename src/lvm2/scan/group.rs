@@ -104,19 +104,24 @@ impl Group {
         if self.is_as_seen()? {
             return Ok(Reread::Same);
         }
+        Ok(self.look_again())
+    }
+
+    /// Reads all of its members again, whatever their headers say.
+    pub(in crate::lvm2) fn look_again(&mut self) -> Reread {
         let mut scanner = Scanner::default();
         for member in &self.members {
             scanner.look_at(&member.path, &member.dev);
         }
         let Some(group) = again_of(&self.vg, scanner) else {
-            return Ok(Reread::ScanAgain);
+            return Reread::ScanAgain;
         };
         // What lies on other devices is not seen this time, and not gone for that.
         let kept: Vec<_> = self.problems.drain(..).filter(Problem::is_of_others).collect();
         *self = group;
         self.problems.retain(|problem| !kept.contains(problem));
         self.problems.extend(kept);
-        Ok(Reread::Changed)
+        Reread::Changed
     }
 
     /// Tells the problems of the metadata areas anew, after they were written.
@@ -182,10 +187,23 @@ fn role(current: &TextId, copy: &MetadataCopy) -> CopyRole {
 pub(super) fn assemble(scanner: Scanner) -> Scan {
     let Scanner { pvs, newest, problems, .. } = scanner;
     let mut scan = Scan { problems, ..Scan::default() };
-    for (current, vg) in newest.into_values() {
+    let groups = newest.into_values().map(|(current, vg)| {
         let group = Group { vg, current, members: Vec::new(), problems: Vec::new() };
-        scan.groups.push(fill(group, &pvs));
+        (is_whole(&current, &pvs), fill(group, &pvs))
+    });
+    let (whole, before): (Vec<_>, Vec<_>) = groups.partition(|(is_whole, _)| *is_whole);
+    scan.groups = whole.into_iter().map(|(_, group)| group).collect();
+    // What only the text before a lost one says counts for nothing beside a text that is in force
+    // for one of the same disks: such a disk has changed hands since.
+    for (_, group) in before {
+        let taken = |pv: &Pv| {
+            scan.groups.iter().any(|whole| whole.vg.pvs.iter().any(|other| other.id == pv.id))
+        };
+        if !group.vg.pvs.iter().any(taken) {
+            scan.groups.push(group);
+        }
     }
+    scan.groups.sort_by_key(|group| group.vg.id);
     find_claimed(&mut scan.groups);
     find_same_names(&mut scan.groups);
     for pv in pvs {

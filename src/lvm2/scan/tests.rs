@@ -368,3 +368,22 @@ proptest! {
         }
     }
 }
+
+/// One disk of two has lost its text; the one before that is of the group that both were in
+/// earlier, and counts for nothing.
+#[test]
+fn a_lost_text_brings_no_group_back_from_the_dead() {
+    let devices = group_on(&[&[FRONT], &[FRONT]]);
+    let now = text(2, 2, 30).replace(&id('v', 0).to_string(), &id('w', 0).to_string());
+    let new = NewVg::of_text(now).expect("a valid text");
+    commit(&devices, new);
+    assert_eq!(find(&devices).vg.id, id('w', 0));
+    let group = find(&devices);
+    let slot = group.members[1].mdas[0].header.expect("valid").committed();
+    damage(devices[1].as_ref(), FRONT.0 + slot.offset + 9);
+    let found = scan_of(&devices);
+    assert_eq!(found.groups.len(), 1, "{:?}", found.groups);
+    assert_eq!(found.groups[0].vg.id, id('w', 0));
+    assert!(matches!(found.groups[0].problems[..], [Problem::BadCopy { .. }]));
+    found.groups[0].check_writable().expect("as with any bad copy");
+}

@@ -18,6 +18,8 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::image::Source;
 use crate::layout::{BaseName, ImageName, LayerName, tag};
 use crate::lvm2::alloc::Placement;
+#[cfg(feature = "liblvm")]
+use crate::lvm2::create::create_group_by_library;
 use crate::lvm2::create::{PvPlan, create_group};
 use crate::lvm2::edit::{Birth, GroupSpec, LinearSpec, PoolSpec, PvSpec};
 use crate::lvm2::model::{Discards, SegmentKind};
@@ -85,7 +87,7 @@ impl Imgbase<'_> {
         making.zero_pool_head()?;
         making.format_config(machine)?;
         watch.step("write the volume group");
-        create_group(&making.plans, making.new.clone())?;
+        making.commit(machine)?;
         watch.committed(&format!("{} exists (seqno {})", request.vg, making.vg().seqno));
         for name in others {
             watch.warn(&format!("{name} has our tag too: from now on choose one with --vg"));
@@ -195,6 +197,17 @@ impl Making {
 
     fn vg(&self) -> &Vg {
         self.new.vg()
+    }
+
+    /// Labels the devices and commits the first text: natively, or by lvm2's library where texts
+    /// go through that.
+    fn commit(&self, machine: &Machine<'_>) -> Result<()> {
+        #[cfg(feature = "liblvm")]
+        if let Some(library) = machine.lvm2.library() {
+            return create_group_by_library(&self.plans, self.new.clone(), library).map(drop);
+        }
+        let _ = machine;
+        create_group(&self.plans, self.new.clone()).map(drop)
     }
 
     /// Zeros where the pool's metadata begins, so that the kernel formats it.

@@ -31,7 +31,7 @@ fn base_and_layers(vm: &mut Vm) -> Outcome {
     kit::end(vm)
 }
 
-fn two_metadata_areas(vm: &mut Vm) -> Outcome {
+pub(super) fn two_metadata_areas(vm: &mut Vm) -> Outcome {
     vm.ok("pvcreate -q --pvmetadatacopies 2 /dev/vda /dev/vdb")?;
     vm.ok("vgcreate -q HostVG /dev/vda /dev/vdb")?;
     make_pool(vm)?;

@@ -34,7 +34,7 @@ fn has_data(vm: &mut Vm, mib: u32) -> Outcome {
 }
 
 /// Across a second disk, and the metadata to its default of 64 MiB, while a program writes.
-fn by_command(vm: &mut Vm) -> Outcome {
+pub(super) fn by_command(vm: &mut Vm) -> Outcome {
     small_pool(vm)?;
     has_data(vm, 256)?;
     vm.ok("(while [ ! -e /tmp/stop ]; do dd if=/dev/urandom of=/mnt/layer/w bs=64k count=64 conv=fsync 2>/dev/null || touch /tmp/failed; done; touch /tmp/stopped) >/dev/null 2>&1 &")?;

@@ -16,7 +16,7 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-fn from_a_file(vm: &mut Vm) -> Outcome {
+pub(super) fn from_a_file(vm: &mut Vm) -> Outcome {
     kit::init(vm)?;
     vm.says("blkid -o value -s LABEL /dev/HostVG/Config", "Config")?;
     step_says(vm, &format!("base --add {BASE} /images/debian.ext4"), BASE)?;
@@ -123,7 +123,7 @@ fn in_one_step(vm: &mut Vm) -> Outcome {
     kit::end(vm)
 }
 
-fn the_other_tool_activates(vm: &mut Vm) -> Outcome {
+pub(super) fn the_other_tool_activates(vm: &mut Vm) -> Outcome {
     kit::init(vm)?;
     kit::small_base(vm, "")?;
     step(vm, "layer --add")?;

@@ -6,6 +6,7 @@ mod full;
 mod growing;
 mod harness;
 mod kit;
+mod liblvm;
 mod lvm2_alone;
 mod main_job;
 mod own_hands;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Case> {
         full::cases(),
         side_by_side::cases(),
         main_job::cases(),
+        liblvm::cases(),
         beside_lvm2::cases(),
         file_systems::cases(),
         own_hands::cases(),

@@ -6,9 +6,11 @@ use crate::cases::kit;
 use crate::vm::{Replay, Vm, WriteLog};
 
 pub(super) fn cases() -> Vec<Case> {
-    let mut case = Case::new("power::cut_at_each_flush", cut_at_each_flush).within(3600);
-    case.spec = case.spec.logged();
-    vec![case]
+    let cases = [
+        Case::new("power::cut_at_each_flush", cut_at_each_flush).within(3600),
+        Case::new("power::cut_in_init", cut_in_init).within(600),
+    ];
+    cases.map(|case| Case { spec: case.spec.clone().logged(), ..case }).into()
 }
 
 /// Run one after the other.
@@ -70,6 +72,45 @@ fn cut_at_each_flush(vm: &mut Vm) -> Outcome {
         replay_verb(vm, (&log, &mut replay), verb, &mut random)?;
     }
     Ok(())
+}
+
+/// The power fails while a group is made: it is there, or the disk can be used all the same.
+fn cut_in_init(vm: &mut Vm) -> Outcome {
+    kit::folders(vm)?;
+    kit::small_image(vm, "")?;
+    let init = "layout --init --size 512M";
+    let mut log = vm.write_log()?;
+    let from = written(vm, &mut log)?;
+    vm.imgbase(&format!("{init} /dev/vda"))?;
+    let all = written(vm, &mut log)?;
+    let to = log.first_write_to(MARK, from).unwrap_or(all);
+    vm.ok("vgchange -q -an HostVG && blkdiscard -f /dev/vda")?;
+    let mut replay = vm.replay_to("vdb")?;
+    let mut random = 0xbf58_476d_1ce4_e5b9_u64;
+    let flushes: Vec<usize> = log.flushes(from, to).collect();
+    let there = flushes.len();
+    must(there >= 6, format!("`{init}` flushed {there} times"))?;
+    let (mut made, mut torn) = (0, 0);
+    for (n, flush) in flushes.iter().enumerate() {
+        let is_last = n + 1 == there;
+        let tears = !is_last && kit::next(&mut random).is_multiple_of(2);
+        replay.cut(&log, *flush, || tears && kit::next(&mut random).is_multiple_of(2))?;
+        vm.ok("blockdev --flushbufs /dev/vdb && echo 3 >/proc/sys/vm/drop_caches")?;
+        let when = format!("`{init}`, cut at flush {n} of {there}, torn: {tears}");
+        let found = vm.sh("vgs HostVG >/dev/null 2>&1")?.status == 0;
+        must(found || !is_last, format!("{when}: no group"))?;
+        if found {
+            is_recovered(vm, &when)?;
+        } else {
+            vm.imgbase(&format!("{init} --force /dev/vdb"))?;
+        }
+        vm.imgbase("base --add Small-1-1 /tmp/small.ext4")?;
+        kit::end(vm).map_err(|stop| with(&when, stop))?;
+        vm.ok("vgchange -q -an HostVG")?;
+        (made, torn) = (made + u32::from(found), torn + u32::from(tears));
+    }
+    println!("     {init}: cut at each of {there} flushes, {torn} torn, {made} with the group");
+    must(made > 0 && made < there as u32, "the group is made at no flush")
 }
 
 fn is_own(verb: &str) -> bool {
@@ -137,8 +178,8 @@ fn with(when: &str, stop: Stop) -> Stop {
 
 /// Recovers once, which must be enough; true where there was something to recover.
 fn is_recovered(vm: &mut Vm, when: &str) -> Result<bool, Stop> {
-    // The disk has changed behind the kernel's back.
-    vm.ok("blockdev --flushbufs /dev/vdb && echo 3 >/proc/sys/vm/drop_caches")?;
+    // The disk has changed behind the kernel's back, and lvm2's backup lies on another.
+    vm.ok("rm -f /etc/lvm/backup/HostVG && blockdev --flushbufs /dev/vdb && echo 3 >/proc/sys/vm/drop_caches")?;
     kit::is_recovered(vm, when)
 }
 

@@ -115,6 +115,17 @@ fn put_back(is_there: &str, adds: bool, back: &str) -> String {
     format!("{{ {}{is_there} || {back}; }} >/dev/null", if adds { "! " } else { "" })
 }
 
+/// Milliseconds that a verb takes where nothing else holds it up: what is to hit it must come by
+/// then.
+fn shortest(vm: &mut Vm, reset: &str, verb: &str) -> Result<u64, Stop> {
+    let mut shortest = u64::MAX;
+    for _ in 0..3 {
+        vm.ok(reset)?;
+        shortest = shortest.min(kit::time_of(vm, verb)?);
+    }
+    Ok(shortest)
+}
+
 /// Kills that must hit each of them while it runs: 300 in all.
 const KILLS: [u32; 5] = [105, 105, 30, 30, 30];
 
@@ -125,8 +136,7 @@ fn killed_at_random(vm: &mut Vm) -> Outcome {
     for ((verb, volume, back), wanted) in VERBS.into_iter().zip(KILLS) {
         let (is_there, adds) = (is_there(volume), adds(verb));
         let reset = put_back(&is_there, adds, back);
-        vm.ok(&reset)?;
-        let whole = kit::time_of(vm, verb)?;
+        let whole = shortest(vm, &reset, verb)?;
         let mut here = 0;
         for _ in 0..wanted * 6 {
             let after = kit::next(&mut random) % whole.max(1);
@@ -164,8 +174,7 @@ fn interrupted(vm: &mut Vm) -> Outcome {
     for (verb, volume, back) in VERBS.iter().filter(|(verb, ..)| verb.starts_with("imgbase")) {
         let (is_there, adds) = (is_there(volume), adds(verb));
         let reset = put_back(&is_there, adds, back);
-        vm.ok(&reset)?;
-        let whole = kit::time_of(vm, verb)?;
+        let whole = shortest(vm, &reset, verb)?;
         let (mut ended, mut came_through, mut silent) = (0, 0, 0);
         while ended < INTERRUPTS && came_through < 2 * INTERRUPTS {
             vm.ok(&reset)?;
@@ -246,11 +255,19 @@ fn a_text_is_lost(vm: &mut Vm) -> Outcome {
     }
     let list = vm.imgbase("recover --list")?;
     must(list.contains("has lost its text"), list)?;
+    // lvm2 has kept what it committed: the lost text was in force.
+    let said = vm.fails(6, "imgbase recover")?;
+    must(said.contains("lvm2's backup has seqno"), said)?;
     must(front(vm, "vda")? == before, "a refused verb has written")?;
+    vm.ok("mv /etc/lvm/backup/HostVG /tmp/backup")?;
     let told = step(vm, "recover")?;
     must(told.starts_with("done       metadata"), told)?;
     vm.says("imgbase recover --list", "")?;
     vm.says("lvs --noheadings -o lv_tags HostVG/Small-1-1+1 | tr -d ' '", "imgbased:layer")?;
+    // The way out that was named.
+    vm.ok("vgcfgrestore -q --force -y -f /tmp/backup HostVG")?;
+    let tags = "lvs --noheadings -o lv_tags HostVG/Small-1-1+1 | tr -d ' '";
+    vm.says(tags, "imgbased:layer,rare")?;
     step(vm, "layer --add")?;
     kit::end(vm)
 }

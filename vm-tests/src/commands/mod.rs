@@ -17,7 +17,8 @@ cargo demo                     the main job for real, in a throwaway machine whe
 cargo verify [--all]           every test; --all: every power cut of each, not a sample
 cargo vm [CASE...] [--all]     cases whose name holds one of the words; all without; --all as above
 cargo vm --list                their names
-cargo vm --sh SCRIPT [--udev]  a shell script in a throwaway machine
+cargo vm --sh SCRIPT [--udev] [--liblvm]
+                               a shell script in a throwaway machine; --liblvm: with that build
 cargo hostile [NAME...] [--seconds N]
                                fuzzers on what a disk, a kernel or an image says
 cargo bench-vm [--json FILE] [--durable]

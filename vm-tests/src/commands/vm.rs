@@ -17,6 +17,7 @@ struct Options {
     udev: bool,
     list: bool,
     plain: bool,
+    library: bool,
     script: Option<String>,
     words: Vec<String>,
 }
@@ -29,11 +30,10 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
         return Ok(true);
     }
     let runs = RunFolder::new()?;
-    let host = host(&runs, options.plain)?;
     if let Some(script) = &options.script {
-        return run_script(&runs, &host, script, options.udev);
+        return run_script(&runs, &options, script);
     }
-    let tally = run_cases(&options, &host, &runs)?;
+    let tally = run_cases(&options, &runs)?;
     println!("{tally}");
     Ok(tally.failed == 0)
 }
@@ -41,13 +41,14 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
 /// Every case, for `cargo verify`.
 pub(super) fn all() -> Result<Tally> {
     let runs = RunFolder::new()?;
-    let host = host(&runs, false)?;
+    let host = host(&runs, false, true)?;
     Ok(runner::run(cases::all(), &host, &runs, JOBS))
 }
 
-fn host(runs: &RunFolder, plain: bool) -> Result<Host> {
+fn host(runs: &RunFolder, plain: bool, library: bool) -> Result<Host> {
     let assets = setup::assets()?;
     let binaries = if plain { Binaries::guest_only()? } else { Binaries::all()? };
+    let binaries = if library { binaries.with_library()? } else { binaries };
     runs.host(&assets, &binaries)
 }
 
@@ -57,6 +58,7 @@ fn parse(args: &[String]) -> Result<Options> {
         udev: false,
         list: false,
         plain: false,
+        library: false,
         script: None,
         words: Vec::new(),
     };
@@ -68,6 +70,7 @@ fn parse(args: &[String]) -> Result<Options> {
             "--udev" => options.udev = true,
             "--list" => options.list = true,
             "--without-imgbase" => options.plain = true,
+            "--liblvm" => options.library = true,
             "--sh" => options.script = args.next().cloned(),
             "--jobs" => options.jobs = args.next().and_then(|n| n.parse().ok()).unwrap_or(JOBS),
             word if word.starts_with('-') => return Err(Fail::new(super::USAGE)),
@@ -77,7 +80,7 @@ fn parse(args: &[String]) -> Result<Options> {
     Ok(options)
 }
 
-fn run_cases(options: &Options, host: &Host, runs: &RunFolder) -> Result<Tally> {
+fn run_cases(options: &Options, runs: &RunFolder) -> Result<Tally> {
     let words = &options.words;
     let wanted =
         |case: &Case| words.is_empty() || words.iter().any(|word| case.name.contains(word));
@@ -85,13 +88,16 @@ fn run_cases(options: &Options, host: &Host, runs: &RunFolder) -> Result<Tally> 
     if chosen.is_empty() {
         return Err(Fail::new(format!("no case is called like {words:?}")));
     }
-    Ok(runner::run(chosen, host, runs, options.jobs))
+    let library = options.library || chosen.iter().any(|case| case.library);
+    let host = host(runs, options.plain, library)?;
+    Ok(runner::run(chosen, &host, runs, options.jobs))
 }
 
-fn run_script(runs: &RunFolder, host: &Host, script: &str, udev: bool) -> Result<bool> {
+fn run_script(runs: &RunFolder, options: &Options, script: &str) -> Result<bool> {
+    let host = host(runs, options.plain, options.library)?;
     let plain = Spec::plain(&[2048, 2048, 1024, 1024]);
-    let spec = if udev { plain.with_udev() } else { plain };
-    let mut vm = Vm::start(host, &spec, &runs.next())?;
+    let spec = if options.udev { plain.with_udev() } else { plain };
+    let mut vm = Vm::start(&host, &spec, &runs.next())?;
     vm.limit(Duration::from_secs(1800));
     let done = vm.sh(script)?;
     print!("{}", done.stdout);

@@ -11,6 +11,7 @@ const PACKAGES: &[&str] = &[
     "kmod",
     "libclang-dev",
     "libdevmapper-dev",
+    "liblvm2-dev",
     "mmdebstrap",
     "pkg-config",
     "qemu-system-x86",

@@ -21,6 +21,8 @@ pub struct Binaries {
     pub imgbase: Option<PathBuf>,
     /// The benchmark's half in the guest, where it was asked for.
     pub bench: Option<PathBuf>,
+    /// The command and the program with lvm2's library, where they were asked for.
+    pub library: Vec<PathBuf>,
 }
 
 impl Binaries {
@@ -29,7 +31,8 @@ impl Binaries {
     /// # Errors
     /// Where cargo fails.
     pub fn guest_only() -> Result<Self> {
-        Ok(Self { guest: of_the_harness("guest", RELEASE, &[])?, imgbase: None, bench: None })
+        let guest = of_the_harness("guest", RELEASE, &[])?;
+        Ok(Self { guest, imgbase: None, bench: None, library: Vec::new() })
     }
 
     /// Builds both; what `IMGBASE_BINARY` names is taken as it is.
@@ -37,13 +40,29 @@ impl Binaries {
     /// # Errors
     /// Where cargo fails.
     pub fn all() -> Result<Self> {
-        let guest = Self::guest_only()?.guest;
+        let only = Self::guest_only()?;
         if let Some(ready) = std::env::var_os("IMGBASE_BINARY") {
-            return Ok(Self { guest, imgbase: Some(ready.into()), bench: None });
+            return Ok(Self { imgbase: Some(ready.into()), ..only });
         }
         eprintln!("set-up: cargo static");
         cargo(&["static"])?;
-        Ok(Self { guest, imgbase: Some(built("imgbase", RELEASE)), bench: None })
+        Ok(Self { imgbase: Some(built("imgbase", RELEASE)), ..only })
+    }
+
+    /// The same with what the feature `liblvm` gives: the program with the library is dynamic, as
+    /// that is.
+    ///
+    /// # Errors
+    /// Where cargo fails.
+    pub fn with_library(self) -> Result<Self> {
+        eprintln!("set-up: the feature liblvm");
+        let build = ["rustc", "--quiet", "--features", "liblvm", "--bin"];
+        let stripped = ["--", "-C", "strip=symbols"];
+        let fixed = ["-C", "target-feature=+crt-static", "-C", "relocation-model=static"];
+        cargo(&[&build[..], &["imgbase", "--target", TARGET], &stripped, &fixed].concat())?;
+        cargo(&[&build[..], &["imgbase-liblvm", "-p", "imgbase-sys"], &stripped].concat())?;
+        let library = [built("imgbase", "debug"), target().join("debug/imgbase-liblvm")];
+        Ok(Self { library: library.into(), ..self })
     }
 
     /// Builds all, with the benchmark's half.
@@ -76,10 +95,13 @@ fn of_the_harness(name: &str, profile: &str, features: &[&str]) -> Result<PathBu
     Ok(built(name, profile))
 }
 
-fn built(name: &str, profile: &str) -> PathBuf {
+fn target() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let target = target.unwrap_or_else(|| workspace().join("target"));
-    target.join(TARGET).join(profile).join(name)
+    target.unwrap_or_else(|| workspace().join("target"))
+}
+
+fn built(name: &str, profile: &str) -> PathBuf {
+    target().join(TARGET).join(profile).join(name)
 }
 
 fn cargo(args: &[&str]) -> Result<()> {
@@ -95,13 +117,16 @@ fn cargo(args: &[&str]) -> Result<()> {
 /// Where a binary is missing or mke2fs fails.
 pub fn tools_disk(binaries: &Binaries, folder: &Path) -> Result<PathBuf> {
     let content = folder.join("tools");
-    fs::create_dir_all(&content)?;
-    fs::copy(&binaries.guest, content.join("guest")).doing(path(&binaries.guest))?;
-    let rest = [("imgbase", &binaries.imgbase), ("bench-guest", &binaries.bench)];
-    for (name, binary) in rest {
-        if let Some(binary) = binary {
-            fs::copy(binary, content.join(name)).doing(path(binary))?;
-        }
+    let library = content.join("liblvm");
+    fs::create_dir_all(&library)?;
+    let put = |file: &Path, into: &Path| {
+        fs::copy(file, into.join(file.file_name().unwrap_or_default())).doing(path(file))
+    };
+    for binary in [Some(&binaries.guest), binaries.imgbase.as_ref(), binaries.bench.as_ref()] {
+        binary.map_or(Ok(0), |binary| put(binary, &content))?;
+    }
+    for binary in &binaries.library {
+        put(binary, &library)?;
     }
     script(folder, "mke2fs -q -t ext4 -O ^has_journal -d tools tools.img 64M; rm -r tools", &[])?;
     Ok(folder.join("tools.img"))
