@@ -6,9 +6,10 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::Ordering;
 
-use imgbase::dm::Kernel;
-use imgbase::ops::Unwatched;
+use imgbase::dm::{Kernel, Visibility};
+use imgbase::ops::{Init, Unwatched};
 use imgbase::units::Bytes;
 use imgbase::{ErrorKind, Result};
 
@@ -138,4 +139,64 @@ fn whichever_call_fails_what_is_said_is_true() {
         figure(&format!("faults in {name}: {total}, {outcomes:?}"));
         assert!(total >= 10, "{name}: only {total} faults");
     }
+}
+
+/// `layout --init` on blank disks, with a Config volume.
+fn init(sim: &SimMachine) -> Result<()> {
+    let request = Init { config_size: Bytes::mib(4), ..sim.layout() };
+    sim.imgbase().init(&request, &mut Unwatched).map(drop)
+}
+
+fn blank() -> SimMachine {
+    SimMachine { in_order: true, ..SimMachine::with_small_disks(2) }
+}
+
+/// After a failure the disks are no group's and can be made one; without one they are a sound
+/// group.
+fn check_init(sim: &SimMachine, result: &Result<()>, when: &str) -> &'static str {
+    let hidden = Visibility { udev_flags: 0, link: None };
+    let found = sim.imgbase().layout();
+    match result {
+        Ok(()) => assert!(found.is_ok(), "{when}: {found:?}"),
+        Err(error) => {
+            assert!(!error.to_string().is_empty() && found.is_err(), "{when}: {error}: {found:?}");
+            let devices = sim.kernel.list("").expect("lists");
+            assert!(devices.iter().all(|device| !device.suspended), "{when}: {devices:?}");
+            // A device that could not be removed is in the way, and says so.
+            for device in devices {
+                sim.kernel.remove(&device.name, &hidden).expect("it is idle");
+            }
+            init(sim).unwrap_or_else(|error| panic!("{when}: a second one: {error}"));
+        }
+    }
+    sim.imgbase().recover(&mut Unwatched).unwrap_or_else(|error| panic!("{when}: {error}"));
+    add_base(sim, BASE).unwrap_or_else(|error| panic!("{when}: {error}"));
+    check_sound(sim, &|| when.to_owned());
+    if result.is_ok() { "done" } else { "as before" }
+}
+
+#[test]
+fn a_layout_that_fails_leaves_blank_disks() {
+    let mut outcomes: BTreeMap<&str, u32> = BTreeMap::new();
+    for fault in FAULTS {
+        for nth in 0.. {
+            assert!(nth < 400, "the fault is never passed");
+            let sim = blank();
+            let (result, reached) = fault.run(init, &sim, nth);
+            if !reached {
+                break;
+            }
+            let outcome = check_init(&sim, &result, &format!("{fault:?}, call {nth}"));
+            *outcomes.entry(outcome).or_default() += 1;
+        }
+    }
+    let mut sim = blank();
+    sim.tools.fail = true;
+    let error = init(&sim).expect_err("mke2fs fails");
+    assert_eq!((error.kind(), sim.tools.runs.load(Ordering::SeqCst)), (ErrorKind::Tool, 1));
+    sim.tools.fail = false;
+    *outcomes.entry(check_init(&sim, &Err(error), "mke2fs")).or_default() += 1;
+    let total: u32 = outcomes.values().sum();
+    figure(&format!("faults in layout --init: {total}, {outcomes:?}"));
+    assert!(total >= 30, "only {total} faults");
 }

@@ -73,7 +73,7 @@ impl SimMachine {
             },
             kernel,
             mounts: SimMounts::default(),
-            tools: SimTools,
+            tools: SimTools::default(),
             lvm2: SimLvm2::default(),
             in_order: false,
             base_size: None,
@@ -355,8 +355,14 @@ impl Mounts for SimMounts {
     }
 }
 
-/// Every program is there and succeeds.
-pub(crate) struct SimTools;
+/// Every program is there and succeeds, unless it is to fail.
+#[derive(Default)]
+pub(crate) struct SimTools {
+    /// True where each program ends with an error.
+    pub(crate) fail: bool,
+    /// How many were run.
+    pub(crate) runs: AtomicI64,
+}
 
 impl Tools for SimTools {
     fn require(&self, _tool: Tool) -> Result<()> {
@@ -364,7 +370,8 @@ impl Tools for SimTools {
     }
 
     fn run(&self, _tool: Tool, _args: &[&OsStr]) -> Result<ToolOutput> {
-        Ok(ToolOutput { code: Some(0), ..ToolOutput::default() })
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        Ok(ToolOutput { code: Some(i32::from(self.fail)), ..ToolOutput::default() })
     }
 }
 
