@@ -142,14 +142,16 @@ const KILL: &str = r#"
 touch /tmp/slow
 imgbase layer --add >/dev/null 2>&1 &
 for i in $(seq 100); do
-    helper=$(pgrep -f '^/bin/sh /tools/liblvm/imgbase-liblvm commit') && break
+    pgrep -f '^/bin/sh /tools/liblvm/imgbase-liblvm commit' >/dev/null && break
+    sleep 0.1
 done
 kill -KILL $(pgrep -f '^/tools/liblvm/imgbase --metadata liblvm layer') || exit
 wait
 flock -n /run/lock/lvm/V_HostVG true && { echo 'the lock is free'; exit 1; }
 imgbase --lock-timeout 0.2 layer --add 2>&1 && { echo 'it went on'; exit 1; }
 rm /tmp/slow
-while kill -0 $helper 2>/dev/null; do sleep 0.1; done
+for i in $(seq 600); do flock -n /run/lock/lvm/V_HostVG true && exit; sleep 0.1; done
+echo 'the lock is never free'; exit 1
 "#;
 
 fn killed(vm: &mut Vm) -> Outcome {
