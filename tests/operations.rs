@@ -259,6 +259,32 @@ fn a_pool_grows_while_it_is_in_use() {
     assert!(sim.bytes() == bytes, "a refusal wrote");
 }
 
+/// What is said to make room does.
+#[test]
+fn a_pool_without_room_says_what_makes_some() {
+    let sim = SimMachine::with_disks(1);
+    let mut request = sim.layout();
+    request.size = Some(Bytes::mib(20));
+    sim.imgbase().init(&request, &mut Unwatched).expect("the layout is made");
+    let image = support::ext4("16M");
+    let add = |nvr: &str| sim.add_base_of(nvr, sim.put_bytes(nvr, image.clone()));
+    add(BASE).expect("there is room");
+    let error = (2..99).find_map(|n| add(&format!("Base-{n}-0")).err()).expect("it gets full");
+    let said = error.to_string();
+    let ErrorKind::NoSpace { need, have } = error.kind() else { panic!("{said}") };
+    assert!(need > have, "{said}");
+    let ways = "make room by 'imgbase base --remove Base-1-0' or 'imgbase layout --grow ";
+    assert!(said.contains(ways), "{said}");
+    let grow = said.rsplit(' ').next().and_then(|way| way.strip_suffix("M'"));
+    let grow = grow.and_then(|mib| mib.parse().ok()).expect("a size in MiB");
+    // A pinned base is not offered, nor is more than the group has.
+    sim.imgbase().pin_base(&BASE.parse().expect("a name"), true).expect("pinned");
+    let said = add("Base-99-0").expect_err("it is full").to_string();
+    assert!(said.contains("base --remove Base-2-0"), "{said}");
+    sim.imgbase().grow_pool(Bytes::mib(grow), &mut Unwatched).expect("the group has it");
+    add("Base-99-0").expect("there is room now");
+}
+
 /// In a group that has room a pool's metadata grows to the default with its data.
 #[test]
 fn a_pools_small_metadata_grows_with_it() {

@@ -21,6 +21,7 @@ mod mount;
 mod pin;
 mod recover;
 mod remove;
+mod room;
 mod session;
 mod thin;
 mod transact;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::session::Session;
 use super::thin::{NewThin, Role};
 use crate::dev::Dev;
-use crate::dm::pool::{self, Mode, PoolMessage, Transaction};
+use crate::dm::pool::{Mode, PoolMessage, Transaction};
 use crate::dm::{Active, ActivePool};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::tag;
@@ -255,16 +255,6 @@ impl<'m> Session<'m> {
         finished.map_err(|error| {
             let error = error.with_kind(ErrorKind::NeedsRecovery);
             error.kept("the volumes are gone from the metadata, the pool still holds their data")
-        })
-    }
-
-    /// Fails unless the pool has room for `bytes` more of data, and for the metadata of a new
-    /// volume.
-    pub(super) fn check_room(&self, pool: &ActivePool, bytes: Bytes) -> Result<()> {
-        let chunk = self.pool_segment()?.chunk_size;
-        pool::check_room(&pool.state, chunk, bytes, 100).map_err(|error| {
-            let error = error.at(format!("{}/{}", self.vg.name, pool.lv));
-            error.kept("nothing was changed; delete what is not needed, or grow the pool")
         })
     }
 
