@@ -11,7 +11,7 @@
 //!    [`signature`] know what stands on a disk; [`tree`] is a file tree.
 //! 3. [`dm`] knows device-mapper's tables and the thin pool's protocol,
 //!    [`image`] copies an image to a volume, [`layout`] knows what our names
-//!    and tags mean.
+//!    and tags mean, [`root`] what a layer's tree says of its start.
 //! 4. [`machine`]: the seams to the real machine; [`diff`] compares trees,
 //!    [`report`] holds results as values.
 //! 5. [`ops`]: the verbs.
@@ -36,6 +36,7 @@ pub mod machine;
 pub mod name;
 pub mod ops;
 pub mod report;
+pub mod root;
 pub mod signature;
 pub mod tree;
 pub mod units;

@@ -12,6 +12,7 @@ use crate::image::Holes;
 #[cfg(feature = "liblvm")]
 use crate::lvm2::store::Lvm2Library;
 use crate::name::{LvmId, VgName};
+use crate::root::RootChange;
 use crate::units::Bytes;
 
 /// The machine that an operation works on. No global state: two may live in one process.
@@ -179,6 +180,21 @@ pub trait Mounts: Send + Sync {
         device: &Path,
         fs_type: &str,
         look: &mut dyn FnMut(&Path) -> Result<()>,
+    ) -> Result<()>;
+
+    /// Mounts where no other process sees it, shows the tree to `with`, which may change it if
+    /// it is `writable`, and ends the mount; what was changed is durable then. One that is mounted
+    /// already is only looked at.
+    ///
+    /// # Errors
+    /// As [`mount`](Mounts::mount), [`Busy`](crate::ErrorKind::Busy) for a writable one that is
+    /// mounted already, and what `with` gives.
+    fn with_root(
+        &self,
+        device: &Path,
+        fs_type: &str,
+        writable: bool,
+        with: &mut dyn FnMut(&dyn RootChange) -> Result<()>,
     ) -> Result<()>;
 }
 

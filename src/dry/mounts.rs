@@ -5,6 +5,7 @@ use std::path::Path;
 use super::Notes;
 use crate::error::Result;
 use crate::machine::{MountEntry, MountHow, Mounts};
+use crate::root::RootChange;
 use crate::units::Bytes;
 
 pub(super) struct DryMounts<'m> {
@@ -51,6 +52,18 @@ impl Mounts for DryMounts<'_> {
         let device = device.display();
         self.notes
             .add(format!("mount {device} ({fs_type}) privately and read-only to look into it"));
+        Ok(())
+    }
+
+    fn with_root(
+        &self,
+        device: &Path,
+        fs_type: &str,
+        writable: bool,
+        _with: &mut dyn FnMut(&dyn RootChange) -> Result<()>,
+    ) -> Result<()> {
+        let (device, aim) = (device.display(), if writable { "change" } else { "look into" });
+        self.notes.add(format!("mount {device} ({fs_type}) privately to {aim} it"));
         Ok(())
     }
 }

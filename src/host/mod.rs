@@ -12,6 +12,7 @@ mod locks;
 mod lvm2_host;
 mod lvmconf;
 mod mounts;
+mod root;
 mod tools;
 
 use std::time::Duration;

@@ -8,8 +8,10 @@ use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use super::root::RealRoot;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::machine::{MountEntry, MountHow, Mounts};
+use crate::root::RootChange;
 use crate::units::Bytes;
 
 /// The kernel's list of this process's mounts.
@@ -55,6 +57,25 @@ impl Mounts for RealMounts {
             Some(mount.number) == number && !mount.options.iter().any(|option| option == "ro")
         });
         private::look_into(device, fs_type, mounted, look)
+    }
+
+    fn with_root(
+        &self,
+        device: &Path,
+        fs_type: &str,
+        writable: bool,
+        with: &mut dyn FnMut(&dyn RootChange) -> Result<()>,
+    ) -> Result<()> {
+        if !writable {
+            let mut look = |root: &Path| with(&RealRoot::open(root)?);
+            return self.look_into(device, fs_type, &mut look);
+        }
+        let number = super::number_of(device)?;
+        if let Some(mount) = self.list()?.iter().find(|mount| Some(mount.number) == number) {
+            let why = format!("it is mounted at {}", mount.dir.display());
+            return Err(Error::new(ErrorKind::Busy, why).at(device.display()).op("change"));
+        }
+        private::change_in(device, fs_type, &mut |root| with(&RealRoot::open(root)?))
     }
 }
 

@@ -21,6 +21,7 @@ use imgbase::machine::{
 };
 use imgbase::name::VgName;
 use imgbase::ops::{AddBase, ImageSource, Imgbase, Init, Unwatched};
+use imgbase::root::RootChange;
 use imgbase::units::Bytes;
 use imgbase::{Error, ErrorKind, Result};
 
@@ -350,6 +351,16 @@ impl Mounts for SimMounts {
         device: &Path,
         _fs_type: &str,
         _look: &mut dyn FnMut(&Path) -> Result<()>,
+    ) -> Result<()> {
+        Err(missing(device))
+    }
+
+    fn with_root(
+        &self,
+        device: &Path,
+        _fs_type: &str,
+        _writable: bool,
+        _with: &mut dyn FnMut(&dyn RootChange) -> Result<()>,
     ) -> Result<()> {
         Err(missing(device))
     }

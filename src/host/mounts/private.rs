@@ -57,3 +57,15 @@ pub(super) fn look_into(
     let mount = mount(source)?;
     look(&mount.path())
 }
+
+/// Shows a file system that nobody has mounted to `change`, to be written to.
+pub(super) fn change_in(
+    device: &Path,
+    fs_type: &str,
+    change: &mut dyn FnMut(&Path) -> Result<()>,
+) -> Result<()> {
+    let options = if fs_type == "xfs" { "nouuid" } else { "" };
+    let source = Source { fs_type, device, read_only: false, view_only: false, options };
+    let mount = mount(source)?;
+    change(&mount.path())
+}

@@ -1,6 +1,6 @@
 //! Every kind of ext4 that may come: each layer gets a UUID of its own and e2fsck agrees.
 
-use crate::case::{Case, Outcome};
+use crate::case::{Case, Outcome, must};
 use crate::cases::kit::{self, step, step_says};
 use crate::vm::Vm;
 
@@ -19,6 +19,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("file_systems::orphan_file", |vm| layers(vm, "-O orphan_file")),
         Case::new("file_systems::unclean_ext4", unclean_ext4),
         Case::new("file_systems::unclean_xfs", unclean_xfs).within(180),
+        Case::new("file_systems::xfs_admin_fails", xfs_admin_fails).within(180),
         Case::new("file_systems::grown", grown),
     ]
 }
@@ -76,6 +77,28 @@ fn unclean_xfs(vm: &mut Vm) -> Outcome {
     vm.ok("cmp /usr/bin/find /mnt/layer/late && [ -e /mnt/layer/e ]")?;
     step(vm, "umount /mnt/layer")?;
     vm.ok("xfs_repair -n /dev/HostVG/Small-1-1+1")?;
+    kit::end(vm)
+}
+
+/// The layer is not made, whatever status a program ends with that has not done its work.
+fn xfs_admin_fails(vm: &mut Vm) -> Outcome {
+    kit::init(vm)?;
+    vm.ok("mkfs.xfs -q /dev/vdc")?;
+    step_says(vm, "base --add Small-1-1 /dev/vdc", "Small-1-1")?;
+    for status in [0, 1] {
+        vm.ok(&format!(
+            "printf '#!/bin/sh\necho no >&2\nexit {status}\n' >/tmp/failing && chmod 755 /tmp/failing &&
+            mount --bind /tmp/failing /usr/sbin/xfs_admin"
+        ))?;
+        let said = vm.fails(1, "imgbase layer --add")?;
+        vm.ok("umount /usr/sbin/xfs_admin")?;
+        let tells =
+            said.contains("xfs_admin did not set the UUID: no") && said.lines().count() == 1;
+        must(tells, said)?;
+        must(!kit::is_recovered(vm, "xfs_admin has failed")?, "something was left over")?;
+        vm.says("imgbase layout --layers", "")?;
+    }
+    step_says(vm, "layer --add", "Small-1-1+1")?;
     kit::end(vm)
 }
 

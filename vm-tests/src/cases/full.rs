@@ -100,21 +100,16 @@ fn is_there(vm: &mut Vm, volume: &str) -> Result<bool, Stop> {
 /// Takes what the pool's metadata has left: each thin device, of an id that nobody uses, takes a
 /// block. The pool takes no more messages then.
 const TAKE: &str = r#"
-n=${n:-0}
-while [ $n -lt 2000 ] && dmsetup message HostVG-ImagePool-tpool 0 "create_thin $((9000 + n))" 2>/dev/null; do
-    n=$((n + 1))
-done
-full=$(dmsetup status HostVG-ImagePool-tpool | awk '{ split($5, n, "/"); print (n[1] == n[2] && $8 == "ro") }')
+p=HostVG-ImagePool-tpool
+n=$((${n:-0} + $(guest messages $p create_thin $((9000 + ${n:-0})) 2000)))
+full=$(dmsetup status $p | awk '{ split($5, n, "/"); print (n[1] == n[2] && $8 == "ro") }')
 "#;
 
 /// Gives it back; the pool takes a message again once its table is put in force.
 const GIVE: &str = r#"
 p=HostVG-ImagePool-tpool
 dmsetup table $p | dmsetup load $p && dmsetup suspend --noflush $p && dmsetup resume $p || exit
-while [ $n -gt 0 ]; do
-    n=$((n - 1))
-    dmsetup message $p 0 "delete $((9000 + n))" || exit
-done
+[ $(guest messages $p delete 9000 $n) = $n ] || exit
 dmsetup status $p | grep -q ' rw '
 "#;
 
@@ -129,14 +124,12 @@ fn little_metadata(vm: &mut Vm) -> Outcome {
     let free = "dmsetup status HostVG-ImagePool-tpool |
         awk '{ split($5, n, \"/\"); print n[2] - n[1] }'";
     vm.ok(&format!(
-        "n=5000
+        "p=HostVG-ImagePool-tpool n=5000
         while [ $({free}) -gt 140 ]; do
-            for i in $(seq 10); do
-                dmsetup message HostVG-ImagePool-tpool 0 \"create_thin $n\" || exit
-                n=$((n + 1))
-            done
+            [ $(guest messages $p create_thin $n 10) = 10 ] || exit
+            n=$((n + 10))
         done
-        echo $n >/tmp/taken"
+        echo $((n - 5000)) >/tmp/taken"
     ))?;
     Ok(())
 }
@@ -191,8 +184,8 @@ fn metadata_in_the_middle(vm: &mut Vm) -> Outcome {
         must(midway > moments / 2, format!("`{verb}`: full midway only {midway} times"))?;
         judges::lvm2(vm, kit::VG)?;
     }
-    vm.ok("for id in $(seq 5000 $(($(cat /tmp/taken) - 1))); do
-        dmsetup message HostVG-ImagePool-tpool 0 \"delete $id\" || exit; done")?;
+    let given = "guest messages HostVG-ImagePool-tpool delete 5000 $(cat /tmp/taken)";
+    vm.ok(&format!("[ $({given}) = $(cat /tmp/taken) ]"))?;
     must(!kit::is_recovered(vm, "in the end")?, "something was left over")?;
     kit::end(vm)
 }

@@ -2,6 +2,7 @@
 
 mod init;
 mod labels;
+mod messages;
 mod runner;
 mod serve;
 mod state;
@@ -19,10 +20,12 @@ pub fn main() -> ExitCode {
         ["tree", root] => tree::print(root),
         ["labelled"] => labels::print(),
         ["state"] => state::print(),
+        ["messages", pool, verb, first, count] => messages::send(pool, verb, [first, count]),
         ["true"] => ExitCode::SUCCESS,
         _ => {
             eprintln!("guest: init FLAVOUR | run MILLISECONDS RESULT ARGV...");
             eprintln!("       tree ROOT | labelled | state | true");
+            eprintln!("       messages POOL VERB FIRST COUNT");
             ExitCode::from(2)
         }
     }

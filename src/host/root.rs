@@ -1,0 +1,140 @@
+//! A layer's tree through a mount: the kernel keeps every path inside (openat2(2), Linux 5.6).
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
+
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::root::{RootChange, RootFiles};
+use crate::units::Bytes;
+
+/// The root folder of a tree.
+pub(super) struct RealRoot(OwnedFd);
+
+impl RealRoot {
+    /// The tree at that folder.
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = openat(CWD, folder, flags, Mode::empty());
+        Ok(Self(root.map_err(std::io::Error::from).context("open the tree", folder.display())?))
+    }
+
+    /// Opens what is at that path, through links; `None` where there is nothing, or no file.
+    fn at(&self, path: &str, flags: OFlags) -> Result<Option<File>> {
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        // A pipe must not hold us up, a device is not opened at all.
+        let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        match openat2(&self.0, path, flags, Mode::empty(), inside) {
+            Ok(file) => Ok(Some(File::from(file))),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ISDIR | Errno::NXIO) => {
+                Ok(None)
+            }
+            Err(error) => Err(std::io::Error::from(error)).context("open", path),
+        }
+    }
+
+    fn file(&self, path: &str, flags: OFlags) -> Result<Option<(File, Bytes)>> {
+        // The tree's mount has no devices (`nodev`), so that to open one fails.
+        let Some(file) = self.at(path, flags)? else { return Ok(None) };
+        let meta = file.metadata().context("look at", path)?;
+        Ok(meta.is_file().then(|| (file, Bytes::new(meta.len()))))
+    }
+}
+
+impl RootFiles for RealRoot {
+    fn read(&self, path: &str, most: Bytes) -> Result<Option<Vec<u8>>> {
+        let Some((file, size)) = self.file(path, OFlags::RDONLY)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.take(most.get().saturating_add(1)).read_to_end(&mut bytes).context("read", path)?;
+        if size > most || u64::try_from(bytes.len()).unwrap_or(u64::MAX) > most.get() {
+            let why = format!("it is larger than {most}");
+            return Err(Error::new(ErrorKind::Unsupported, why).at(path).op("read"));
+        }
+        Ok(Some(bytes))
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>> {
+        let Some(dir) = self.at(folder, OFlags::RDONLY | OFlags::DIRECTORY)? else {
+            return Ok(Vec::new());
+        };
+        let entries = rustix::fs::Dir::read_from(&dir).map_err(std::io::Error::from);
+        let mut names = Vec::new();
+        for entry in entries.context("list", folder)? {
+            let entry = entry.map_err(std::io::Error::from).context("list", folder)?;
+            let name = entry.file_name().to_str().unwrap_or(".");
+            if name != "." && name != ".." {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn open(&self, path: &str) -> Result<Option<(Box<dyn Read + '_>, Bytes)>> {
+        let found = self.file(path, OFlags::RDONLY)?;
+        Ok(found.map(|(file, size)| -> (Box<dyn Read + '_>, Bytes) { (Box::new(file), size) }))
+    }
+}
+
+impl RootChange for RealRoot {
+    fn rewrite(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let missing = || Error::new(ErrorKind::NotFound, "there is no such file").at(path);
+        let (mut file, _) = self.file(path, OFlags::WRONLY)?.ok_or_else(missing)?;
+        let written = file.set_len(0).and_then(|()| file.write_all(bytes));
+        written.and_then(|()| file.sync_all()).context("write", path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    fn tree() -> (tempfile::TempDir, RealRoot) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join("root").join(name);
+        std::fs::create_dir_all(at("etc/deep")).expect("made");
+        std::fs::write(at("etc/file"), "inside").expect("made");
+        std::fs::write(dir.path().join("file"), "outside").expect("made");
+        symlink("/etc/file", at("absolute")).expect("made");
+        symlink("../../../../../file", at("etc/up")).expect("made");
+        symlink("loop", at("loop")).expect("made");
+        let root = RealRoot::open(&dir.path().join("root")).expect("a folder");
+        (dir, root)
+    }
+
+    #[test]
+    fn links_stay_inside() {
+        let (_dir, root) = tree();
+        let read = |path: &str| root.read(path, Bytes::kib(1)).expect("readable");
+        assert_eq!(read("/etc/file").as_deref(), Some(&b"inside"[..]));
+        assert_eq!(read("/absolute").as_deref(), Some(&b"inside"[..]));
+        for path in ["/etc/up", "/loop", "/../file", "/nothing", "/etc", "/etc/file/x"] {
+            assert_eq!(read(path), None, "{path}");
+        }
+        assert_eq!(root.list("/").expect("readable"), ["absolute", "etc", "loop"]);
+        assert_eq!(root.list("/nothing").expect("nothing"), Vec::<String>::new());
+        assert!(root.has("/absolute").expect("readable"));
+        let error = root.read("/etc/file", Bytes::new(5)).expect_err("it is longer");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn a_file_that_is_written_anew_stays_the_same_file() {
+        let (dir, root) = tree();
+        let path = dir.path().join("root/etc/file");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("set");
+        let before = std::fs::metadata(&path).expect("there");
+        root.rewrite("/absolute", b"new").expect("writable");
+        let after = std::fs::metadata(&path).expect("there");
+        assert_eq!((before.ino(), after.mode() & 0o777), (after.ino(), 0o640));
+        assert_eq!(std::fs::read(&path).expect("there"), b"new");
+        let error = root.rewrite("/nothing", b"x").expect_err("it is not there");
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert_eq!(std::fs::read(dir.path().join("file")).expect("there"), b"outside");
+    }
+}

@@ -1,0 +1,45 @@
+//! A tree in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
+
+use super::RootFiles;
+use crate::error::{Error, ErrorKind, Result};
+use crate::units::Bytes;
+
+/// Files by path.
+#[derive(Default)]
+pub(super) struct Files(BTreeMap<String, Vec<u8>>);
+
+impl Files {
+    pub(super) fn of(files: &[(&str, &str)]) -> Self {
+        let own = |(path, text): &(&str, &str)| ((*path).to_owned(), text.as_bytes().to_vec());
+        Self(files.iter().map(own).collect())
+    }
+}
+
+impl RootFiles for Files {
+    fn read(&self, path: &str, most: Bytes) -> Result<Option<Vec<u8>>> {
+        let bytes = self.0.get(path).cloned();
+        match &bytes {
+            Some(long) if Bytes::new(long.len() as u64) > most => {
+                Err(Error::new(ErrorKind::Unsupported, "it is too long").at(path))
+            }
+            _ => Ok(bytes),
+        }
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>> {
+        let inside = format!("{folder}/");
+        let names = self.0.keys().filter_map(|path| path.strip_prefix(&inside));
+        let first = |path: &str| path.split('/').next().unwrap_or_default().to_owned();
+        Ok(names.map(first).collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    fn open(&self, path: &str) -> Result<Option<(Box<dyn Read + '_>, Bytes)>> {
+        let file = self.0.get(path);
+        Ok(file.map(|bytes| -> (Box<dyn Read + '_>, Bytes) {
+            (Box::new(bytes.as_slice()), Bytes::new(bytes.len() as u64))
+        }))
+    }
+}
