@@ -1,6 +1,6 @@
 //! Somebody else takes the pool's last chunks, or the last of its metadata, in the middle of a verb.
 
-use crate::case::{Case, Outcome, Stop, fail, is_whole, must};
+use crate::case::{Case, Outcome, fail, is_whole, must};
 use crate::cases::kit;
 use crate::judges;
 use crate::vm::Vm;
@@ -58,18 +58,12 @@ fn data_in_the_middle(vm: &mut Vm) -> Outcome {
     let mut random = 0xd1b5_4a32_d192_ed03_u64;
     let moments = if is_whole() { 10 * MOMENTS } else { MOMENTS };
     for (verb, volume, back) in VERBS {
-        let adds = verb.contains("--add");
-        let put_back = |vm: &mut Vm| -> Result<(), Stop> {
-            if is_there(vm, volume)? == adds {
-                vm.imgbase(back)?;
-            }
-            Ok(())
-        };
-        put_back(vm)?;
-        let whole = kit::time_of(vm, &format!("imgbase {verb}"))?;
+        let (adds, is_there) = (kit::adds(verb), kit::is_there(volume));
+        let reset = kit::put_back(&is_there, adds, &format!("imgbase {back}"));
+        let whole = kit::shortest(vm, &reset, &format!("imgbase {verb}"))?;
         let (mut tried, mut midway, mut failed, mut left) = (0, 0, 0, 0);
         while midway < moments && tried < 6 * moments {
-            put_back(vm)?;
+            vm.ok(&reset)?;
             let after = kit::next(&mut random) % whole.max(1);
             let after = format!("{}.{:03}", after / 1000, after % 1000);
             let said = vm.ok(&format!("verb='{verb}' after={after} seek={seek}\n{FILL}"))?;
@@ -79,7 +73,7 @@ fn data_in_the_middle(vm: &mut Vm) -> Outcome {
             must(["0", "1"].contains(&full), when.clone())?;
             left += u32::from(kit::is_recovered(vm, &when)?);
             // What it says is what is.
-            must((status == "0") == (is_there(vm, volume)? == adds), when)?;
+            must((status == "0") == ((vm.sh(&is_there)?.status == 0) == adds), when)?;
             tried += 1;
             midway += u32::from(full == "1");
             failed += u32::from(status != "0");
@@ -93,16 +87,12 @@ fn data_in_the_middle(vm: &mut Vm) -> Outcome {
     kit::end(vm)
 }
 
-fn is_there(vm: &mut Vm, volume: &str) -> Result<bool, Stop> {
-    Ok(vm.ok("imgbase layout --json")?.contains(&format!("\"{volume}\"")))
-}
-
 /// Takes what the pool's metadata has left: each thin device, of an id that nobody uses, takes a
 /// block. The pool takes no more messages then.
 const TAKE: &str = r#"
-p=HostVG-ImagePool-tpool
-n=$((${n:-0} + $(guest messages $p create_thin $((9000 + ${n:-0})) 2000)))
-full=$(dmsetup status $p | awk '{ split($5, n, "/"); print (n[1] == n[2] && $8 == "ro") }')
+pool=HostVG-ImagePool-tpool
+n=$((${n:-0} + $(guest messages $pool create_thin $((9000 + ${n:-0})) 2000)))
+full=$(dmsetup status $pool | awk '{ split($5, n, "/"); print (n[1] == n[2] && $8 == "ro") }')
 "#;
 
 /// Gives it back; the pool takes a message again once its table is put in force.
@@ -138,18 +128,12 @@ fn metadata_in_the_middle(vm: &mut Vm) -> Outcome {
     little_metadata(vm)?;
     let moments = if is_whole() { 10 * METADATA_MOMENTS } else { METADATA_MOMENTS };
     for (verb, volume, back) in VERBS {
-        let adds = verb.contains("--add");
-        let put_back = |vm: &mut Vm| -> Result<(), Stop> {
-            if is_there(vm, volume)? == adds {
-                vm.imgbase(back)?;
-            }
-            Ok(())
-        };
-        put_back(vm)?;
-        let whole = kit::time_of(vm, &format!("imgbase {verb}"))?;
+        let (adds, is_there) = (kit::adds(verb), kit::is_there(volume));
+        let reset = kit::put_back(&is_there, adds, &format!("imgbase {back}"));
+        let whole = kit::shortest(vm, &reset, &format!("imgbase {verb}"))?;
         let (mut tried, mut midway, mut failed, mut left) = (0_u32, 0, 0, 0);
         while midway < moments && tried < 6 * moments {
-            put_back(vm)?;
+            vm.ok(&reset)?;
             // Spread over the time that it takes.
             let after = whole * ((u64::from(tried) * 7 + 3) % 16) / 16;
             let after = format!("{}.{:03}", after / 1000, after % 1000);
@@ -171,7 +155,7 @@ fn metadata_in_the_middle(vm: &mut Vm) -> Outcome {
             left += u32::from(vm.ok(pending)? != "0");
             vm.imgbase("recover")?;
             must(vm.ok(pending)? == "0", format!("{when}: not recovered"))?;
-            must((status == "0") == (is_there(vm, volume)? == adds), when.clone())?;
+            must((status == "0") == ((vm.sh(&is_there)?.status == 0) == adds), when.clone())?;
             vm.ok(&format!("n={taken}\n{GIVE}"))?;
             tried += 1;
             midway += u32::from(full == "1");

@@ -69,6 +69,35 @@ pub(super) fn time_of(vm: &mut Vm, command: &str) -> Result<u64, Stop> {
     Ok(said.parse().unwrap_or(1))
 }
 
+/// True for a verb that makes a volume.
+pub(super) fn adds(verb: &str) -> bool {
+    !verb.contains("--remove")
+}
+
+/// A command that succeeds where the volume is there.
+pub(super) fn is_there(volume: &str) -> String {
+    match volume {
+        "rival" => "lvs HostVG/rival >/dev/null 2>&1".to_owned(),
+        ours => format!("imgbase layout --json | grep -qF '\"{ours}\"'"),
+    }
+}
+
+/// A command that makes all as it was before a verb that adds or removes a volume.
+pub(super) fn put_back(is_there: &str, adds: bool, back: &str) -> String {
+    format!("{{ {}{is_there} || {back}; }} >/dev/null", if adds { "! " } else { "" })
+}
+
+/// Milliseconds that a verb takes where nothing else holds it up: what is to hit it must come by
+/// then.
+pub(super) fn shortest(vm: &mut Vm, reset: &str, verb: &str) -> Result<u64, Stop> {
+    let mut shortest = u64::MAX;
+    for _ in 0..3 {
+        vm.ok(reset)?;
+        shortest = shortest.min(time_of(vm, verb)?);
+    }
+    Ok(shortest)
+}
+
 /// The folders that cases mount at.
 pub(super) fn folders(vm: &mut Vm) -> Outcome {
     vm.ok("cd /mnt && mkdir -p tree layer one two ours copy image live")?;

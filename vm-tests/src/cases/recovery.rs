@@ -98,34 +98,6 @@ const VERBS: [(&str, &str, &str); 5] = [
     ("lvcreate -q -s -kn -ay -n rival HostVG/Small-1-1+1", "rival", "lvremove -q -y HostVG/rival"),
 ];
 
-fn adds(verb: &str) -> bool {
-    !verb.contains("--remove")
-}
-
-/// A command that succeeds where the volume is there.
-fn is_there(volume: &str) -> String {
-    match volume {
-        "rival" => "lvs HostVG/rival >/dev/null 2>&1".to_owned(),
-        ours => format!("imgbase layout --json | grep -qF '\"{ours}\"'"),
-    }
-}
-
-/// A command that makes all as it was before a verb that adds or removes a volume.
-fn put_back(is_there: &str, adds: bool, back: &str) -> String {
-    format!("{{ {}{is_there} || {back}; }} >/dev/null", if adds { "! " } else { "" })
-}
-
-/// Milliseconds that a verb takes where nothing else holds it up: what is to hit it must come by
-/// then.
-fn shortest(vm: &mut Vm, reset: &str, verb: &str) -> Result<u64, Stop> {
-    let mut shortest = u64::MAX;
-    for _ in 0..3 {
-        vm.ok(reset)?;
-        shortest = shortest.min(kit::time_of(vm, verb)?);
-    }
-    Ok(shortest)
-}
-
 /// Kills that must hit each of them while it runs: 300 in all.
 const KILLS: [u32; 5] = [105, 105, 30, 30, 30];
 
@@ -134,9 +106,9 @@ fn killed_at_random(vm: &mut Vm) -> Outcome {
     prepare(vm)?;
     let (mut random, mut kills, mut left_over) = (0x2545_f491_4f6c_dd1d_u64, 0, 0);
     for ((verb, volume, back), wanted) in VERBS.into_iter().zip(KILLS) {
-        let (is_there, adds) = (is_there(volume), adds(verb));
-        let reset = put_back(&is_there, adds, back);
-        let whole = shortest(vm, &reset, verb)?;
+        let (is_there, adds) = (kit::is_there(volume), kit::adds(verb));
+        let reset = kit::put_back(&is_there, adds, back);
+        let whole = kit::shortest(vm, &reset, verb)?;
         let mut here = 0;
         for _ in 0..wanted * 6 {
             let after = kit::next(&mut random) % whole.max(1);
@@ -172,9 +144,9 @@ fn interrupted(vm: &mut Vm) -> Outcome {
     prepare(vm)?;
     let (mut random, mut in_all) = (0x5851_f42d_4c95_7f2d_u64, 0);
     for (verb, volume, back) in VERBS.iter().filter(|(verb, ..)| verb.starts_with("imgbase")) {
-        let (is_there, adds) = (is_there(volume), adds(verb));
-        let reset = put_back(&is_there, adds, back);
-        let whole = shortest(vm, &reset, verb)?;
+        let (is_there, adds) = (kit::is_there(volume), kit::adds(verb));
+        let reset = kit::put_back(&is_there, adds, back);
+        let whole = kit::shortest(vm, &reset, verb)?;
         let (mut ended, mut came_through, mut silent) = (0, 0, 0);
         while ended < INTERRUPTS && came_through < 2 * INTERRUPTS {
             vm.ok(&reset)?;
