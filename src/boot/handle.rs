@@ -284,7 +284,8 @@ impl<'b> Boot<'b> {
         let Some(found) = booted(&seen, layer, kernel) else {
             return Err(no_entry(layer));
         };
-        let tried = |found: &Found| found.own.as_ref().is_some_and(|own| own.name.fallback.is_some());
+        let tried =
+            |found: &Found| found.own.as_ref().is_some_and(|own| own.name.fallback.is_some());
         let waits = seen.trials.iter().any(|trial| {
             trial.current && seen.entry(trial.entry).is_some_and(|entry| entry.path == found.path)
         });

@@ -80,9 +80,10 @@ impl<'p, 'a> Plan<'p, 'a> {
     /// [`Invalid`](ErrorKind::Invalid) for a name that not every loader takes, or without a kernel;
     /// [`Io`](ErrorKind::Io).
     pub(super) fn make(folder: &dyn BootFolder, artefacts: &'p Artefacts<'a>) -> Result<Self> {
-        let kernel = artefacts.linux.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Invalid, "there is no kernel to be started")
-        })?;
+        let kernel = artefacts
+            .linux
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Invalid, "there is no kernel to be started"))?;
         let mut groups = vec![Group::read(folder, [kernel].into_iter().chain(&artefacts.beside))?];
         for single in artefacts.initrds.iter().chain(&artefacts.devicetree) {
             groups.push(Group::read(folder, [single])?);
@@ -241,9 +242,9 @@ fn is_digest(name: &str) -> bool {
 /// What the folder gives.
 pub(super) fn unused(folder: &dyn BootFolder, used: &BTreeSet<String>) -> Result<Vec<BootPath>> {
     let all = folder.list(&store())?;
-    let spare = all.into_iter().filter(|(name, kind)| {
-        *kind == Kind::Folder && is_digest(name) && !used.contains(name)
-    });
+    let spare = all
+        .into_iter()
+        .filter(|(name, kind)| *kind == Kind::Folder && is_digest(name) && !used.contains(name));
     spare.map(|(name, _)| Ok(store().join(&name)?)).collect()
 }
 

@@ -17,13 +17,13 @@ const A: &str = "Base-1-0+1";
 const B: &str = "Base-2-0+1";
 const C: &str = "Base-3-0+1";
 
-type Op = fn(&World) -> Result<()>;
+pub(crate) type Op = fn(&World) -> Result<()>;
 
 /// Something that is done to boot entries, and what is done before.
-struct Trial {
-    name: &'static str,
-    before: fn(&World),
-    op: Op,
+pub(crate) struct Trial {
+    pub(crate) name: &'static str,
+    pub(crate) before: fn(&World),
+    pub(crate) op: Op,
 }
 
 fn settled(world: &World) {
@@ -55,7 +55,7 @@ fn add_once(args: &mut Args) -> Result<()> {
     args.add("x=y")
 }
 
-const TRIALS: [Trial; 15] = [
+pub(crate) const TRIALS: [Trial; 15] = [
     Trial { name: "the first entry", before: |_| (), op: |w| w.put(A).map(drop) },
     Trial {
         name: "another entry",
@@ -93,22 +93,22 @@ const TRIALS: [Trial; 15] = [
         },
         op: |w| w.bless(B).map(drop),
     },
-    Trial { name: "a removal", before: failed, op: |w| w.boot().remove(&layer(B), None).map(drop) },
+    Trial {
+        name: "a removal",
+        before: failed,
+        op: |w| w.open()?.remove(&layer(B), None).map(drop),
+    },
     Trial {
         name: "arguments of the default",
         before: settled,
-        op: |w| w.boot().edit_args(&layer(A), &add_once).map(drop),
+        op: |w| w.open()?.edit_args(&layer(A), &add_once).map(drop),
     },
     Trial {
         name: "arguments on trial",
         before: on_trial,
-        op: |w| w.boot().edit_args(&layer(B), &add_once).map(drop),
+        op: |w| w.open()?.edit_args(&layer(B), &add_once).map(drop),
     },
-    Trial {
-        name: "once",
-        before: on_trial,
-        op: |w| w.boot().set_once(Some(&layer(A))),
-    },
+    Trial { name: "once", before: on_trial, op: |w| w.open()?.set_once(Some(&layer(A))) },
 ];
 
 /// Looks at every state that a cut can leave; gives how many distinct ones there were.
@@ -128,7 +128,12 @@ fn check(world: &World, trial: &Trial) -> usize {
             let after = world.on(&state);
             let next = after.loader.next(&state);
             let what = format!("{} ({:?}), after {} steps", trial.name, world.loader, cut.after);
-            assert!(allowed.contains(&next), "{what}: {}\n{}", after.next(), differ(&before.sim, &state));
+            assert!(
+                allowed.contains(&next),
+                "{what}: {}\n{}",
+                after.next(),
+                differ(&before.sim, &state)
+            );
             // Whatever was left, it can be done again, and then it is done.
             let (what_is, done) = (after.sim.fork(), (trial.op)(&after));
             assert!(done.is_ok(), "{what}: {done:?}\n{}", differ(&before.sim, &what_is));
@@ -142,11 +147,16 @@ fn check(world: &World, trial: &Trial) -> usize {
             assert!(next == allowed[1], "{what}: cleaned\n{}", differ(&what_is, &after.sim));
         }
     }
+    // What was said to be done is durable.
+    let last = world.sim.cuts().pop().expect("there is an end");
+    for state in last.states {
+        assert!(world.loader.next(&state) == allowed[1], "{}: it is not durable", trial.name);
+    }
     seen.len()
 }
 
 /// What differs between two states, for people.
-fn differ(one: &SimBoot, other: &SimBoot) -> String {
+pub(crate) fn differ(one: &SimBoot, other: &SimBoot) -> String {
     let (a, b) = (one.files(), other.files());
     let mut text = String::new();
     for path in a.keys().chain(b.keys()).collect::<BTreeSet<_>>() {
@@ -172,7 +182,9 @@ fn check_all(kind: &str, machine: impl Fn() -> World) {
         states += check(&world, trial);
         moments += 1;
     }
-    figure(&format!("power cuts in boot entries ({kind}): {states} distinct states of {moments} verbs"));
+    figure(&format!(
+        "power cuts in boot entries ({kind}): {states} distinct states of {moments} verbs"
+    ));
     assert!(states > 100, "only {states} states");
 }
 
@@ -206,6 +218,34 @@ fn systemd_boot_without_variables() {
     let machine = || World::systemd(V252, true).without_variables();
     for trial in TRIALS.iter().filter(|trial| trial.name != "once") {
         check(&machine(), trial);
+    }
+}
+
+/// The same test must fail where a sync is forgotten.
+#[test]
+fn a_forgotten_sync_is_noticed() {
+    let machines: [fn() -> World; 3] = [
+        || World::systemd(V252, false),
+        || World::grub(DEBIAN, false),
+        || World::grub(FEDORA, false),
+    ];
+    for machine in machines {
+        let noticed = TRIALS.iter().filter(|trial| {
+            let world = machine();
+            (trial.before)(&world);
+            let before = world.fork();
+            let world = before.fork();
+            world.sim.forget_syncs();
+            (trial.op)(&world).expect("nothing fails");
+            let allowed = [before.next(), world.next()];
+            let cuts = world.sim.cuts();
+            let mut states = cuts.iter().flat_map(|cut| &cut.states);
+            let last = cuts.last().is_some_and(|cut| {
+                cut.states.iter().any(|state| world.on(state).next() != allowed[1])
+            });
+            last || states.any(|state| !allowed.contains(&world.on(state).next()))
+        });
+        assert!(noticed.count() > 4, "{:?}", machine().loader);
     }
 }
 

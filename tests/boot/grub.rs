@@ -160,7 +160,8 @@ impl Grub {
             ("feature_menuentry_id", "y"),
         ];
         let variables = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let mut run = Run { grub: self, sim: sim.clone(), variables, menu: Vec::new(), loaded: None };
+        let mut run =
+            Run { grub: self, sim: sim.clone(), variables, menu: Vec::new(), loaded: None };
         script::run(&mut run, &script::tokens(self.cfg));
         let default = run.variables.get("default").cloned().unwrap_or_default();
         let by_name =
@@ -236,7 +237,8 @@ impl Run {
         let files = self.sim.files();
         let place = "loader/entries/";
         let ids = files.keys().filter_map(|path| path.strip_prefix(place)?.strip_suffix(".conf"));
-        let mut ids: Vec<String> = ids.filter(|id| !id.starts_with('.')).map(str::to_owned).collect();
+        let mut ids: Vec<String> =
+            ids.filter(|id| !id.starts_with('.')).map(str::to_owned).collect();
         ids.sort_by(|a, b| package_order(b, a));
         for id in ids {
             let text = &files[&format!("{place}{id}.conf")];

@@ -313,7 +313,11 @@ fn entries_of_others_stay_to_the_byte() {
         assert!(others(&world) == before, "{:?}", world.loader);
         let begins = |path: &str, text: &str| {
             let bytes = world.sim.file(path).expect("there");
-            assert!(bytes.starts_with(text.as_bytes()), "{path}: {}", String::from_utf8_lossy(&bytes));
+            assert!(
+                bytes.starts_with(text.as_bytes()),
+                "{path}: {}",
+                String::from_utf8_lossy(&bytes)
+            );
         };
         match world.loader {
             Loader::Systemd(_) => begins("loader/loader.conf", "timeout 3\n"),
@@ -477,7 +481,11 @@ fn grub_s_own_files_may_be_malformed_or_missing() {
         world.settle(A);
         world.put(B).expect("it is made");
         world.try_out(B, Some(A)).expect("it is chosen");
-        assert_eq!(world.sim.file(&path).map(|bytes| bytes.len()), Some(1024), "GRUB cannot make it");
+        assert_eq!(
+            world.sim.file(&path).map(|bytes| bytes.len()),
+            Some(1024),
+            "GRUB cannot make it"
+        );
         for name in [B, B, B, A] {
             assert_eq!(world.start(), name);
         }
@@ -491,7 +499,15 @@ fn grub_s_own_files_may_be_malformed_or_missing() {
             assert!(error.to_string().contains("grubenv"), "{error}");
         }
         assert_eq!(world.sim.fingerprint(), before);
-        assert!(world.boot().state().expect("read").problems.iter().any(|p| p.to_string().contains("1024")));
+        assert!(
+            world
+                .boot()
+                .state()
+                .expect("read")
+                .problems
+                .iter()
+                .any(|p| p.to_string().contains("1024"))
+        );
         world.choose(B).expect("it is chosen");
         assert_eq!(world.start(), B);
     }

@@ -1,6 +1,7 @@
 //! Boot entries, judged by models of the loaders.
 
 mod crash;
+mod faults;
 mod grub;
 mod life;
 mod script;

@@ -179,7 +179,8 @@ impl SystemdBoot {
                 };
                 let whole = self.version < 254 || tries.is_none();
                 let id = if whole { file.to_owned() } else { format!("{stem}.conf") };
-                let entry = Entry { file: path.clone(), id: id.to_ascii_lowercase(), keys, tries, stem };
+                let entry =
+                    Entry { file: path.clone(), id: id.to_ascii_lowercase(), keys, tries, stem };
                 let kernel = entry.key("linux").map(|linux| inside(&folder, linux));
                 if kernel.is_some_and(|kernel| files.contains_key(&kernel)) {
                     entries.push(entry);

@@ -140,9 +140,13 @@ impl World {
     }
 
     pub(crate) fn boot(&self) -> Boot<'_> {
+        self.open().expect("it can be opened")
+    }
+
+    pub(crate) fn open(&self) -> Result<Boot<'_>> {
         let vg = "HostVG".parse().expect("a group");
-        let boot = Boot::open(self.place(), &vg, Some(self.loader.kind()));
-        boot.expect("it can be opened").expect("there is a loader")
+        let boot = Boot::open(self.place(), &vg, Some(self.loader.kind()))?;
+        Ok(boot.expect("there is a loader"))
     }
 
     /// The layer that boots next: `none` for another system, `nothing` where nothing starts.
@@ -168,7 +172,7 @@ impl World {
             initrds: vec![Source { name: &initrd_name, open: &open_initrd }],
             ..Artefacts::default()
         };
-        self.boot().put(&NewEntry {
+        self.open()?.put(&NewEntry {
             layer: &layer(name),
             kernel: &kernel.parse().expect("a version"),
             files: Files::Given(artefacts),
@@ -183,16 +187,16 @@ impl World {
     }
 
     pub(crate) fn choose(&self, name: &str) -> Result<Chosen> {
-        self.boot().set_default(&layer(name), None, None)
+        self.open()?.set_default(&layer(name), None, None)
     }
 
     pub(crate) fn try_out(&self, name: &str, running: Option<&str>) -> Result<Chosen> {
         let running = running.map(layer);
-        self.boot().set_default(&layer(name), Some(Tries::default()), running.as_ref())
+        self.open()?.set_default(&layer(name), Some(Tries::default()), running.as_ref())
     }
 
     pub(crate) fn bless(&self, name: &str) -> Result<bool> {
-        self.boot().bless(&layer(name), None)
+        self.open()?.bless(&layer(name), None)
     }
 
     /// Makes a layer, starts it and finds it good.

@@ -292,7 +292,8 @@ mod tests {
 
     #[test]
     fn names_are_ordered_as_packages_are() {
-        let ascending = ["abc-5.14.0-99.el9", "abc-5.14.0-100.el9", "abc-6.1-1", "abd-1-1", "1a-1-1"];
+        let ascending =
+            ["abc-5.14.0-99.el9", "abc-5.14.0-100.el9", "abc-6.1-1", "abd-1-1", "1a-1-1"];
         for (place, low) in ascending.iter().enumerate() {
             for high in ascending.iter().skip(place + 1) {
                 assert_eq!(compare(low, high), Ordering::Less, "{low} {high}");

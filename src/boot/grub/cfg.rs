@@ -1,7 +1,7 @@
 //! grub.cfg, which others make: what it shows, what it reads, and whether it counts.
 
-use super::super::folder::BootPath;
 use super::super::entry::Entry;
+use super::super::folder::BootPath;
 use super::super::state::Found;
 
 /// A menu entry's id and title.

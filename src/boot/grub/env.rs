@@ -5,8 +5,8 @@
 //! backslash and before a line feed, and `#` up to its end. GRUB writes it in place, by the list of
 //! its blocks, so its size never changes.
 
-use super::super::folder::{BootFolder, BootPath, SECTOR};
 use super::super::files;
+use super::super::folder::{BootFolder, BootPath, SECTOR};
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::Bytes;
 
@@ -61,7 +61,8 @@ impl GrubEnv {
         let mut lines = Vec::new();
         let mut rest = bytes.get(..end).unwrap_or_default();
         while !rest.is_empty() {
-            let (line, after) = rest.split_at_checked(line_end(rest).ok_or(BadEnv::End)?).ok_or(BadEnv::End)?;
+            let (line, after) =
+                rest.split_at_checked(line_end(rest).ok_or(BadEnv::End)?).ok_or(BadEnv::End)?;
             if !line.starts_with(b"#") && !line.contains(&b'=') {
                 return Err(BadEnv::Line(lines.len().saturating_add(1)));
             }

@@ -164,7 +164,9 @@ impl Files<'_> {
         let named = env.get(TRIAL).and_then(|number| number.parse::<u32>().ok());
         let numbers = menu.trials.iter().map(|trial| trial.number).chain(named);
         let number = numbers.max().unwrap_or(0).wrapping_add(1);
-        for (name, value) in [(TRIAL, number.to_string()), (COUNTER, "9".into()), (SUCCESS, "0".into())] {
+        for (name, value) in
+            [(TRIAL, number.to_string()), (COUNTER, "9".into()), (SUCCESS, "0".into())]
+        {
             env.set(name, &value)?;
         }
         // GRUB cannot make the file.
@@ -183,7 +185,8 @@ impl Files<'_> {
     fn seen_env(&self, problems: &mut Vec<Problem>) -> Result<GrubEnv> {
         match self.env() {
             Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Unsupported) => {
-                problems.push(Problem::Malformed { file: self.path("grubenv"), why: error.reason() });
+                problems
+                    .push(Problem::Malformed { file: self.path("grubenv"), why: error.reason() });
                 Ok(GrubEnv::default())
             }
             env => env,

@@ -155,7 +155,11 @@ impl Loader for Grub<'_> {
         menu.default = Some(id.clone());
         let gone = others(&seen.entries, pair, &id);
         let done = self.write(&mut menu, &gone);
-        if id == to.id { done? } else { self.or_take_back(&id, done)? }
+        if id == to.id {
+            done?
+        } else {
+            self.or_take_back(&id, done)?
+        }
         self.shelf.remove(gone)?;
         match trial {
             Some(_) if seen.once.is_none() => Ok(()),
@@ -185,7 +189,11 @@ impl Loader for Grub<'_> {
         menu.rename(&gone, &id);
         menu.trials.retain(|trial| trial.id != id);
         let done = self.write(&mut menu, &gone);
-        if id == found.id { done? } else { self.or_take_back(&id, done)? }
+        if id == found.id {
+            done?
+        } else {
+            self.or_take_back(&id, done)?
+        }
         self.shelf.remove(gone)?;
         if tried { self.files.end_trial(true, false) } else { Ok(()) }
     }
