@@ -11,7 +11,7 @@ use super::loader::{Loader, OnTrial, Place, Tries, detect, grub_folder};
 use super::name::{KernelVersion, Pair};
 use super::own::{self, Whose};
 use super::sdboot::{SORT_KEY, SystemdBoot};
-use super::state::{BootState, Found, LoaderKind};
+use super::state::{BootState, Found, LoaderKind, Problem};
 use super::store::{self, Artefacts, Plan, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::LayerName;
@@ -84,13 +84,15 @@ impl<'b> Boot<'b> {
     /// Looks which loader there is, or takes the one that is named. `None` where there is none.
     ///
     /// # Errors
-    /// As [`detect`]; [`NotFound`](ErrorKind::NotFound) where the one that is named is not there.
+    /// As [`detect`]; [`NotFound`](ErrorKind::NotFound) where the one that is named is not there;
+    /// [`Unsupported`](ErrorKind::Unsupported) where it could not read the folder.
     pub fn open(place: Place<'b>, vg: &VgName, kind: Option<LoaderKind>) -> Result<Option<Self>> {
         let kind = match kind {
             Some(kind) => Some(kind),
             None => detect(place)?,
         };
         let Some(kind) = kind else { return Ok(None) };
+        check_root(place, kind)?;
         let loader = loader(place, vg, kind)?;
         Ok(Some(Self { place, vg: vg.clone(), loader, reserve: Bytes::mib(2) }))
     }
@@ -194,6 +196,8 @@ impl<'b> Boot<'b> {
     fn compose(&self, new: &NewEntry<'_>, stored: &Stored) -> Result<Entry> {
         let whose = Whose { vg: &self.vg, layer: new.layer, boot: new.boot_uuid };
         let outside = |path: &BootPath| self.loader.outside(path);
+        let args = own::for_layer(new.args, whose)?;
+        check_args(self.kind(), &args)?;
         let base = new.layer.base();
         let (index, kernel) = (new.layer.index(), new.kernel.as_str());
         Ok(Entry::of(&Text {
@@ -205,7 +209,7 @@ impl<'b> Boot<'b> {
             linux: &outside(&stored.linux),
             initrds: &stored.initrds.iter().map(outside).collect::<Vec<_>>(),
             devicetree: stored.devicetree.as_ref().map(outside).as_deref(),
-            args: &own::for_layer(new.args, whose)?,
+            args: &args,
         }))
     }
 
@@ -227,6 +231,37 @@ impl<'b> Boot<'b> {
         self.loader.withdraw(&seen, &gone)?;
         self.sweep()?;
         Ok(true)
+    }
+
+    /// Removes a layer's entries for other kernels than these, and what they alone named. The entry
+    /// that boots next, once or after a failed trial stays, and so does the last one. Gives the
+    /// kernels whose entries went.
+    ///
+    /// # Errors
+    /// What the folder or the variables give.
+    ///
+    /// # Commit point
+    /// See [`Loader::withdraw`].
+    pub fn keep_kernels(
+        &self,
+        layer: &LayerName,
+        kept: &BTreeSet<KernelVersion>,
+    ) -> Result<Vec<KernelVersion>> {
+        let seen = self.state()?;
+        let needed = seen.needed();
+        let mut gone = seen.of_layer(layer);
+        let all = gone.len();
+        gone.retain(|found| {
+            let is_kept = found.own.as_ref().is_some_and(|own| kept.contains(&own.kernel));
+            let is_needed = needed.iter().any(|entry| entry.path == found.path);
+            !is_kept && !is_needed
+        });
+        if gone.is_empty() || gone.len() == all {
+            return Ok(Vec::new());
+        }
+        self.loader.withdraw(&seen, &gone)?;
+        self.sweep()?;
+        Ok(gone.iter().filter_map(|found| Some(found.own.as_ref()?.kernel.clone())).collect())
     }
 
     /// Makes a layer the default. With `tries` it is on trial, unless there is no other layer to
@@ -329,7 +364,9 @@ impl<'b> Boot<'b> {
             let mut args = found.entry.lasting_args();
             edit(&mut args)?;
             let whose = Whose { vg: &self.vg, layer, boot: None };
-            new.push((found, found.entry.with_args(&own::for_layer(&args, whose)?)));
+            let args = own::for_layer(&args, whose)?;
+            check_args(self.kind(), &args)?;
+            new.push((found, found.entry.with_args(&args)));
         }
         new.retain(|(found, entry)| found.entry != *entry);
         for (found, entry) in &new {
@@ -389,7 +426,9 @@ impl<'b> Boot<'b> {
             })
         };
         let gone: Vec<&Found> = seen.entries.iter().filter(is_gone).collect();
-        if !gone.is_empty() {
+        let unread = |problem: &Problem| matches!(problem, Problem::Unread { .. });
+        if !gone.is_empty() || seen.problems.iter().any(unread) {
+            // This also leads GRUB to its menu again.
             self.loader.withdraw(&seen, &gone)?;
         }
         for left in &left {
@@ -492,8 +531,43 @@ fn loader<'b>(place: Place<'b>, vg: &VgName, kind: LoaderKind) -> Result<Box<dyn
     }
 }
 
+/// systemd-boot reads a partition of its own, from its root on.
+fn check_root(place: Place<'_>, kind: LoaderKind) -> Result<()> {
+    let prefix = place.boot.facts().prefix;
+    if kind != LoaderKind::SystemdBoot || prefix.is_empty() {
+        return Ok(());
+    }
+    let why =
+        format!("systemd-boot reads no folder inside a file system, and this is {prefix} in one");
+    Err(Error::new(ErrorKind::Unsupported, why).op("use the boot folder").at(place.boot.name()))
+}
+
 fn no_entry(layer: &LayerName) -> Error {
     Error::new(ErrorKind::NotFound, "it has no boot entry").at(layer)
+}
+
+/// Fails for arguments that the loader would hand over otherwise.
+fn check_args(kind: LoaderKind, args: &Args) -> Result<()> {
+    let line = args.to_string();
+    let no = |word: &str, why| {
+        let error = Error::new(ErrorKind::Unsupported, why).at(format_args!("'{word}'"));
+        Err(error.kept("nothing was changed"))
+    };
+    if line.len() > 1 && line.starts_with('"') && line.ends_with('"') {
+        return no(&line, "loaders take quotes off a line that begins and ends with one");
+    }
+    // Fedora's GRUB reads an entry's arguments as a piece of its script.
+    let splits = |word: &&str| {
+        let mut quoted = false;
+        word.chars().any(|c| {
+            quoted ^= c == '"';
+            (!quoted && "{}|&;<>".contains(c)) || "'\\`".contains(c)
+        })
+    };
+    match args.words().find(splits).filter(|_| kind == LoaderKind::GrubBls) {
+        Some(word) => no(word, "GRUB would take it apart, as it reads entries as a script"),
+        None => Ok(()),
+    }
 }
 
 fn find<'s>(seen: &'s BootState, layer: &LayerName, kernel: &KernelVersion) -> Option<&'s Found> {

@@ -21,6 +21,7 @@ mod shelf;
 pub mod sim;
 pub mod state;
 pub mod store;
+pub mod uuid;
 pub mod vars;
 
 pub use handle::{Boot, Chosen, Files, Leftover, NewEntry};

@@ -292,6 +292,14 @@ impl BootState {
         all
     }
 
+    /// The entries that may boot next: by default, once, or when the one on trial fails.
+    pub fn needed(&self) -> Vec<&Found> {
+        let once = self.once.as_ref().and_then(|once| once.entry);
+        let trial = self.on_trial().into_iter().flat_map(|t| [Some(t.entry), t.fallback]);
+        let places = [self.default, once].into_iter().chain(trial).flatten();
+        places.filter_map(|place| self.entry(place)).collect()
+    }
+
     /// The layers that have entries.
     pub fn layers(&self) -> BTreeSet<&LayerName> {
         self.entries.iter().filter_map(Found::layer).collect()

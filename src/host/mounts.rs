@@ -1,7 +1,7 @@
 //! Mounts of this machine.
 
 mod private;
-mod table;
+pub(super) mod table;
 
 use std::fs;
 use std::path::Path;

@@ -393,6 +393,90 @@ fn a_layer_may_have_several_kernels() {
 }
 
 #[test]
+fn entries_of_kernels_that_are_gone_go() {
+    for world in machines() {
+        for kernel in ["6.1", "6.2", "6.3"] {
+            world.put_with(A, kernel, "quiet").expect("it is made");
+        }
+        world.choose(A).expect("it is chosen");
+        let kernel = |text: &str| text.parse().expect("a version");
+        let kept = [kernel("6.2")].into();
+        let gone = world.boot().keep_kernels(&layer(A), &kept).expect("they may go");
+        assert_eq!(gone, [kernel("6.1")], "6.3 boots next");
+        assert!(world.sim.files().keys().all(|path| !path.contains("vmlinuz-6.1")));
+        assert_eq!(world.next(), A);
+        let none = world.boot().keep_kernels(&layer(A), &[].into()).expect("read");
+        assert_eq!(none, [kernel("6.2")]);
+        let none = world.boot().keep_kernels(&layer(A), &[].into()).expect("read");
+        assert!(none.is_empty(), "the last one stays");
+        assert_eq!(world.next(), A);
+    }
+}
+
+#[test]
+fn arguments_that_a_loader_would_change_are_refused() {
+    for (world, refused) in [
+        (World::systemd(V252, true), vec!["\"a b\" quiet x=\"c d\""]),
+        (World::grub(FEDORA, false), vec!["a=b;c", "a={x}", "it's"]),
+        (World::grub(DEBIAN, false), vec![]),
+    ] {
+        for args in refused {
+            // Ours keep their places.
+            let own = "root=x ro rd.lvm.lv=HostVG/Base-9-9+9 rootflags=z img.bootid=Base-9-9+9";
+            let args = args.replace("quiet", own);
+            let error = world.put_with(A, KERNEL, &args).expect_err("refused");
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{args}");
+        }
+        world.put_with(A, KERNEL, "dyndbg=\"file x +p\" quiet").expect("it is made");
+        world.choose(A).expect("it is chosen");
+        let booted = world.loader.next(&world.sim).expect("it starts");
+        let read = imgbase::boot::args::Args::parse(&booted.args);
+        assert_eq!(read.value("dyndbg").as_deref(), Some("file x +p"), "{}", booted.args);
+    }
+    // What the kernel reads is what was meant, whatever is in it.
+    let world = World::grub(DEBIAN, true);
+    world.put_with(A, KERNEL, "a=b;c d={$x} e=&f|g").expect("it is made");
+    world.choose(A).expect("it is chosen");
+    let booted = world.loader.next(&world.sim).expect("it starts");
+    assert!(booted.args.contains("a=b;c d={$x} e=&f|g"), "{}", booted.args);
+}
+
+#[test]
+fn a_folder_inside_a_file_system_is_named_so() {
+    let facts = imgbase::boot::folder::Facts { prefix: "/boot".into(), ..Default::default() };
+    let sim = imgbase::boot::sim::SimBoot::new(facts);
+    sim.put("grub/grub.cfg", DEBIAN.cfg);
+    let world = World::over(sim, Loader::Grub(DEBIAN));
+    world.put(A).expect("it is made");
+    let menu = world.sim.file("grub/imgbase.cfg").expect("made");
+    let menu = String::from_utf8(menu).expect("text");
+    assert!(menu.contains("linux '/boot/imgbase/") && menu.contains("--file '/boot/imgbase/"));
+    assert!(world.boot().state().expect("read").is_bootable(&layer(A)));
+    let vg = "HostVG".parse().expect("a group");
+    let systemd = Some(imgbase::boot::LoaderKind::SystemdBoot);
+    let error = imgbase::boot::Boot::open(world.place(), &vg, systemd).err().expect("refused");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn the_loader_is_found_by_what_is_there() {
+    use imgbase::boot::{LoaderKind, detect};
+    let kind = |world: &World| detect(world.place()).map_err(|error| error.kind());
+    assert_eq!(kind(&World::systemd(V252, true)), Ok(Some(LoaderKind::SystemdBoot)));
+    assert_eq!(kind(&World::grub(DEBIAN, true)), Ok(Some(LoaderKind::Grub)));
+    assert_eq!(kind(&World::grub(FEDORA, true)), Ok(Some(LoaderKind::GrubBls)));
+    let world = World::systemd(V252, true);
+    world.sim.put("grub/grub.cfg", DEBIAN.cfg);
+    assert_eq!(kind(&world), Err(ErrorKind::Unsupported), "there are two");
+    world.sim.put_variable(Variable::Info, "systemd-boot 252.39");
+    assert_eq!(kind(&world), Ok(Some(LoaderKind::SystemdBoot)));
+    world.sim.put_variable(Variable::Info, "GRUB 2.12");
+    assert_eq!(kind(&world), Ok(Some(LoaderKind::Grub)));
+    let sim = imgbase::boot::sim::SimBoot::new(crate::world::facts(false));
+    assert_eq!(kind(&World::over(sim, Loader::Grub(DEBIAN))), Ok(None));
+}
+
+#[test]
 fn variables_before_loader_conf_are_never_left_contradicting() {
     for loader in [V252, V257, V260] {
         let world = World::systemd(loader, true);

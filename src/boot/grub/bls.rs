@@ -109,7 +109,7 @@ impl<'b> GrubBls<'b> {
         menu.rename(&gone, id);
         let saved = self.files.env()?.get(SAVED);
         let is_saved = |found: &&Found| saved.as_ref() == Some(&found.id);
-        let is_default = saved.as_deref() == Some(id) || gone.iter().any(|found| is_saved(&found));
+        let is_default = saved.as_deref() == Some(id) || gone.iter().any(is_saved);
         let once = seen.once.as_ref().filter(|once| gone.iter().any(|old| old.id == once.name));
         if is_default {
             self.switch(id, &menu.trials, |env| {
