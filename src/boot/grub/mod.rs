@@ -75,13 +75,13 @@ impl Files<'_> {
         match self.read(custom::MENU)? {
             Some(old) if old == bytes => {}
             Some(old) if fat => {
-                let _ = old;
+                self.write_copy(&old)?;
                 files::replace(self.folder, &self.path(custom::MENU), bytes)?;
             }
             _ => files::replace(self.folder, &self.path(custom::MENU), bytes)?,
         }
         // The copy names no kernel that is not in use.
-        Ok(())
+        if fat { self.write_copy(bytes) } else { Ok(()) }
     }
 
     fn write_copy(&self, bytes: &[u8]) -> Result<()> {

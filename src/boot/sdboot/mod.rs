@@ -142,11 +142,10 @@ impl<'b> SystemdBoot<'b> {
         };
         let old: Vec<&Found> = same.collect();
         let is_meant = old.iter().any(|found| found.own.as_ref().is_some_and(by_name));
-        self.shelf.remove(old)?;
         if is_default || is_meant {
             self.set_default(seen, new, &new.systemd_id())?;
         }
-        Ok(())
+        self.shelf.remove(old)
     }
 }
 
