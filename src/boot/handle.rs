@@ -1,6 +1,7 @@
 //! The boot entries of a volume group's layers, whatever the loader.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use super::args::Args;
 use super::entry::{Entry, Text};
@@ -25,12 +26,16 @@ pub struct Boot<'b> {
     loader: Box<dyn Loader + 'b>,
     /// So much room is left free.
     reserve: Bytes,
+    /// True where somebody may be storing what no entry names yet.
+    keep_unused: bool,
 }
 
 /// Where an entry's kernel comes from.
 pub enum Files<'a> {
     /// These files.
     Given(Artefacts<'a>),
+    /// Files that were stored before.
+    Stored(&'a Stored),
     /// The files that an entry of this layer with the same kernel names.
     Of(&'a LayerName),
 }
@@ -80,6 +85,23 @@ pub enum Leftover {
     Temporary(BootPath),
 }
 
+impl fmt::Display for Leftover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entry { path, layer, kept: None } => {
+                write!(f, "{path}: its layer {layer} is gone")
+            }
+            Self::Entry { path, layer, kept: Some(why) } => {
+                write!(f, "{path}: its layer {layer} is gone, but {why}")
+            }
+            Self::Unlisted(path) => write!(f, "{path}: the loader does not show it"),
+            Self::Unused(path) => write!(f, "{path}: no entry names it"),
+            Self::Double(path) => write!(f, "{path}: another entry is the same"),
+            Self::Temporary(path) => write!(f, "{path}: it was never finished"),
+        }
+    }
+}
+
 impl<'b> Boot<'b> {
     /// Looks which loader there is, or takes the one that is named. `None` where there is none.
     ///
@@ -94,7 +116,7 @@ impl<'b> Boot<'b> {
         let Some(kind) = kind else { return Ok(None) };
         check_root(place, kind)?;
         let loader = loader(place, vg, kind)?;
-        Ok(Some(Self { place, vg: vg.clone(), loader, reserve: Bytes::mib(2) }))
+        Ok(Some(Self { place, vg: vg.clone(), loader, reserve: Bytes::mib(2), keep_unused: false }))
     }
 
     /// Leaves so much room free in the boot folder; 2 MiB unless set.
@@ -102,6 +124,12 @@ impl<'b> Boot<'b> {
     pub fn with_reserve(mut self, reserve: Bytes) -> Self {
         self.reserve = reserve;
         self
+    }
+
+    /// Keeps what no entry names: somebody may be storing it for one that is to come.
+    #[must_use]
+    pub fn keeping_unused(self) -> Self {
+        Self { keep_unused: true, ..self }
     }
 
     /// The loader.
@@ -128,7 +156,28 @@ impl<'b> Boot<'b> {
     /// [`NoSpace`](ErrorKind::NoSpace) with both figures; [`Invalid`](ErrorKind::Invalid),
     /// [`Io`](ErrorKind::Io).
     pub fn check_room(&self, artefacts: &Artefacts<'_>) -> Result<Bytes> {
-        Plan::make(self.folder(), artefacts)?.check_room(self.folder(), self.reserve)
+        self.check_room_beside(artefacts, Bytes::ZERO)
+    }
+
+    /// The same beside others that take so much.
+    ///
+    /// # Errors
+    /// As [`check_room`](Self::check_room).
+    pub fn check_room_beside(&self, artefacts: &Artefacts<'_>, others: Bytes) -> Result<Bytes> {
+        let plan = Plan::make(self.folder(), artefacts)?;
+        plan.check_room(self.folder(), self.reserve.saturating_add(others))
+    }
+
+    /// Stores files that an entry is to name; until it does, whoever removes what no entry names may
+    /// remove them.
+    ///
+    /// # Errors
+    /// As [`check_room`](Self::check_room); [`Corrupt`](ErrorKind::Corrupt) where what was read back
+    /// is not what was written.
+    pub fn store(&self, artefacts: &Artefacts<'_>) -> Result<Stored> {
+        let plan = Plan::make(self.folder(), artefacts)?;
+        plan.check_room(self.folder(), self.reserve)?;
+        plan.store(self.folder())
     }
 
     /// Makes a layer's entry, or another in its place. What boots next stays what it was, but for
@@ -164,11 +213,8 @@ impl<'b> Boot<'b> {
 
     fn files(&self, seen: &BootState, new: &NewEntry<'_>) -> Result<Stored> {
         match &new.files {
-            Files::Given(artefacts) => {
-                let plan = Plan::make(self.folder(), artefacts)?;
-                plan.check_room(self.folder(), self.reserve)?;
-                plan.store(self.folder())
-            }
+            Files::Given(artefacts) => self.store(artefacts),
+            Files::Stored(stored) => Ok((*stored).clone()),
             Files::Of(layer) => {
                 let model = find(seen, layer, new.kernel).filter(|found| found.is_bootable());
                 let model = model.ok_or_else(|| {
@@ -399,9 +445,10 @@ impl<'b> Boot<'b> {
                 left.push(Leftover::Double(path));
             }
         }
-        left.extend(self.temporaries()?.into_iter().map(Leftover::Temporary));
-        let unused = store::unused(self.folder(), &self.used()?)?;
-        left.extend(unused.into_iter().map(Leftover::Unused));
+        if !self.keep_unused {
+            left.extend(self.temporaries()?.into_iter().map(Leftover::Temporary));
+        }
+        left.extend(self.unused()?.into_iter().map(Leftover::Unused));
         Ok(left)
     }
 
@@ -436,7 +483,7 @@ impl<'b> Boot<'b> {
                 files::remove(self.folder(), path)?;
             }
         }
-        for place in store::unused(self.folder(), &self.used()?)? {
+        for place in self.unused()? {
             store::remove(self.folder(), &place)?;
             if !left.contains(&Leftover::Unused(place.clone())) {
                 left.push(Leftover::Unused(place));
@@ -447,10 +494,18 @@ impl<'b> Boot<'b> {
 
     /// Removes the kernels that no entry names.
     fn sweep(&self) -> Result<()> {
-        for place in store::unused(self.folder(), &self.used()?)? {
+        for place in self.unused()? {
             store::remove(self.folder(), &place)?;
         }
         Ok(())
+    }
+
+    /// The folders of the store that can go.
+    fn unused(&self) -> Result<Vec<BootPath>> {
+        if self.keep_unused {
+            return Ok(Vec::new());
+        }
+        store::unused(self.folder(), &self.used()?)
     }
 
     /// The folders of the store that any file which a loader reads names.

@@ -23,12 +23,31 @@ const DIGEST: usize = 16;
 /// Units of room for what comes beside files: names, an entry, a menu.
 const BESIDE: u64 = 8;
 
+/// Something that can be read more than once.
+pub trait Reopen {
+    /// Opens it, to be read from its beginning.
+    ///
+    /// # Errors
+    /// As the file system gives them.
+    fn open(&self) -> io::Result<Box<dyn Read + '_>>;
+}
+
+impl<F, R> Reopen for F
+where
+    F: Fn() -> io::Result<R>,
+    R: Read + 'static,
+{
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(self()?))
+    }
+}
+
 /// A file to be stored. It is read more than once.
 pub struct Source<'a> {
     /// What it is to be called.
     pub name: &'a str,
-    /// Opens it.
-    pub open: &'a dyn Fn() -> io::Result<Box<dyn Read + 'a>>,
+    /// Where its bytes come from.
+    pub from: &'a dyn Reopen,
 }
 
 /// What a kernel needs to start.
@@ -46,7 +65,7 @@ pub struct Artefacts<'a> {
 
 /// Where they are, as paths in the boot folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stored {
+pub struct Stored {
     pub(super) linux: BootPath,
     pub(super) initrds: Vec<BootPath>,
     pub(super) devicetree: Option<BootPath>,
@@ -158,7 +177,7 @@ impl<'p, 'a: 'p> Group<'p, 'a> {
         let (mut read, mut all) = (Vec::new(), String::new());
         for source in sources {
             check_name(source.name)?;
-            let opened = (source.open)().context("read a boot file", source.name)?;
+            let opened = source.from.open().context("read a boot file", source.name)?;
             let mut opened = opened;
             let read_all = Digest::read(&mut *opened).context("read a boot file", source.name)?;
             all.push_str(&format!("{} {}\n", read_all.0.hex(32), source.name));
@@ -181,7 +200,7 @@ impl Item<'_, '_> {
         // What is there under that name is damaged: nothing can have been relying on it.
         files::remove(folder, &self.path)?;
         let at = || shown(folder, &self.path);
-        let mut from = (self.source.open)().context("read a boot file", self.source.name)?;
+        let mut from = self.source.from.open().context("read a boot file", self.source.name)?;
         files::create(folder, &self.path, &mut *from)?;
         if is_there(folder, &self.path, self.digest, self.size)? {
             return Ok(());
@@ -195,6 +214,9 @@ impl Item<'_, '_> {
 fn is_there(folder: &dyn BootFolder, path: &BootPath, digest: Digest, size: u64) -> Result<bool> {
     if folder.look(path)? != Some(Kind::File(Bytes::new(size))) {
         return Ok(false);
+    }
+    if folder.is_on_paper(path) {
+        return Ok(true);
     }
     let mut file = folder.open(path)?;
     let read = Digest::read(&mut *file).context("read back a boot file", shown(folder, path))?;
