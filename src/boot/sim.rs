@@ -2,9 +2,10 @@
 //! that a power cut could have left.
 //!
 //! A file system with a journal keeps the order of what happens to names: a cut leaves what was
-//! done up to some point. FAT keeps none: of what was not synced any part may have happened, and a
-//! rename over a file may leave the old one, the new one, or neither. A file that was being written
-//! may be there, empty or in part. A variable is old or new.
+//! done up to some point. FAT keeps none: of what was not synced any part may have happened, and
+//! a name may be there without its bytes. So it is for a loader that reads no journal, until that
+//! is emptied, whatever was synced. A file that was being written may be there, empty or in part. A
+//! variable is old or new.
 
 mod crash;
 
@@ -385,11 +386,21 @@ impl BootFolder for SimFolder {
         })
     }
 
+    fn append(&self, file: &BootPath, bytes: &[u8]) -> Result<()> {
+        self.call("add to", file, |world, at| match world.tree.get(&at) {
+            Some(Node::File(_)) => world.apply(Event::Append(at, bytes.to_vec())),
+            _ => failed(io::ErrorKind::NotFound),
+        })
+    }
+
     fn rename(&self, from: &BootPath, to: &BootPath) -> Result<()> {
         let to = self.at(to);
         self.call("rename", from, |world, from| {
             if !matches!(world.tree.get(&from), Some(Node::File(_))) {
                 return failed(io::ErrorKind::NotFound);
+            }
+            if world.tree.contains_key(&to) {
+                return failed(io::ErrorKind::AlreadyExists);
             }
             world.apply(Event::Rename(from, to))
         })
@@ -412,6 +423,12 @@ impl BootFolder for SimFolder {
                 return Ok(());
             }
             world.apply(Event::Sync(at.trim_end_matches('/').to_owned()))
+        })
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.call("settle", &BootPath::root(), |world, _| {
+            if world.lazy { Ok(()) } else { world.apply(Event::Settle) }
         })
     }
 }
