@@ -22,10 +22,12 @@ mod pin;
 mod recover;
 mod remove;
 mod session;
+mod start;
 mod thin;
 mod transact;
 mod watch;
 
+pub use start::{NotStarted, Start, Started};
 pub use watch::WatchPolicy;
 
 use std::path::PathBuf;
