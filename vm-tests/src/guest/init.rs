@@ -38,7 +38,36 @@ const LINKS: &[(&str, &str)] = &[
 
 /// Serves until the host says `off`, then stops the machine, whatever happened.
 pub(super) fn first_process(flavour: &str) -> ExitCode {
-    if let Err(fail) = start(flavour).and_then(|port| serve::serve(port, flavour)) {
+    serve_and_stop(start(flavour), flavour)
+}
+
+/// The same in a layer, whose first process somebody else was: what is mounted was handed on.
+pub(super) fn first_of_layer() -> ExitCode {
+    // When it began, for whoever measures; that nobody listens is no reason to stop.
+    let _ = fs::write("/dev/kmsg", "<5>harness: the layer's init starts\n");
+    let folders = ["/run/lock", "/run/harness"].iter().try_for_each(fs::create_dir_all);
+    if find_port().is_none() {
+        // Where the port's module is loaded, or no modprobe is there, that fails.
+        let _ = run("modprobe", &["virtio_console"]);
+    }
+    serve_and_stop(folders.doing("/run").and_then(|()| open_port()), "layer")
+}
+
+/// The same as a service of a whole system.
+pub(super) fn service() -> ExitCode {
+    let folder = fs::create_dir_all("/run/harness").doing("/run/harness");
+    let served = folder.and_then(|()| open_port()).and_then(|port| serve::serve(port, "service"));
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fail) => {
+            eprintln!("guest: {fail}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve_and_stop(port: Result<File>, flavour: &str) -> ExitCode {
+    if let Err(fail) = port.and_then(|port| serve::serve(port, flavour)) {
         eprintln!("guest: {fail}");
     }
     rustix::fs::sync();

@@ -1,6 +1,7 @@
 //! A virtual machine: QEMU, its disks, and the channel to its first process.
 
 mod channel;
+mod direct;
 mod qemu;
 mod reset;
 mod script;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Doing, Fail, Result};
 use crate::vm::channel::Channel;
+pub use crate::vm::direct::{Bus, Direct, Started};
 pub use crate::vm::write_log::{Replay, WriteLog};
 use crate::wire::{Done, Run, text};
 
@@ -75,6 +77,7 @@ impl Spec {
 pub struct Vm {
     /// What it was made from.
     pub spec: Spec,
+    host: Host,
     folder: PathBuf,
     qemu: Child,
     channel: Channel,
@@ -109,7 +112,8 @@ impl Vm {
         let (qemu, stream) = qemu::start(host, spec, folder)?;
         let channel = Channel::new(stream);
         let (spec, folder) = (spec.clone(), folder.to_path_buf());
-        let mut vm = Self { spec, folder, qemu, channel, transcript, deadline };
+        let host = host.clone();
+        let mut vm = Self { spec, host, folder, qemu, channel, transcript, deadline };
         vm.hello()?;
         Ok(vm)
     }

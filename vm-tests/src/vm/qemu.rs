@@ -37,13 +37,13 @@ pub(super) fn start(host: &Host, spec: &Spec, folder: &Path) -> Result<(Child, U
     Ok((child, stream?))
 }
 
-fn socket_path() -> PathBuf {
+pub(super) fn socket_path() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
     std::env::temp_dir().join(format!("imgbase-vm-{}-{n}", std::process::id()))
 }
 
-fn machine(command: &mut Command, spec: &Spec) {
+pub(super) fn machine(command: &mut Command, spec: &Spec) {
     // Emulation takes `rep movsb` byte by byte: without ERMS the kernel copies pages 3 times as
     // fast.
     let (acceleration, cpu) =
@@ -117,11 +117,11 @@ fn serial(command: &mut Command, folder: &Path, socket: &Path) {
 }
 
 /// In QEMU's options a comma is written twice.
-fn escape(path: &Path) -> String {
+pub(super) fn escape(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 
-fn connect(socket: &Path, child: &mut Child, folder: &Path) -> Result<UnixStream> {
+pub(super) fn connect(socket: &Path, child: &mut Child, folder: &Path) -> Result<UnixStream> {
     let end = Instant::now() + Duration::from_secs(30);
     loop {
         if let Ok(stream) = UnixStream::connect(socket) {
