@@ -3,14 +3,16 @@
 //! serves many starts; the first machine keeps running and must not have the disks in use.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::ops::{Deref, DerefMut};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::error::{Doing, Fail, Result};
+use crate::runner::lock;
 use crate::setup::shell::{path, script};
 use crate::vm::channel::Channel;
 use crate::vm::{Spec, Vm, append, qemu};
@@ -82,8 +84,8 @@ pub struct Started {
     vm: Vm,
     console: UnixStream,
     monitor: UnixStream,
-    /// All that the console has said.
-    said: String,
+    /// All that the console has said. Somebody must always listen, or the machine waits for that.
+    said: Arc<Mutex<String>>,
 }
 
 const KERNEL_ARGS: &str =
@@ -137,13 +139,13 @@ impl Started {
         }
         let [channel, console, monitor] = <[UnixStream; 3]>::try_from(ends)
             .map_err(|_| Fail::new("three sockets are three ends"))?;
-        console.set_nonblocking(true)?;
+        let said = listen(console.try_clone()?);
         let (channel, transcript) =
             (Channel::new(channel), append(&bench.folder.join("transcript.log"))?);
         let (spec, host, deadline) =
             (bench.spec.clone(), bench.host.clone(), Instant::now() + LIMIT);
         let vm = Vm { spec, host, folder, qemu, channel, transcript, deadline };
-        Ok(Self { vm, console, monitor, said: String::new() })
+        Ok(Self { vm, console, monitor, said })
     }
 
     /// Waits until the system serves the channel.
@@ -151,9 +153,7 @@ impl Started {
     /// # Errors
     /// Where it does not, with what the console has said.
     pub fn up(&mut self) -> Result<()> {
-        let hello = self.vm.receive();
-        self.listen()?;
-        match hello {
+        match self.vm.receive() {
             Ok(fields) if fields.first().is_some_and(|verb| verb == b"hello") => Ok(()),
             Ok(_) => Err(self.failed("the system does not say hello")),
             Err(fail) => Err(self.failed(&format!("no system comes up: {fail}"))),
@@ -166,9 +166,9 @@ impl Started {
     /// Where it has not in time, or the machine ends before.
     pub fn says(&mut self, wanted: &str) -> Result<String> {
         loop {
-            self.listen()?;
-            if self.said.contains(wanted) {
-                return Ok(self.said.clone());
+            let said = self.said();
+            if said.contains(wanted) {
+                return Ok(said);
             }
             if self.vm.qemu.try_wait()?.is_some() || self.vm.left().is_err() {
                 return Err(self.failed(&format!("the console does not say '{wanted}'")));
@@ -195,11 +195,11 @@ impl Started {
             if self.vm.left().is_err() {
                 return Err(self.failed("the machine does not end"));
             }
-            self.listen()?;
             std::thread::sleep(Duration::from_millis(20));
         }
-        self.listen()?;
-        Ok(self.said.clone())
+        // What it has said last may still be on its way.
+        std::thread::sleep(Duration::from_millis(100));
+        Ok(self.said())
     }
 
     /// Switches the machine off; gives all that the console has said.
@@ -223,31 +223,30 @@ impl Started {
 
     /// All that the console has said so far.
     #[must_use]
-    pub fn said(&self) -> &str {
-        &self.said
-    }
-
-    fn listen(&mut self) -> Result<()> {
-        let mut buffer = [0; 4096];
-        loop {
-            match self.console.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(len) => self.said.push_str(&text(&buffer[..len])),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                // The other end is gone.
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => return Ok(()),
-                Err(error) => return Err(error.into()),
-            }
-        }
+    pub fn said(&self) -> String {
+        lock(&self.said).clone()
     }
 
     fn failed(&mut self, why: &str) -> Fail {
-        let said = self.said.clone();
+        let said = self.said();
         self.vm.note(&format!("console:\n{said}"));
         let lines: Vec<&str> = said.lines().collect();
         let tail = lines[lines.len().saturating_sub(25)..].join("\n");
         Fail::new(format!("{why}; the console has said:\n{tail}"))
     }
+}
+
+/// Keeps what a console says, until it ends.
+fn listen(mut console: UnixStream) -> Arc<Mutex<String>> {
+    let said = Arc::new(Mutex::new(String::new()));
+    let keeper = Arc::clone(&said);
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(len @ 1..) = console.read(&mut buffer) {
+            lock(&keeper).push_str(&text(&buffer[..len]));
+        }
+    });
+    said
 }
 
 impl Deref for Started {
