@@ -1,5 +1,6 @@
 //! The guest's half: the first process, which serves the channel, and small tools beside it.
 
+mod ext4;
 mod init;
 mod labels;
 mod runner;
@@ -17,12 +18,13 @@ pub fn main() -> ExitCode {
         ["init", flavour] => init::first_process(flavour),
         ["run", millis, result, argv @ ..] => runner::run(millis, result, argv),
         ["tree", root] => tree::print(root),
+        ["ext4", device] => ext4::print(device),
         ["labelled"] => labels::print(),
         ["state"] => state::print(),
         ["true"] => ExitCode::SUCCESS,
         _ => {
             eprintln!("guest: init FLAVOUR | run MILLISECONDS RESULT ARGV...");
-            eprintln!("       tree ROOT | labelled | state | true");
+            eprintln!("       tree ROOT | ext4 DEVICE | labelled | state | true");
             ExitCode::from(2)
         }
     }
