@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 6] = [
     &["units", "name", "error", "dev"],
     &["lvm2", "ext4", "xfs", "signature", "tree"],
-    &["dm", "image", "layout", "root"],
+    &["dm", "image", "layout", "root", "boot"],
     &["machine", "report", "diff"],
     &["ops"],
     &["host", "dry", "cli", "main"],

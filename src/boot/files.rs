@@ -28,11 +28,7 @@ pub(super) fn is_temporary(name: &str) -> bool {
 ///
 /// # Commit point
 /// The rename; it is durable when this returns.
-pub(super) fn create(
-    folder: &dyn BootFolder,
-    file: &BootPath,
-    from: &mut dyn Read,
-) -> Result<()> {
+pub(super) fn create(folder: &dyn BootFolder, file: &BootPath, from: &mut dyn Read) -> Result<()> {
     if folder.look(file)?.is_some() {
         let error = Error::new(ErrorKind::Exists, "there is such a file already");
         return Err(error.op("make a boot file").at(shown(folder, file)));

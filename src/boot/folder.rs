@@ -173,6 +173,12 @@ pub trait BootFolder: Send + Sync {
     /// See the trait.
     fn open(&self, file: &BootPath) -> Result<Box<dyn Read + '_>>;
 
+    /// True for a file that was written on paper only, in a dry run: there is nothing to read back.
+    fn is_on_paper(&self, file: &BootPath) -> bool {
+        let _ = file;
+        false
+    }
+
     /// Makes a folder in one that is there.
     ///
     /// # Errors

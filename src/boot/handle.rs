@@ -1,6 +1,7 @@
 //! The boot entries of a volume group's layers, whatever the loader.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use super::args::Args;
 use super::entry::{Entry, Text};
@@ -30,6 +31,8 @@ pub struct Boot<'b> {
 pub enum Files<'a> {
     /// These files.
     Given(Artefacts<'a>),
+    /// Files that were stored before.
+    Stored(&'a Stored),
     /// The files that an entry of this layer with the same kernel names.
     Of(&'a LayerName),
 }
@@ -75,6 +78,22 @@ pub enum Leftover {
     Unused(BootPath),
     /// A file that was never finished.
     Temporary(BootPath),
+}
+
+impl fmt::Display for Leftover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entry { path, layer, kept: None } => {
+                write!(f, "{path}: its layer {layer} is gone")
+            }
+            Self::Entry { path, layer, kept: Some(why) } => {
+                write!(f, "{path}: its layer {layer} is gone, but {why}")
+            }
+            Self::Unlisted(path) => write!(f, "{path}: the loader does not show it"),
+            Self::Unused(path) => write!(f, "{path}: no entry names it"),
+            Self::Temporary(path) => write!(f, "{path}: it was never finished"),
+        }
+    }
 }
 
 impl<'b> Boot<'b> {
@@ -123,7 +142,28 @@ impl<'b> Boot<'b> {
     /// [`NoSpace`](ErrorKind::NoSpace) with both figures; [`Invalid`](ErrorKind::Invalid),
     /// [`Io`](ErrorKind::Io).
     pub fn check_room(&self, artefacts: &Artefacts<'_>) -> Result<Bytes> {
-        Plan::make(self.folder(), artefacts)?.check_room(self.folder(), self.reserve)
+        self.check_room_beside(artefacts, Bytes::ZERO)
+    }
+
+    /// The same beside others that take so much.
+    ///
+    /// # Errors
+    /// As [`check_room`](Self::check_room).
+    pub fn check_room_beside(&self, artefacts: &Artefacts<'_>, others: Bytes) -> Result<Bytes> {
+        let plan = Plan::make(self.folder(), artefacts)?;
+        plan.check_room(self.folder(), self.reserve.saturating_add(others))
+    }
+
+    /// Stores files that an entry is to name; until it does, whoever removes what no entry names may
+    /// remove them.
+    ///
+    /// # Errors
+    /// As [`check_room`](Self::check_room); [`Corrupt`](ErrorKind::Corrupt) where what was read back
+    /// is not what was written.
+    pub fn store(&self, artefacts: &Artefacts<'_>) -> Result<Stored> {
+        let plan = Plan::make(self.folder(), artefacts)?;
+        plan.check_room(self.folder(), self.reserve)?;
+        plan.store(self.folder())
     }
 
     /// Makes a layer's entry, or another in its place. What boots next stays what it was, but for
@@ -159,11 +199,8 @@ impl<'b> Boot<'b> {
 
     fn files(&self, seen: &BootState, new: &NewEntry<'_>) -> Result<Stored> {
         match &new.files {
-            Files::Given(artefacts) => {
-                let plan = Plan::make(self.folder(), artefacts)?;
-                plan.check_room(self.folder(), self.reserve)?;
-                plan.store(self.folder())
-            }
+            Files::Given(artefacts) => self.store(artefacts),
+            Files::Stored(stored) => Ok((*stored).clone()),
             Files::Of(layer) => {
                 let model = find(seen, layer, new.kernel).filter(|found| found.is_bootable());
                 let model = model.ok_or_else(|| {
@@ -281,7 +318,8 @@ impl<'b> Boot<'b> {
         let Some(found) = booted(&seen, layer, kernel) else {
             return Err(no_entry(layer));
         };
-        let tried = |found: &Found| found.own.as_ref().is_some_and(|own| own.name.fallback.is_some());
+        let tried =
+            |found: &Found| found.own.as_ref().is_some_and(|own| own.name.fallback.is_some());
         let waits = seen.trials.iter().any(|trial| {
             trial.current && seen.entry(trial.entry).is_some_and(|entry| entry.path == found.path)
         });

@@ -21,7 +21,10 @@ impl Tries {
     pub fn new(tries: u32) -> Result<Self> {
         match tries {
             1..=9 => Ok(Self(tries)),
-            _ => Err(Error::new(ErrorKind::Invalid, format!("{tries} is no number of tries: 1 to 9"))),
+            _ => Err(Error::new(
+                ErrorKind::Invalid,
+                format!("{tries} is no number of tries: 1 to 9"),
+            )),
         }
     }
 

@@ -170,7 +170,8 @@ impl<'b> Shelf<'b> {
             }
             let rest = all.iter().skip(place.saturating_add(1));
             let same = rest.filter(|other| {
-                other.id.eq_ignore_ascii_case(&found.id) && other.path.parent() == found.path.parent()
+                other.id.eq_ignore_ascii_case(&found.id)
+                    && other.path.parent() == found.path.parent()
             });
             for other in same.filter(|other| other.path != found.path) {
                 let (one, other) = (found.path.clone(), other.path.clone());

@@ -166,12 +166,7 @@ impl SimBoot {
     /// A copy with a life of its own: whole, and nothing in its log.
     pub fn fork(&self) -> Self {
         let world = self.lock();
-        Self::with(
-            world.facts.clone(),
-            world.capacity,
-            world.tree.clone(),
-            world.variables.clone(),
-        )
+        Self::with(world.facts.clone(), world.capacity, world.tree.clone(), world.variables.clone())
     }
 
     /// Makes a call fail.
@@ -196,7 +191,12 @@ impl SimBoot {
     }
 
     /// Counts a call and lets it fail where it is to fail; else, or where it fails late, does it.
-    fn call<T>(&self, what: &str, at: &str, run: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
+    fn call<T>(
+        &self,
+        what: &str,
+        at: &str,
+        run: impl FnOnce(&mut World) -> Result<T>,
+    ) -> Result<T> {
         let mut world = self.lock();
         let this = world.calls;
         world.calls = world.calls.saturating_add(1);
@@ -254,7 +254,9 @@ impl SimFolder {
         run: impl FnOnce(&mut World, String) -> Result<T>,
     ) -> Result<T> {
         let (at, shown) = (self.at(path), super::files::shown(self, path));
-        self.world.call(what, &shown, |world| run(world, at).map_err(|e| e.op(what.to_owned()).at(&shown)))
+        self.world.call(what, &shown, |world| {
+            run(world, at).map_err(|e| e.op(what.to_owned()).at(&shown))
+        })
     }
 }
 

@@ -165,7 +165,10 @@ impl Problem {
     pub fn is_failure(&self) -> bool {
         matches!(
             self,
-            Self::Missing { .. } | Self::NoSuchDefault { .. } | Self::Malformed { .. } | Self::Unread { .. }
+            Self::Missing { .. }
+                | Self::NoSuchDefault { .. }
+                | Self::Malformed { .. }
+                | Self::Unread { .. }
         )
     }
 }

@@ -97,6 +97,7 @@ impl SimMachine {
             mounts: &self.mounts,
             tools: &self.tools,
             lvm2: &self.lvm2,
+            boot: None,
             in_order: self.in_order,
         }
     }

@@ -58,7 +58,8 @@ impl Conf {
         let fill = FILL.as_bytes();
         let at = self.bytes.windows(fill.len()).rposition(|window| window == fill)?;
         let before = self.bytes.get(..at.checked_sub(1)?)?;
-        let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |n| n.saturating_add(1));
+        let start =
+            before.iter().rposition(|byte| *byte == b'\n').map_or(0, |n| n.saturating_add(1));
         let block = self.bytes.get(start..)?.get(..BLOCK)?;
         let value = Lines::parse(block).last(KEY)?.to_owned();
         (in_one_sector(start) && block == lines(&value).ok()?).then_some(start)

@@ -12,13 +12,13 @@ mod conf;
 mod pick;
 mod settings;
 
+use super::entry::Entry;
 use super::folder::BootFolder;
 use super::loader::{Loader, OnTrial};
 use super::name::{Counter, EntryName, Pair};
 use super::shelf::Shelf;
 use super::state::{BootState, Found, LoaderKind, Once, Own, Trial};
 use super::vars::EfiVars;
-use super::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::VgName;
 use settings::{Place, Settings};
@@ -80,7 +80,8 @@ impl<'b> SystemdBoot<'b> {
             return Ok(name.clone());
         }
         // Without a counter, another program has found it good.
-        let entry = if found.counter.is_none() { found.entry.blessed() } else { found.entry.clone() };
+        let entry =
+            if found.counter.is_none() { found.entry.blessed() } else { found.entry.clone() };
         self.add_plain(all, &own.name.pair, &entry)
     }
 
@@ -91,7 +92,12 @@ impl<'b> SystemdBoot<'b> {
     }
 
     /// Puts a layer on trial; gives the name of its file, and what the default must be.
-    fn begin_trial(&self, seen: &BootState, to: &Found, trial: &OnTrial<'_>) -> Result<(EntryName, String)> {
+    fn begin_trial(
+        &self,
+        seen: &BootState,
+        to: &Found,
+        trial: &OnTrial<'_>,
+    ) -> Result<(EntryName, String)> {
         let back = self.plain(&seen.entries, trial.fallback)?.pair;
         let pattern = back.pattern();
         let counter = Counter { left: trial.tries.get(), done: 0 };
@@ -140,9 +146,10 @@ fn own(found: &Found) -> Result<&Own> {
 
 /// A sort key before those of all other trials.
 fn trial_key(seen: &BootState) -> String {
-    let numbers = seen.entries.iter().filter_map(|found| {
-        found.entry.sort_key()?.strip_prefix(TRIAL_KEY)?.parse::<u32>().ok()
-    });
+    let numbers = seen
+        .entries
+        .iter()
+        .filter_map(|found| found.entry.sort_key()?.strip_prefix(TRIAL_KEY)?.parse::<u32>().ok());
     let next = numbers.min().map_or(HIGHEST, |lowest| lowest.saturating_sub(1));
     format!("{TRIAL_KEY}{:06}", next.min(HIGHEST))
 }
@@ -240,9 +247,10 @@ impl Loader for SystemdBoot<'_> {
         if tried || self.is_meant(&settings, seen, found) {
             self.set_default(seen, &name, &name.file())?;
         }
-        let others = seen.entries.iter().filter(|f| {
-            f.own.as_ref().is_some_and(|other| other.name.pair == own.name.pair)
-        });
+        let others = seen
+            .entries
+            .iter()
+            .filter(|f| f.own.as_ref().is_some_and(|other| other.name.pair == own.name.pair));
         self.shelf.remove(others)
     }
 }

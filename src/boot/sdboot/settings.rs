@@ -78,7 +78,8 @@ impl Place<'_> {
     pub(super) fn set_default(&self, seen: &BootState, value: &str) -> Result<()> {
         let settings = self.read()?;
         if let Some(preferred) = settings.conf.preferred() {
-            let why = format!("it prefers '{preferred}': remove that line, which hides any default");
+            let why =
+                format!("it prefers '{preferred}': remove that line, which hides any default");
             let error = Error::new(ErrorKind::Unsupported, why).op("set the default");
             return Err(error.at(files::shown(self.folder, &path())).kept("nothing was changed"));
         }

@@ -103,9 +103,9 @@ pub(super) fn cuts(
     for after in 0..=events.len() {
         let next = events.get(after);
         let states = disk.states(facts.fat, next, &live.0);
-        let states = states.into_iter().map(|(tree, variables)| {
-            SimBoot::with(facts.clone(), capacity, tree, variables)
-        });
+        let states = states
+            .into_iter()
+            .map(|(tree, variables)| SimBoot::with(facts.clone(), capacity, tree, variables));
         cuts.push(Cut { after, states: states.collect() });
         if let Some(event) = next {
             disk.note(event, facts.fat, &live.0);
