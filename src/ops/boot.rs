@@ -163,11 +163,15 @@ impl Imgbase<'_> {
         let session = Session::for_devices(self)?;
         session.layout()?.image(&ImageName::Layer(layer.clone()))?;
         let boot = session.need_boot()?;
+        add.iter().chain(remove).try_for_each(|word| refuse_ours(word))?;
         let changed = boot.edit_args(layer, &|args: &mut Args| {
             for word in remove {
                 args.remove(word);
             }
-            add.iter().try_for_each(|word| args.add(word))
+            // One that is there already is not added again: the call can be repeated.
+            let new: Vec<&String> =
+                add.iter().filter(|word| args.words().all(|old| old != word.as_str())).collect();
+            new.into_iter().try_for_each(|word| args.add(word))
         })?;
         let args = boot.args(layer)?;
         Ok(ArgsReport { nvr: layer.clone(), args: args.to_string(), changed })
@@ -314,6 +318,18 @@ fn timeline(layout: &Layout<'_>) -> Vec<LayerName> {
     let mut layers: Vec<_> = layout.layers().collect();
     layers.sort_by_key(|layer| layer.thin.device_id);
     layers.into_iter().map(|layer| layer.name.clone()).collect()
+}
+
+/// Arguments that lead to the layer's own volume.
+const OURS: [&str; 2] = ["root", "img.bootid"];
+
+fn refuse_ours(word: &str) -> Result<()> {
+    let name = word.split('=').next().unwrap_or_default();
+    if !OURS.contains(&name) {
+        return Ok(());
+    }
+    let why = format!("'{name}' leads to the layer's own volume, and is not to be changed");
+    Err(Error::new(ErrorKind::Invalid, why).kept("nothing was changed"))
 }
 
 fn no_loader() -> Error {
