@@ -7,6 +7,7 @@ use super::args::Args;
 use super::entry::{Entry, Text};
 use super::files;
 use super::folder::{BootFolder, BootPath, Kind};
+use super::grub::{Grub, GrubBls};
 use super::loader::{Loader, OnTrial, Place, Tries, detect, grub_folder};
 use super::name::{KernelVersion, Pair};
 use super::own::{self, Whose};
@@ -74,6 +75,8 @@ pub enum Leftover {
     },
     /// An entry that was made and is not shown.
     Unlisted(BootPath),
+    /// An entry for a layer and kernel that have another one, which counts.
+    Double(BootPath),
     /// A kernel that no entry names.
     Unused(BootPath),
     /// A file that was never finished.
@@ -189,7 +192,7 @@ impl<'b> Boot<'b> {
         };
         let entry = if old.is_unblessed() { entry.unblessed() } else { entry };
         let key = old.entry.sort_key().unwrap_or(SORT_KEY);
-        if old.entry == entry.with_sort_key(key) {
+        if old.entry == entry.with_sort_key(key) && old.is_bootable() {
             return Ok(false);
         }
         self.loader.change(&seen, old, &entry)?;
@@ -354,7 +357,7 @@ impl<'b> Boot<'b> {
         edit: &dyn Fn(&mut Args) -> Result<()>,
     ) -> Result<bool> {
         let seen = self.state()?;
-        let entries = seen.of_layer(layer);
+        let entries = seen.by_kernel(layer);
         if entries.is_empty() {
             return Err(no_entry(layer));
         }
@@ -392,6 +395,8 @@ impl<'b> Boot<'b> {
                 left.push(Leftover::Entry { path, layer: layer.clone(), kept });
             } else if !found.listed && found.missing.is_empty() {
                 left.push(Leftover::Unlisted(path));
+            } else if !seen.by_kernel(layer).iter().any(|first| first.path == path) {
+                left.push(Leftover::Double(path));
             }
         }
         left.extend(self.temporaries()?.into_iter().map(Leftover::Temporary));
@@ -414,7 +419,9 @@ impl<'b> Boot<'b> {
         let is_gone = |found: &&Found| {
             let path = &found.path;
             left.iter().any(|left| match left {
-                Leftover::Entry { path: gone, .. } | Leftover::Unlisted(gone) => gone == path,
+                Leftover::Entry { path: gone, .. }
+                | Leftover::Unlisted(gone)
+                | Leftover::Double(gone) => gone == path,
                 _ => false,
             })
         };
@@ -514,8 +521,10 @@ fn loader<'b>(place: Place<'b>, vg: &VgName, kind: LoaderKind) -> Result<Box<dyn
                 error.op("find the loader").at(place.boot.name())
             };
             let folder = folder.ok_or_else(error)?;
-            let _ = folder;
-            Err(error())
+            Ok(match kind {
+                LoaderKind::GrubBls => Box::new(GrubBls::new(place.boot, folder, vg)),
+                _ => Box::new(Grub::new(place.boot, folder, vg)),
+            })
         }
     }
 }

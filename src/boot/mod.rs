@@ -10,6 +10,7 @@ mod digest;
 pub mod entry;
 mod files;
 pub mod folder;
+pub mod grub;
 mod handle;
 pub mod lines;
 pub mod loader;

@@ -70,9 +70,12 @@ impl Found {
         self.listed && self.missing.is_empty()
     }
 
-    /// True for a layer's that nobody has found good yet.
+    /// True for a layer's that nobody has found good yet; one whose counter another program has
+    /// taken away was found good by it.
     pub fn is_unblessed(&self) -> bool {
-        self.own.is_some() && self.entry.is_unblessed()
+        let Some(own) = &self.own else { return false };
+        let by_others = own.name.fallback.is_some() && self.counter.is_none();
+        self.entry.is_unblessed() && !by_others
     }
 
     /// The layer.
@@ -270,12 +273,23 @@ impl BootState {
             _ => Ordering::Equal,
         };
         let revision = |found: &Found| found.own.as_ref().map_or(0, |own| own.name.revision);
+        let tried =
+            |found: &Found| found.own.as_ref().is_some_and(|own| own.name.fallback.is_some());
         one.is_bootable()
             .cmp(&other.is_bootable())
             .reverse()
             .then(newer)
             .then((self.default == Some(a)).cmp(&(self.default == Some(b))).reverse())
+            .then(tried(one).cmp(&tried(other)))
             .then(revision(other).cmp(&revision(one)))
+    }
+
+    /// The first of a layer's entries for each of its kernels: the one that counts.
+    pub fn by_kernel<'s>(&'s self, layer: &LayerName) -> Vec<&'s Found> {
+        let mut seen = BTreeSet::new();
+        let mut all = self.of_layer(layer);
+        all.retain(|found| seen.insert(found.own.as_ref().map(|own| own.kernel.clone())));
+        all
     }
 
     /// The layers that have entries.
