@@ -329,6 +329,14 @@ pub trait Lvm2Host: Send + Sync {
     /// Who watches the group's pool, as far as that can be known.
     fn watcher(&self, vg: &VgName) -> Option<String>;
 
+    /// Takes the boot folder for its stored kernels: beside others that store some, waiting for
+    /// it, or alone, to remove what no entry names; `None` where it would have to be waited for.
+    ///
+    /// # Errors
+    /// [`Busy`](crate::ErrorKind::Busy) where it was waited for too long, naming who holds it;
+    /// [`Denied`](crate::ErrorKind::Denied), [`Io`](crate::ErrorKind::Io).
+    fn lock_boot(&self, mode: LockMode) -> Result<Option<Box<dyn Held>>>;
+
     /// This host's system id, where lvm2's configuration gives it one, and the further ones it
     /// may use.
     fn system_ids(&self) -> Vec<String>;

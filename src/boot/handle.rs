@@ -26,6 +26,8 @@ pub struct Boot<'b> {
     loader: Box<dyn Loader + 'b>,
     /// So much room is left free.
     reserve: Bytes,
+    /// True where somebody may be storing what no entry names yet.
+    keep_unused: bool,
 }
 
 /// Where an entry's kernel comes from.
@@ -94,6 +96,7 @@ impl fmt::Display for Leftover {
             }
             Self::Unlisted(path) => write!(f, "{path}: the loader does not show it"),
             Self::Unused(path) => write!(f, "{path}: no entry names it"),
+            Self::Double(path) => write!(f, "{path}: another entry is the same"),
             Self::Temporary(path) => write!(f, "{path}: it was never finished"),
         }
     }
@@ -111,7 +114,7 @@ impl<'b> Boot<'b> {
         };
         let Some(kind) = kind else { return Ok(None) };
         let loader = loader(place, vg, kind)?;
-        Ok(Some(Self { place, vg: vg.clone(), loader, reserve: Bytes::mib(2) }))
+        Ok(Some(Self { place, vg: vg.clone(), loader, reserve: Bytes::mib(2), keep_unused: false }))
     }
 
     /// Leaves so much room free in the boot folder; 2 MiB unless set.
@@ -119,6 +122,12 @@ impl<'b> Boot<'b> {
     pub fn with_reserve(mut self, reserve: Bytes) -> Self {
         self.reserve = reserve;
         self
+    }
+
+    /// Keeps what no entry names: somebody may be storing it for one that is to come.
+    #[must_use]
+    pub fn keeping_unused(self) -> Self {
+        Self { keep_unused: true, ..self }
     }
 
     /// The loader.
@@ -399,9 +408,10 @@ impl<'b> Boot<'b> {
                 left.push(Leftover::Double(path));
             }
         }
-        left.extend(self.temporaries()?.into_iter().map(Leftover::Temporary));
-        let unused = store::unused(self.folder(), &self.used()?)?;
-        left.extend(unused.into_iter().map(Leftover::Unused));
+        if !self.keep_unused {
+            left.extend(self.temporaries()?.into_iter().map(Leftover::Temporary));
+        }
+        left.extend(self.unused()?.into_iter().map(Leftover::Unused));
         Ok(left)
     }
 
@@ -434,7 +444,7 @@ impl<'b> Boot<'b> {
                 files::remove(self.folder(), path)?;
             }
         }
-        for place in store::unused(self.folder(), &self.used()?)? {
+        for place in self.unused()? {
             store::remove(self.folder(), &place)?;
             if !left.contains(&Leftover::Unused(place.clone())) {
                 left.push(Leftover::Unused(place));
@@ -445,10 +455,18 @@ impl<'b> Boot<'b> {
 
     /// Removes the kernels that no entry names.
     fn sweep(&self) -> Result<()> {
-        for place in store::unused(self.folder(), &self.used()?)? {
+        for place in self.unused()? {
             store::remove(self.folder(), &place)?;
         }
         Ok(())
+    }
+
+    /// The folders of the store that can go.
+    fn unused(&self) -> Result<Vec<BootPath>> {
+        if self.keep_unused {
+            return Ok(Vec::new());
+        }
+        store::unused(self.folder(), &self.used()?)
     }
 
     /// The folders of the store that any file which a loader reads names.

@@ -13,6 +13,7 @@ use super::{Imgbase, Watch, after_commit, filesystem};
 use crate::boot::Boot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{ImageName, LayerName, Layout};
+use crate::machine::LockMode;
 use crate::name::LvName;
 use crate::report::LayerAdded;
 use crate::units::Bytes;
@@ -38,6 +39,11 @@ impl Imgbase<'_> {
         let boot = session.boot()?;
         let pool = session.pool_on()?;
         session.check_room(&pool, Bytes::ZERO)?;
+        // Nobody removes the kernels that are stored before the entry that is to name them.
+        let _stored = match boot {
+            Some(_) => self.machine.lvm2.lock_boot(LockMode::Shared)?,
+            None => None,
+        };
         let lv = plan.layer.lv_name();
         session.begin_thin(&plan.thin(), &pool)?;
         let (session, made) = match &boot {

@@ -192,7 +192,7 @@ impl Imgbase<'_> {
         watch: &mut dyn Watch,
     ) -> Result<BootSetUp> {
         let mut session = Session::for_devices(self)?;
-        let boot = session.need_boot()?;
+        let (boot, _alone) = session.boot_alone()?.ok_or_else(no_loader)?;
         let layers = match layer {
             Some(layer) => {
                 session.layout()?.image(&ImageName::Layer(layer.clone()))?;

@@ -152,8 +152,8 @@ fn bases(layout: &Layout<'_>) -> CheckReport {
 
 /// Can what boots be started, and each layer? How did the last trial go?
 fn boot(session: &Session<'_>, layout: &Layout<'_>) -> Vec<CheckReport> {
-    let found = session.boot().and_then(|boot| {
-        let Some(boot) = boot else { return Ok(None) };
+    let found = session.boot_alone().and_then(|boot| {
+        let Some((boot, _alone)) = boot else { return Ok(None) };
         Ok(Some((boot.state()?, boot.leftovers(&session.layer_names()?)?)))
     });
     let (state, left) = match found {

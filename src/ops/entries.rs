@@ -13,6 +13,7 @@ use crate::boot::store::{Artefacts, Reopen, Source, Stored};
 use crate::boot::{Boot, Files, NewEntry};
 use crate::error::Result;
 use crate::layout::{ImageName, LayerName};
+use crate::machine::{Held, LockMode};
 use crate::name::LvName;
 use crate::root::{Extra, KernelFiles, OsRelease, RootFiles, default_arguments, find_kernels};
 use crate::units::Bytes;
@@ -25,10 +26,22 @@ pub(super) struct Start {
 }
 
 impl<'m> Session<'m> {
-    /// The loader's folder, where there is one.
+    /// The loader's folder, where there is one. What no entry names there is kept.
     pub(super) fn boot(&self) -> Result<Option<Boot<'m>>> {
         let Some(at) = self.machine().boot else { return Ok(None) };
-        Boot::open(at.place, &self.vg().name, at.loader)
+        let boot = Boot::open(at.place, &self.vg().name, at.loader)?;
+        Ok(boot.map(Boot::keeping_unused))
+    }
+
+    /// The same with what no entry names seen, and removed, unless somebody is storing kernels:
+    /// nobody can, as long as the lock that comes with it is held.
+    pub(super) fn boot_alone(&self) -> Result<Option<(Boot<'m>, Option<Box<dyn Held>>)>> {
+        let Some(at) = self.machine().boot else { return Ok(None) };
+        let Some(boot) = Boot::open(at.place, &self.vg().name, at.loader)? else { return Ok(None) };
+        Ok(Some(match self.machine().lvm2.lock_boot(LockMode::Exclusive)? {
+            Some(held) => (boot, Some(held)),
+            None => (boot.keeping_unused(), None),
+        }))
     }
 
     /// Shows the tree on a volume that is active.

@@ -146,9 +146,12 @@ impl Seen {
     /// What the boot folder has that nothing needs; a folder that cannot be read is told.
     fn look_at_boot(&mut self, session: &Session<'_>) -> Result<()> {
         let layers = session.layer_names()?;
-        let boot = session.boot();
-        match boot.and_then(|boot| boot.map(|boot| boot.leftovers(&layers)).transpose()) {
-            Ok(left) => self.boot = left.unwrap_or_default(),
+        let left = session.boot_alone().and_then(|boot| match boot {
+            Some((boot, _alone)) => boot.leftovers(&layers),
+            None => Ok(Vec::new()),
+        });
+        match left {
+            Ok(left) => self.boot = left,
             Err(error) => self.beyond.push(error.to_string()),
         }
         Ok(())
@@ -335,7 +338,7 @@ impl Step {
             }
             // One clean-up takes all of them.
             Self::Boot(_) if self.planned() == Outcome::Pending => {
-                if let Some(boot) = session.boot()? {
+                if let Some((boot, _alone)) = session.boot_alone()? {
                     boot.clean(&session.layer_names()?)?;
                 }
                 Ok(Outcome::Done)

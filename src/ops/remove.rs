@@ -60,8 +60,8 @@ fn remove(
 ) -> Result<Removed> {
     let names: Vec<LvName> = images.iter().map(ImageName::lv_name).collect();
     refuse_in_use(session, &images)?;
-    let boot = session.boot()?;
-    if let Some(boot) = &boot {
+    let boot = session.boot_alone()?;
+    if let Some((boot, _)) = &boot {
         refuse_needed(session, &boot.state()?, &images)?;
     }
     session.deactivate(&names.iter().collect::<Vec<_>>())?;
@@ -69,7 +69,7 @@ fn remove(
     session.remove_thins(&names)?;
     let list: Vec<String> = images.iter().map(ToString::to_string).collect();
     watch.committed(&format!("{} removed (seqno {})", list.join(", "), session.vg().seqno));
-    if let Some(boot) = &boot {
+    if let Some((boot, _alone)) = &boot {
         // What has lost its layer goes, with the kernels that no other has.
         let cleaned = session.layer_names().and_then(|layers| boot.clean(&layers));
         after_commit(watch, cleaned.map(drop));

@@ -164,8 +164,8 @@ impl World {
         let open_initrd =
             || -> io::Result<Box<dyn io::Read>> { Ok(Box::new(io::Cursor::new(initrd.clone()))) };
         let artefacts = Artefacts {
-            linux: Some(Source { name: &linux, open: &open_linux }),
-            initrds: vec![Source { name: &initrd_name, open: &open_initrd }],
+            linux: Some(Source { name: &linux, from: &open_linux }),
+            initrds: vec![Source { name: &initrd_name, from: &open_initrd }],
             ..Artefacts::default()
         };
         self.boot().put(&NewEntry {

@@ -463,6 +463,8 @@ pub(crate) struct SimLvm2 {
     pub(crate) archived: Mutex<Vec<u64>>,
     /// True where there is no room for the archive.
     pub(crate) archive_is_full: bool,
+    /// True where somebody stores kernels.
+    pub(crate) boot_is_taken: bool,
     /// The backup of the group's text.
     pub(crate) backup: Option<String>,
 }
@@ -486,6 +488,11 @@ impl Lvm2Host for SimLvm2 {
 
     fn lock_watch(&self, _vg: &VgName) -> Result<Box<dyn Held>> {
         Ok(Box::new(Free))
+    }
+
+    fn lock_boot(&self, mode: LockMode) -> Result<Option<Box<dyn Held>>> {
+        let taken = mode == LockMode::Exclusive && self.boot_is_taken;
+        Ok((!taken).then(|| -> Box<dyn Held> { Box::new(Free) }))
     }
 
     fn watcher(&self, _vg: &VgName) -> Option<String> {

@@ -256,7 +256,8 @@ mod tests {
             let again = GrubEnv::parse(&env.bytes()).expect("well-formed");
             for (name, value) in &all {
                 let last = all.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v);
-                prop_assert_eq!(again.get(name).as_ref(), last, "{} {}", name, value);
+                let found = again.get(name);
+                prop_assert_eq!(found.as_ref(), last, "{} {}", name, value);
             }
         }
 
