@@ -40,6 +40,15 @@ pub fn must(holds: bool, why: impl Into<String>) -> Outcome {
     if holds { Ok(()) } else { fail(why) }
 }
 
+/// The next of a row of numbers that seem random (xorshift).
+#[must_use]
+pub fn next(random: &mut u64) -> u64 {
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    *random
+}
+
 /// Whether cases try all that they could, and not a sample of it.
 static WHOLE: AtomicBool = AtomicBool::new(false);
 

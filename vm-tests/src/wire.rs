@@ -56,6 +56,37 @@ fn field(from: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What a guest says first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hello {
+    /// What kind of guest it is.
+    pub flavour: String,
+    /// The kernel's command line.
+    pub cmdline: String,
+    /// Since the kernel's start.
+    pub uptime: Duration,
+}
+
+impl Hello {
+    /// The message that tells it.
+    ///
+    /// # Errors
+    /// Those of the channel.
+    pub fn send(&self, to: &mut impl Write) -> io::Result<()> {
+        let uptime = self.uptime.as_millis().to_string();
+        send(to, &[b"hello", self.flavour.as_bytes(), self.cmdline.as_bytes(), uptime.as_bytes()])
+    }
+
+    /// Reads the message.
+    #[must_use]
+    pub fn parse(fields: &[Vec<u8>]) -> Option<Self> {
+        let [hello, flavour, cmdline, uptime] = fields else { return None };
+        let uptime = Duration::from_millis(text(uptime).parse().ok()?);
+        let found = Self { flavour: text(flavour), cmdline: text(cmdline), uptime };
+        (hello == b"hello").then_some(found)
+    }
+}
+
 /// A command to run in the guest.
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -168,6 +199,16 @@ mod tests {
         let fields = receive(&mut bytes.as_slice()).expect("just written");
         let back = Run::parse(&fields[1..]).expect("well formed");
         assert_eq!((back.argv, back.stdin, back.limit), (run.argv, run.stdin, run.limit));
+    }
+
+    #[test]
+    fn a_hello_survives_the_channel() {
+        let uptime = Duration::from_millis(1234);
+        let hello = Hello { flavour: "plain".into(), cmdline: "a=1 b".into(), uptime };
+        let mut bytes = Vec::new();
+        hello.send(&mut bytes).expect("a vector takes all");
+        let fields = receive(&mut bytes.as_slice()).expect("just written");
+        assert_eq!(Hello::parse(&fields), Some(hello));
     }
 
     #[test]

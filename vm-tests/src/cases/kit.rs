@@ -1,5 +1,6 @@
 //! What several cases do alike.
 
+pub(super) use crate::case::next;
 use crate::case::{Outcome, Stop, fail, must};
 use crate::judges;
 use crate::vm::Vm;
@@ -49,14 +50,6 @@ pub(super) fn is_recovered(vm: &mut Vm, when: &str) -> Result<bool, Stop> {
     let sound = odd.is_empty() || odd.trim() == "No devices found";
     must(again.contains("\"found\"") && !found(again) && sound, all_said)?;
     Ok(found(first))
-}
-
-/// The next of a row of numbers that seem random (xorshift).
-pub(super) fn next(random: &mut u64) -> u64 {
-    *random ^= *random << 13;
-    *random ^= *random >> 7;
-    *random ^= *random << 17;
-    *random
 }
 
 /// Milliseconds that a command takes.

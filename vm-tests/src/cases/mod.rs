@@ -7,6 +7,7 @@ mod growing;
 mod harness;
 mod kit;
 mod liblvm;
+mod loaders;
 mod lvm2_alone;
 mod main_job;
 mod own_hands;
@@ -27,6 +28,7 @@ pub fn all() -> Vec<Case> {
         recovery::cases(),
         taking_turns::cases(),
         power::cases(),
+        loaders::cases(),
         full::cases(),
         side_by_side::cases(),
         main_job::cases(),

@@ -7,11 +7,11 @@ use std::process::{Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, mount, mount_remount};
 use rustix::system::{RebootCommand, reboot};
 
 use crate::error::{Doing, Fail, Result};
-use crate::guest::serve;
+use crate::guest::serve::{self, Stop};
 use crate::wire;
 
 /// In the order in which they may be inserted; modprobe adds what each stands on. File systems
@@ -36,37 +36,80 @@ const LINKS: &[(&str, &str)] = &[
     ("/dev/stderr", "/proc/self/fd/2"),
 ];
 
-/// Serves until the host says `off`, then stops the machine, whatever happened.
+/// What a layer needs that its initramfs may not have loaded.
+const LAYER_MODULES: &[&str] = &["virtio_pci", "virtio_console"];
+
+const EFI_VARIABLES: &str = "/sys/firmware/efi/efivars";
+
+/// Serves until the host says what is to come, then does that, whatever happened.
 pub(super) fn first_process(flavour: &str) -> ExitCode {
-    if let Err(fail) = start(flavour).and_then(|port| serve::serve(port, flavour)) {
+    let served = start(flavour).and_then(|port| serve::serve(port, flavour));
+    let next = served.unwrap_or_else(|fail| {
         eprintln!("guest: {fail}");
-    }
+        Stop::Off
+    });
     rustix::fs::sync();
-    if let Err(error) = reboot(RebootCommand::PowerOff) {
-        eprintln!("guest: cannot power off: {error}");
+    let command = match next {
+        Stop::Off => RebootCommand::PowerOff,
+        Stop::Reboot => RebootCommand::Restart,
+    };
+    if let Err(error) = reboot(command) {
+        eprintln!("guest: cannot stop: {error}");
     }
     ExitCode::FAILURE
 }
 
+/// Serves from a system that has a first process of its own.
+pub(super) fn service() -> Result<()> {
+    fs::create_dir_all(serve::FOLDER)?;
+    let next = serve::serve(open_port()?, "service")?;
+    let verb = if next == Stop::Off { "poweroff" } else { "reboot" };
+    run("systemctl", &[verb])
+}
+
 fn start(flavour: &str) -> Result<File> {
+    if flavour == "layer" {
+        mount_remount("/", MountFlags::empty(), "").doing("/")?;
+    }
     for (source, target, kind) in MOUNTS {
         mount_once(source, target, kind)?;
     }
     for (name, target) in LINKS {
-        symlink(target, name).doing(name)?;
+        if !Path::new(name).is_symlink() {
+            symlink(target, name).doing(name)?;
+        }
     }
     fs::create_dir_all("/run/lock")?;
-    fs::create_dir_all("/run/harness")?;
-    insert_modules()?;
-    configure_lvm2(flavour)?;
-    if flavour == "udev" {
-        start_udev()?;
+    fs::create_dir_all(serve::FOLDER)?;
+    if flavour == "layer" {
+        start_layer()?
+    } else {
+        start_bench(flavour)?
     }
     open_port()
 }
 
+fn start_bench(flavour: &str) -> Result<()> {
+    run("modprobe", &[&["-a"], MODULES].concat())?;
+    configure_lvm2(flavour)?;
+    if flavour == "udev" { start_udev() } else { Ok(()) }
+}
+
+fn start_layer() -> Result<()> {
+    run("modprobe", &[&["-a"], LAYER_MODULES].concat())?;
+    if Path::new(EFI_VARIABLES).exists() {
+        mount_once("efivarfs", EFI_VARIABLES, "efivarfs")?;
+    }
+    Ok(())
+}
+
+/// An initramfs may have left some.
 fn mount_once(source: &str, target: &str, kind: &str) -> Result<()> {
     fs::create_dir_all(target).doing(target)?;
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    if mounts.lines().any(|line| line.split(' ').nth(1) == Some(target)) {
+        return Ok(());
+    }
     match mount(source, target, kind, MountFlags::empty(), None) {
         Ok(()) | Err(rustix::io::Errno::BUSY) => Ok(()),
         Err(error) => Err(error).doing(format!("mounting {target}")),
@@ -81,10 +124,6 @@ fn configure_lvm2(flavour: &str) -> Result<()> {
         devices/obtain_device_list_from_udev = 0\n";
     let settings = if flavour == "udev" { always.into() } else { format!("{always}{alone}") };
     fs::write("/etc/lvm/lvmlocal.conf", settings).doing("/etc/lvm/lvmlocal.conf")
-}
-
-fn insert_modules() -> Result<()> {
-    run("modprobe", &[&["-a"], MODULES].concat())
 }
 
 fn start_udev() -> Result<()> {

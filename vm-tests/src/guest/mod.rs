@@ -16,6 +16,7 @@ pub fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["init", flavour] => init::first_process(flavour),
+        ["service"] => service(),
         ["run", millis, result, argv @ ..] => runner::run(millis, result, argv),
         ["tree", root] => tree::print(root),
         ["labelled"] => labels::print(),
@@ -23,10 +24,20 @@ pub fn main() -> ExitCode {
         ["messages", pool, verb, first, count] => messages::send(pool, verb, [first, count]),
         ["true"] => ExitCode::SUCCESS,
         _ => {
-            eprintln!("guest: init FLAVOUR | run MILLISECONDS RESULT ARGV...");
+            eprintln!("guest: init FLAVOUR | service | run MILLISECONDS RESULT ARGV...");
             eprintln!("       tree ROOT | labelled | state | true");
             eprintln!("       messages POOL VERB FIRST COUNT");
             ExitCode::from(2)
+        }
+    }
+}
+
+fn service() -> ExitCode {
+    match init::service() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fail) => {
+            eprintln!("guest: {fail}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -5,11 +5,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{WaitOptions, wait};
 
 use crate::error::{Doing, Fail, Result};
-use crate::wire::{self, Done, Run, text};
+use crate::wire::{self, Done, Hello, Run, text};
 
 /// Where commands of the guest are found: what the host handed in first.
 pub(super) const PATH: &str = "/tools:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -17,21 +18,39 @@ pub(super) const PATH: &str = "/tools:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/
 /// What a command writes beyond this is dropped.
 const MOST_OUTPUT: u64 = 8 << 20;
 
-const FOLDER: &str = "/run/harness";
+pub(super) const FOLDER: &str = "/run/harness";
 
-/// Says hello, then serves until `off` or the end of the channel.
-pub(super) fn serve(mut port: File, flavour: &str) -> Result<()> {
-    wire::send(&mut port, &[b"hello", flavour.as_bytes()])?;
+/// What the host wants in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    Off,
+    Reboot,
+}
+
+/// Says hello, then serves until the host says what is to come, or the channel ends.
+pub(super) fn serve(mut port: File, flavour: &str) -> Result<Stop> {
+    hello(flavour).send(&mut port)?;
     loop {
         let message = wire::receive(&mut port).doing("reading the channel")?;
         let Some((verb, fields)) = message.split_first() else { continue };
         match verb.as_slice() {
-            b"off" => return Ok(()),
+            b"off" => return Ok(Stop::Off),
+            b"reboot" => return Ok(Stop::Reboot),
             b"run" => answer_run(&mut port, fields)?,
             b"put" => answer(&mut port, put(fields))?,
             b"get" => answer(&mut port, get(fields))?,
             _ => answer(&mut port, Err(Fail::new("unknown message")))?,
         }
+    }
+}
+
+fn hello(flavour: &str) -> Hello {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let uptime = read("/proc/uptime").split(' ').next().and_then(|word| word.parse().ok());
+    Hello {
+        flavour: flavour.to_owned(),
+        cmdline: read("/proc/cmdline").trim_end().to_owned(),
+        uptime: Duration::from_secs_f64(uptime.unwrap_or_default()),
     }
 }
 

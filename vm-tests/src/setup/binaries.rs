@@ -128,6 +128,10 @@ pub fn tools_disk(binaries: &Binaries, folder: &Path) -> Result<PathBuf> {
     for binary in &binaries.library {
         put(binary, &library)?;
     }
-    script(folder, "mke2fs -q -t ext4 -O ^has_journal -d tools tools.img 64M; rm -r tools", &[])?;
+    script(
+        folder,
+        "mke2fs -q -t ext4 -L tools -O ^has_journal -d tools tools.img 64M; rm -r tools",
+        &[],
+    )?;
     Ok(folder.join("tools.img"))
 }

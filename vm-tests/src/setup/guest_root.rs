@@ -7,8 +7,11 @@ use crate::setup::kernel::Kernel;
 use crate::setup::shell::{path, script};
 use crate::setup::{SUITE, once};
 
+/// The last two lines are what partitions a disk and puts a loader there.
 const INCLUDE: &str = "acl,attr,diffutils,dmsetup,e2fsprogs,fdisk,kmod,libcap2-bin,lvm2,procps,\
-    qemu-utils,strace,thin-provisioning-tools,udev,util-linux,xfsprogs";
+    qemu-utils,strace,thin-provisioning-tools,udev,util-linux,xfsprogs,\
+    dosfstools,grub-efi-amd64-bin,grub-emu,grub-pc-bin,grub2-common,mtools,systemd-boot,\
+    systemd-boot-efi";
 
 /// Makers of what else may be on a disk. They are in a root of their own, `/makers`, unpacked but
 /// not installed: nothing of theirs acts in the guest until a case calls it.
@@ -19,8 +22,8 @@ const MAKERS: &str = "bcache-tools,btrfs-progs,cryptsetup-bin,dosfstools,drbd-ut
 /// The first process until the tools' disk is there, which holds the harness's own.
 const INIT: &str = r#"#!/bin/sh
 mount -t devtmpfs devtmpfs /dev 2>/dev/null
-for name in tools images; do
-    case $name in tools) disk=/dev/nvme0n2 ;; *) disk=/dev/nvme0n4 ;; esac
+for name in tools:2 images:4 systems:5; do
+    disk=/dev/nvme0n${name#*:} name=${name%:*}
     [ -b $disk ] && mount -t ext4 -o ro,noload $disk /$name
 done
 exec /tools/guest init "$1"
@@ -29,7 +32,7 @@ exec /tools/guest init "$1"
 const BUILD: &str = r#"
 suite=$1 include=$2 modules=$3 init=$4 makers=$5
 mmdebstrap --quiet --variant=minbase --include="$include" "$suite" root
-mkdir -p root/lib/modules root/tools root/images
+mkdir -p root/lib/modules root/tools root/images root/systems
 cp -a "$modules" root/lib/modules/
 depmod -b root "$(basename "$modules")"
 printf '%s' "$init" >root/harness-init

@@ -5,10 +5,12 @@
 
 mod apt;
 mod binaries;
+mod firmware;
 mod guest_root;
 mod kernel;
 mod samples;
 pub mod shell;
+mod systems;
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -36,6 +38,10 @@ pub struct Assets {
     /// A file system that holds the sample as files, `debian.ext4` and `debian.xfs`, and its
     /// list of files as the guest prints it, `debian.tree`.
     pub images: PathBuf,
+    /// A file system that holds systems to boot, as images of theirs.
+    pub systems: PathBuf,
+    /// The folder of OVMF's code and variables.
+    pub ovmf: PathBuf,
 }
 
 /// Makes what is missing.
@@ -48,7 +54,9 @@ pub fn assets() -> Result<Assets> {
     let guest_root = guest_root::guest_root(&kernel)?;
     let samples = samples::samples(&kernel.image, &guest_root)?;
     let sample = samples.join("debian.ext4");
-    Ok(Assets { kernel: kernel.image, guest_root, sample, images: samples.join("images.img") })
+    let images = samples.join("images.img");
+    let (systems, ovmf) = (systems::systems()?, firmware::ovmf()?);
+    Ok(Assets { kernel: kernel.image, guest_root, sample, images, systems, ovmf })
 }
 
 /// The workspace's folder.

@@ -63,7 +63,7 @@ pub(super) fn samples(kernel: &Path, guest_root: &Path) -> Result<PathBuf> {
 fn make_xfs(kernel: &Path, guest_root: &Path, folder: &Path) -> Result<()> {
     let tools = tools_disk(&Binaries::guest_only()?, folder)?;
     let namespaces = [guest_root.into(), tools.clone(), folder.join("debian.ext4")].to_vec();
-    let host = Host { kernel: kernel.into(), namespaces };
+    let host = Host { kernel: kernel.into(), ovmf: PathBuf::new(), namespaces };
     let work = folder.join("vm");
     let mut vm = Vm::start(&host, &Spec::plain(&[512]), &work)?;
     vm.limit(Duration::from_secs(600));

@@ -5,6 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::error::{Doing, Result};
 use crate::wire;
 
@@ -19,6 +21,15 @@ pub(super) struct Channel {
 impl Channel {
     pub(super) fn new(stream: UnixStream) -> Self {
         Self { stream }
+    }
+
+    /// Waits a moment; whether something is to be read.
+    pub(super) fn has_something(&self) -> Result<bool> {
+        let mut fds = [PollFd::new(&self.stream, PollFlags::IN)];
+        let tick = Timespec { tv_sec: 0, tv_nsec: i64::from(TICK.subsec_nanos()) };
+        poll(&mut fds, Some(&tick)).doing("the channel")?;
+        let [fd] = fds;
+        Ok(fd.revents() == PollFlags::IN)
     }
 
     /// Reads one message.

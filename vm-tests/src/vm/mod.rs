@@ -1,6 +1,9 @@
 //! A virtual machine: QEMU, its disks, and the channel to its first process.
 
+mod booted;
 mod channel;
+mod firmware;
+mod monitor;
 mod qemu;
 mod reset;
 mod script;
@@ -9,22 +12,28 @@ mod write_log;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 use std::time::{Duration, Instant};
 
 use crate::error::{Doing, Fail, Result};
+pub use crate::vm::booted::{Boot, Booted, End};
 use crate::vm::channel::Channel;
+pub use crate::vm::firmware::{Firmware, Start};
+use crate::vm::qemu::Process;
 pub use crate::vm::write_log::{Replay, WriteLog};
-use crate::wire::{Done, Run, text};
+use crate::wire::{Done, Hello, Run, text};
 
 /// How long a machine may take from power to the channel; other work may share the processors.
 const BOOT_LIMIT: Duration = Duration::from_secs(120);
+/// How long it may take to stop, with all services of a real system.
+const STOP_LIMIT: Duration = Duration::from_secs(120);
 
 /// What every machine of a run shares.
 #[derive(Debug, Clone)]
 pub struct Host {
     /// The kernel image.
     pub kernel: PathBuf,
+    /// The folder of OVMF's code and of its variables as they are when new.
+    pub ovmf: PathBuf,
     /// NVMe namespaces 1 and on; the first is the root and only seems writable.
     pub namespaces: Vec<PathBuf>,
 }
@@ -75,11 +84,15 @@ impl Spec {
 pub struct Vm {
     /// What it was made from.
     pub spec: Spec,
+    host: Host,
     folder: PathBuf,
-    qemu: Child,
+    console: PathBuf,
+    qemu: Process,
     channel: Channel,
     transcript: File,
     deadline: Instant,
+    /// How many times a disk of it was booted since its last case.
+    booted: u32,
 }
 
 impl Vm {
@@ -96,32 +109,32 @@ impl Vm {
             let disk = File::create(folder.join(format!("{name}.img")))?;
             disk.set_len(mib << 20)?;
         }
-        Self::boot(host, spec, folder)
-    }
-
-    /// Boots with the disks that an earlier machine left in `folder`.
-    ///
-    /// # Errors
-    /// As for [`Vm::start`].
-    pub fn boot(host: &Host, spec: &Spec, folder: &Path) -> Result<Self> {
-        let transcript = append(&folder.join("transcript.log"))?;
-        let deadline = Instant::now() + BOOT_LIMIT;
-        let (qemu, stream) = qemu::start(host, spec, folder)?;
-        let channel = Channel::new(stream);
-        let (spec, folder) = (spec.clone(), folder.to_path_buf());
-        let mut vm = Self { spec, folder, qemu, channel, transcript, deadline };
+        let console = folder.join("console.log");
+        let qemu = qemu::start(host, spec, folder, &console)?;
+        let mut vm = Self::connected(qemu, (host, spec, folder), console)?;
         vm.hello()?;
         Ok(vm)
     }
 
-    fn hello(&mut self) -> Result<()> {
+    /// A machine from which nothing was heard yet.
+    fn connected(
+        qemu: Process,
+        (host, spec, folder): (&Host, &Spec, &Path),
+        console: PathBuf,
+    ) -> Result<Self> {
+        let (host, spec, folder) = (host.clone(), spec.clone(), folder.to_path_buf());
+        let transcript = append(&folder.join("transcript.log"))?;
+        let channel = Channel::new(qemu.channel.try_clone()?);
+        let deadline = Instant::now() + BOOT_LIMIT;
+        Ok(Self { spec, host, folder, console, qemu, channel, transcript, deadline, booted: 0 })
+    }
+
+    /// Waits until the guest says what it is.
+    fn hello(&mut self) -> Result<Hello> {
         let message = self.receive().map_err(|fail| {
             Fail::new(format!("the guest does not start: {fail}\n{}", self.console_tail()))
         })?;
-        match message.first().map(Vec::as_slice) {
-            Some(b"hello") => Ok(()),
-            _ => Err(Fail::new("the guest does not say hello")),
-        }
+        Hello::parse(&message).ok_or_else(|| Fail::new("the guest does not say hello"))
     }
 
     /// Everything that follows must be over in `time`.
@@ -169,9 +182,18 @@ impl Vm {
     /// # Errors
     /// Where it does not stop in time.
     pub fn power_off(mut self) -> Result<()> {
-        crate::wire::send(&mut self.channel, &[b"off"]).doing("the channel")?;
-        let end = Instant::now() + Duration::from_secs(60);
-        while self.qemu.try_wait()?.is_none() {
+        self.ask_to_stop(b"off")
+    }
+
+    /// Asks for the end or a reset, either of which ends QEMU, and waits for that.
+    fn ask_to_stop(&mut self, how: &[u8]) -> Result<()> {
+        crate::wire::send(&mut self.channel, &[how]).doing("the channel")?;
+        self.wait_for_the_end()
+    }
+
+    fn wait_for_the_end(&mut self) -> Result<()> {
+        let end = Instant::now() + STOP_LIMIT;
+        while self.qemu.child.try_wait()?.is_none() {
             if Instant::now() > end {
                 return Err(Fail::new("the machine does not stop"));
             }
@@ -219,7 +241,7 @@ impl Vm {
 
     fn receive(&mut self) -> Result<Vec<Vec<u8>>> {
         // The guest stops a command by itself and then still has to say so.
-        self.channel.receive(self.deadline + Duration::from_secs(5), &mut self.qemu)
+        self.channel.receive(self.deadline + Duration::from_secs(5), &mut self.qemu.child)
     }
 
     fn left(&self) -> Result<Duration> {
@@ -228,18 +250,24 @@ impl Vm {
     }
 
     fn console_tail(&self) -> String {
-        let console = fs::read(self.folder.join("console.log")).unwrap_or_default();
+        let console = fs::read(&self.console).unwrap_or_default();
         let console = text(&console);
         let lines: Vec<&str> = console.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 }
 
+impl Vm {
+    fn kill(&mut self) {
+        // Both fail only where it has ended already.
+        let _ = self.qemu.child.kill();
+        let _ = self.qemu.child.wait();
+    }
+}
+
 impl Drop for Vm {
     fn drop(&mut self) {
-        // Both fail only where it has ended already.
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
+        self.kill();
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::{Doing, Fail, Result};
+use crate::vm::monitor::Monitor;
 use crate::vm::{Host, Spec};
 use crate::wire::PORT;
 
@@ -17,39 +18,61 @@ const KERNEL_ARGS: &str = "root=/dev/nvme0n1 rw console=ttyS0 loglevel=5 panic=-
 /// The log of what is written to the first disk.
 pub(super) const WRITE_LOG: &str = "writes.log";
 
-/// Starts QEMU and connects to the channel's end on this side.
-pub(super) fn start(host: &Host, spec: &Spec, folder: &Path) -> Result<(Child, UnixStream)> {
-    let socket = socket_path();
+/// QEMU, and the ends on this side of what leads into it.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) child: Child,
+    pub(super) channel: UnixStream,
+    pub(super) monitor: Monitor,
+}
+
+/// Starts a machine that gets the guest's kernel and root from QEMU.
+pub(super) fn start(host: &Host, spec: &Spec, folder: &Path, console: &Path) -> Result<Process> {
+    spawn(folder, console, spec.memory, |command| {
+        kernel(command, host, spec);
+        namespaces(command, host);
+        disks(command, spec, folder);
+    })
+}
+
+/// Starts QEMU with what `fill` adds to the machine, and connects to it.
+pub(super) fn spawn(
+    folder: &Path,
+    console: &Path,
+    memory: u32,
+    fill: impl FnOnce(&mut Command),
+) -> Result<Process> {
+    let [channel, monitor] = [socket_path(), socket_path()];
     // A machine must not outlive the harness, however that ends.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
-    machine(&mut command, spec);
-    kernel(&mut command, host, spec);
-    namespaces(&mut command, host);
-    disks(&mut command, spec, folder);
-    serial(&mut command, folder, &socket);
-    let log = File::create(folder.join("qemu.log"))?;
+    machine(&mut command, memory);
+    fill(&mut command);
+    serial(&mut command, console, &channel);
+    socket(&mut command, "monitor", &monitor);
+    command.args(["-mon", "chardev=monitor,mode=control"]);
+    let log = File::options().create(true).append(true).open(folder.join("qemu.log"))?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     let mut child = command.spawn().doing("setpriv qemu-system-x86_64")?;
-    let stream = connect(&socket, &mut child, folder);
-    // The connection outlives the name, whose place is not in the cache: paths there may be long.
-    let _ = fs::remove_file(&socket);
-    Ok((child, stream?))
+    let ends = [&channel, &monitor].map(|socket| connect(socket, &mut child, folder));
+    let [channel, monitor] = ends;
+    Ok(Process { child, channel: channel?, monitor: Monitor::new(monitor?)? })
 }
 
+/// Not in the cache: paths there may be long.
 fn socket_path() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
     std::env::temp_dir().join(format!("imgbase-vm-{}-{n}", std::process::id()))
 }
 
-fn machine(command: &mut Command, spec: &Spec) {
+fn machine(command: &mut Command, memory: u32) {
     // Emulation takes `rep movsb` byte by byte: without ERMS the kernel copies pages 3 times as
     // fast.
     let (acceleration, cpu) =
         if has_kvm() { ("kvm", "max") } else { ("tcg,thread=multi", "max,-erms") };
     command.args(["-machine", "q35", "-accel", acceleration, "-cpu", cpu, "-smp", "2"]);
-    command.args(["-m", &spec.memory.to_string(), "-nodefaults", "-no-user-config"]);
+    command.args(["-m", &memory.to_string(), "-nodefaults", "-no-user-config"]);
     command.args(["-display", "none", "-no-reboot"]);
     command.args(["-object", "rng-random,id=rng,filename=/dev/urandom"]);
     command.args(["-device", "virtio-rng-pci,rng=rng"]);
@@ -108,23 +131,29 @@ fn logged(command: &mut Command, name: &str, disk: &str, log: &str) {
     command.args(["-blockdev", &node]);
 }
 
-fn serial(command: &mut Command, folder: &Path, socket: &Path) {
-    command.args(["-serial", &format!("file:{}", folder.join("console.log").display())]);
+fn serial(command: &mut Command, console: &Path, channel: &Path) {
+    command.args(["-serial", &format!("file:{}", console.display())]);
     command.args(["-device", "virtio-serial-pci"]);
-    let path = escape(socket);
-    command.args(["-chardev", &format!("socket,id=channel,server=on,wait=off,path={path}")]);
+    socket(command, "channel", channel);
     command.args(["-device", &format!("virtserialport,chardev=channel,name={PORT}")]);
 }
 
+fn socket(command: &mut Command, id: &str, path: &Path) {
+    let path = escape(path);
+    command.args(["-chardev", &format!("socket,id={id},server=on,wait=off,path={path}")]);
+}
+
 /// In QEMU's options a comma is written twice.
-fn escape(path: &Path) -> String {
+pub(super) fn escape(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
 
+/// The connection outlives the socket's name.
 fn connect(socket: &Path, child: &mut Child, folder: &Path) -> Result<UnixStream> {
     let end = Instant::now() + Duration::from_secs(30);
     loop {
         if let Ok(stream) = UnixStream::connect(socket) {
+            fs::remove_file(socket)?;
             return Ok(stream);
         }
         if child.try_wait()?.is_some() || Instant::now() > end {

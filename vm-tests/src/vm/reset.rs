@@ -1,15 +1,17 @@
 //! A machine made as new between two cases, which is many times faster than a boot.
 
+use std::fs;
 use std::time::Duration;
 
 use crate::error::Result;
 use crate::vm::Vm;
+use crate::vm::firmware::VARIABLES;
 
 /// Ends in failure where anything is left; the machine is then thrown away.
 const RESET: &str = r#"
 exec 2>&1
 for i in 1 2 3 4; do
-    awk '$2 ~ "^/(mnt|run/x|tmp/)" { print $2 }' /proc/mounts | tac | xargs -r -n1 umount
+    awk '$2 ~ "^/(boot|mnt|run/x|tmp/)" { print $2 }' /proc/mounts | tac | xargs -r -n1 umount
 done
 if [ "$(dmsetup ls)" != 'No devices found' ]; then
     vgchange -an
@@ -34,8 +36,18 @@ impl Vm {
     /// # Errors
     /// Where something stays.
     pub fn reset(&mut self) -> Result<()> {
+        self.forget_boots()?;
         self.limit(Duration::from_secs(60));
         let names: Vec<String> = self.spec.disk_names().collect();
         self.ok(&format!("set -- {}\n{RESET}", names.join(" "))).map(drop)
+    }
+
+    /// UEFI's variables and the consoles of the machines that booted a disk.
+    fn forget_boots(&mut self) -> Result<()> {
+        for n in 1..=std::mem::take(&mut self.booted) {
+            fs::remove_file(self.console_of_boot(n))?;
+        }
+        let variables = self.folder.join(VARIABLES);
+        if variables.exists() { Ok(fs::remove_file(variables)?) } else { Ok(()) }
     }
 }

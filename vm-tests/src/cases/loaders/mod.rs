@@ -1,0 +1,15 @@
+//! Real firmware and real boot loaders, with entries written by hand: what the harness can do, and
+//! that the loaders do what is relied upon.
+
+mod by_hand;
+mod counting;
+mod cuts;
+mod grub;
+mod systemd_boot;
+mod systems;
+
+use crate::case::Case;
+
+pub(super) fn cases() -> Vec<Case> {
+    [counting::cases(), systemd_boot::cases(), systems::cases(), cuts::cases()].concat()
+}

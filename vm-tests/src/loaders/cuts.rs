@@ -1,0 +1,98 @@
+//! Cuts the power at each flush between two moments, and lets what is left on a disk be judged.
+
+use std::fmt;
+
+use crate::case::{Stop, must};
+use crate::vm::{Vm, WriteLog};
+
+/// What was written to the first disk of a logged machine between two moments.
+#[derive(Debug)]
+pub struct Cuts {
+    log: WriteLog,
+    disk: String,
+    from: usize,
+    to: usize,
+}
+
+/// What one cut left.
+#[derive(Debug, Clone)]
+pub struct Left {
+    /// The disk that it was brought to.
+    pub disk: String,
+    /// Which flush, from 0, of how many.
+    pub flush: usize,
+    /// How many there are.
+    pub of: usize,
+    /// Whether some of the writes that were under way are there, too.
+    pub torn: bool,
+}
+
+impl Left {
+    /// Whether all is there.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.flush + 1 == self.of
+    }
+}
+
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cut at flush {} of {}, torn: {}", self.flush, self.of, self.torn)
+    }
+}
+
+impl Cuts {
+    /// From here on, which must be durable.
+    ///
+    /// # Errors
+    /// Where the machine keeps no log.
+    pub fn begin(vm: &mut Vm, disk: &str) -> Result<Self, Stop> {
+        let log = vm.write_log()?;
+        let mut cuts = Self { log, disk: disk.to_owned(), from: 0, to: 0 };
+        cuts.from = cuts.written(vm)?;
+        Ok(cuts)
+    }
+
+    /// Until here.
+    ///
+    /// # Errors
+    /// Where it is no such log.
+    pub fn end(&mut self, vm: &mut Vm) -> Result<(), Stop> {
+        self.to = self.written(vm)?;
+        Ok(())
+    }
+
+    /// The log is up to date only after a flush.
+    fn written(&mut self, vm: &mut Vm) -> Result<usize, Stop> {
+        vm.ok(&format!("sync && blockdev --flushbufs /dev/{}", self.disk))?;
+        Ok(self.log.catch_up()?)
+    }
+
+    /// Brings what each cut leaves to `disk`, every other time with some of the writes that were
+    /// under way, and asks `judge`; returns how many there were. The last is whole and stays there.
+    ///
+    /// # Errors
+    /// What the judge says.
+    pub fn each(
+        &self,
+        vm: &mut Vm,
+        disk: &str,
+        mut judge: impl FnMut(&mut Vm, &Left) -> Result<(), Stop>,
+    ) -> Result<usize, Stop> {
+        let flushes: Vec<usize> = self.log.flushes(self.from, self.to).collect();
+        let of = flushes.len();
+        must(of >= 2, format!("{of} flushes"))?;
+        let mut replay = vm.replay_to(disk)?;
+        let mut random = 0x94d0_49bb_1331_11eb_u64;
+        for (flush, entries) in flushes.into_iter().enumerate() {
+            let torn = flush + 1 < of && crate::case::next(&mut random).is_multiple_of(2);
+            let survives = || torn && crate::case::next(&mut random).is_multiple_of(2);
+            replay.cut(&self.log, entries, survives)?;
+            vm.ok(&format!(
+                "blockdev --flushbufs --rereadpt /dev/{disk} && echo 3 >/proc/sys/vm/drop_caches"
+            ))?;
+            judge(vm, &Left { disk: disk.to_owned(), flush, of, torn })?;
+        }
+        Ok(of)
+    }
+}

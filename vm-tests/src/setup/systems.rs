@@ -1,0 +1,110 @@
+//! Systems that a loader can start from a layer, as ext4 images: kernel and initramfs in `/boot`, made
+//! by the distribution's own tools, and the harness's half, which serves the channel.
+//!
+//! | image | what it is |
+//! |---|---|
+//! | `small.ext4` | busybox and the harness's half as the first process; initramfs-tools with lvm2 |
+//! | `dracut.ext4` | the same with dracut's initramfs |
+//! | `full.ext4` | Debian with systemd, udev, lvm2, and the harness's half as a service |
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::setup::shell::script;
+use crate::setup::{SUITE, once};
+
+const INCLUDE: &str = "busybox-static,dbus,dosfstools,e2fsprogs,efibootmgr,grub-efi-amd64-bin,\
+    grub2-common,initramfs-tools,kmod,linux-image-cloud-amd64,lvm2,systemd-boot,systemd-sysv,\
+    thin-provisioning-tools,udev,zstd";
+
+/// The first process of the small ones. The tools are on a disk of their own.
+const INIT: &str = r#"#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t ext4 -o ro,noload "$(findfs LABEL=tools)" /tools
+exec /tools/guest init layer
+"#;
+
+const UNIT: &str = "[Unit]
+Description=Serves the harness
+RequiresMountsFor=/tools
+[Service]
+ExecStart=/tools/guest service
+KillMode=process
+[Install]
+WantedBy=multi-user.target
+";
+
+const FSTAB: &str = "# root and tools
+/dev/disk/by-label/root / ext4 errors=remount-ro 0 1
+LABEL=tools /tools ext4 ro,noload,nofail 0 0
+";
+
+/// Of the modules only those that any machine here can want.
+const BUILD: &str = r#"
+suite=$1 include=$2 init=$3 unit=$4 fstab=$5
+mmdebstrap --quiet --variant=minbase --include="$include" "$suite" root
+version=$(basename root/lib/modules/*)
+initrd=boot/initrd.img-$version
+
+cp -a root dracut
+echo "deb http://deb.debian.org/debian $suite main" >dracut/etc/apt/sources.list
+cp /etc/resolv.conf dracut/etc/
+chroot dracut sh -eu -c '
+    mount -t proc proc /proc
+    trap "umount /proc" EXIT
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update
+    apt-get -qq -y --no-install-recommends install dracut-core >/dev/null
+    dracut --quiet --no-hostonly --add lvm --kver "$1" /dracut.img' sh "$version"
+mv dracut/dracut.img dracut.img
+rm -rf dracut
+
+small() {
+    mkdir -p small/usr/bin small/usr/sbin small/usr/lib/modules small/usr/lib64
+    for name in bin sbin lib lib64; do ln -s usr/$name small/$name; done
+    (cd small && mkdir boot dev etc mnt proc root run sys tmp tools var)
+    cp -a root/boot/vmlinuz-$version small/boot/
+    cp "$2" small/$initrd
+    cp root/usr/lib/os-release small/usr/lib/
+    ln -s ../usr/lib/os-release small/etc/os-release
+    cp root/usr/bin/busybox root/usr/bin/bootctl small/usr/bin/
+    chroot root ldd /usr/bin/bootctl | grep -o '/[^ ]*' |
+        (cd root && xargs -I{} cp -L --parents .{} ../small/)
+    chroot small /bin/busybox --install -s
+    (cd root/usr/lib/modules && for part in arch crypto fs/efivarfs fs/fat fs/nls lib \
+        drivers/block drivers/char drivers/md drivers/virtio; do
+        cp -a --parents $version/kernel/$part ../../../../small/usr/lib/modules/
+    done && cp $version/modules.builtin* $version/modules.order \
+        ../../../../small/usr/lib/modules/$version/)
+    depmod -b small $version
+    printf '%s' "$init" >small/usr/sbin/init
+    printf '%s' "$fstab" >small/etc/fstab
+    chmod 755 small/usr/sbin/init
+    mke2fs -q -t ext4 -L root -d small systems/$1.ext4 256M
+    rm -rf small
+}
+mkdir systems
+small small root/$initrd
+small dracut dracut.img
+
+printf '%s' "$unit" >root/etc/systemd/system/harness.service
+printf '%s' "$fstab" >root/etc/fstab
+mkdir root/tools
+chroot root systemctl --quiet enable harness.service
+chroot root systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer e2scrub_reap.service
+rm -rf root/var/cache/apt root/var/lib/apt/lists root/usr/share/doc root/usr/share/locale root/usr/share/man
+mke2fs -q -t ext4 -L root -d root systems/full.ext4 1G
+rm -rf root dracut.img
+mke2fs -q -t ext4 -O ^has_journal -d systems systems.img 2G
+rm -rf systems
+"#;
+
+/// The image of a file system that holds them.
+pub(super) fn systems() -> Result<PathBuf> {
+    let args = [SUITE, INCLUDE, INIT, UNIT, FSTAB];
+    let recipe = [&args[..], &[BUILD]].concat();
+    let folder = once("systems", &recipe, |folder: &Path| script(folder, BUILD, &args).map(drop))?;
+    Ok(folder.join("systems.img"))
+}

@@ -1,0 +1,98 @@
+//! A machine that comes up as a real one does: firmware, the loader on the disk, what that chooses.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::error::{Doing, Result};
+use crate::vm::Host;
+use crate::vm::qemu::{self, Process, escape};
+
+/// What starts a machine from a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Firmware {
+    /// UEFI. Its variables are kept until the case is over.
+    Ovmf,
+    /// A BIOS.
+    SeaBios,
+}
+
+/// A disk and how it is to be started.
+#[derive(Debug, Clone)]
+pub struct Start {
+    pub(super) disk: String,
+    firmware: Firmware,
+    virtio: bool,
+}
+
+/// UEFI's variables, in the folder of the bench.
+pub(super) const VARIABLES: &str = "vars.fd";
+
+/// What a machine gets: a loader needs not much, and an initramfs of Debian's no more.
+const MEMORY: u32 = 1024;
+
+impl Start {
+    /// The bench's disk of that name, as NVMe: the kernel needs no module for it.
+    #[must_use]
+    pub fn nvme(disk: &str, firmware: Firmware) -> Self {
+        Self { disk: disk.to_owned(), firmware, virtio: false }
+    }
+
+    /// The bench's disk of that name, as a virtio disk: the kernel needs modules for it.
+    #[must_use]
+    pub fn virtio(disk: &str, firmware: Firmware) -> Self {
+        Self { virtio: true, ..Self::nvme(disk, firmware) }
+    }
+
+    /// Starts QEMU on a disk in `folder`.
+    pub(super) fn power_on(&self, host: &Host, folder: &Path, console: &Path) -> Result<Process> {
+        let variables = folder.join(VARIABLES);
+        if self.firmware == Firmware::Ovmf && !variables.exists() {
+            fs::copy(host.ovmf.join(VARIABLES), &variables).doing(variables.display())?;
+        }
+        qemu::spawn(folder, console, MEMORY, |command| {
+            if self.firmware == Firmware::Ovmf {
+                flash(command, &host.ovmf.join("code.fd"), 0, "readonly=on");
+                flash(command, &variables, 1, "readonly=off");
+            }
+            self.disk(command, &folder.join(format!("{}.img", self.disk)));
+            tools(command, host);
+        })
+    }
+
+    /// The bench has the disk open, too.
+    fn disk(&self, command: &mut Command, image: &Path) {
+        let file = format!("file.driver=file,file.locking=off,file.filename={}", escape(image));
+        let discard = "discard=unmap,file.discard=unmap,cache.no-flush=on";
+        let node = format!("driver=raw,node-name=disk,{discard},{file}");
+        command.args(["-blockdev", &node, "-device", "nvme,id=nvme,serial=harness"]);
+        let device = if self.virtio { "virtio-blk-pci" } else { "nvme-ns,bus=nvme,nsid=1" };
+        command.args(["-device", &format!("{device},drive=disk,bootindex=1")]);
+    }
+}
+
+impl fmt::Display for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bus = if self.virtio { "virtio" } else { "NVMe" };
+        write!(f, "{} by {:?}, {bus}", self.disk, self.firmware)
+    }
+}
+
+fn flash(command: &mut Command, image: &Path, unit: u32, how: &str) {
+    let file = escape(image);
+    let drive = format!("if=pflash,format=raw,unit={unit},{how},file={file}");
+    command.args(["-drive", &drive]);
+}
+
+/// The disk with the harness's own programs, which the system on the other one finds by its label.
+fn tools(command: &mut Command, host: &Host) {
+    let Some(file) = host.namespaces.get(TOOLS).map(|image: &PathBuf| escape(image)) else {
+        return;
+    };
+    let drive = format!("id=tools,if=none,format=raw,readonly=on,cache=unsafe,file={file}");
+    command.args(["-drive", &drive, "-device", "nvme-ns,bus=nvme,nsid=2,drive=tools"]);
+}
+
+/// Its place among the namespaces of the bench.
+const TOOLS: usize = 1;
