@@ -5,6 +5,7 @@
 //! mounted at `/boot` of the bench, as an installer has it, until [`unmount`].
 
 pub mod cuts;
+pub mod grub;
 pub mod sd_boot;
 
 use crate::error::Result;

@@ -8,7 +8,7 @@
 use std::cmp::Ordering;
 
 use crate::error::{Fail, Result};
-use crate::vm::Vm;
+use crate::vm::{Vm, argument};
 
 /// What is in the loader's folder.
 #[derive(Debug, Clone, Default)]
@@ -20,7 +20,7 @@ pub struct Esp {
 }
 
 /// An entry whose kernel is there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Entry {
     /// The name of its file.
     pub name: String,
@@ -110,6 +110,12 @@ impl Entry {
     pub fn all(&self, key: &str) -> String {
         let values = self.keys.iter().filter(|(name, _)| name == key);
         values.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The value of an argument of the kernel.
+    #[must_use]
+    pub fn argument(&self, name: &str) -> Option<String> {
+        argument(&self.all("options"), name).map(str::to_owned)
     }
 
     fn last(&self, key: &str) -> Option<&str> {

@@ -79,10 +79,11 @@ small() {
     done && cp $version/modules.builtin* $version/modules.order \
         ../../../../small/usr/lib/modules/$version/)
     depmod -b small $version
+    rm small/usr/sbin/init
     printf '%s' "$init" >small/usr/sbin/init
     printf '%s' "$fstab" >small/etc/fstab
     chmod 755 small/usr/sbin/init
-    mke2fs -q -t ext4 -L root -d small systems/$1.ext4 256M
+    mke2fs -q -t ext4 -b 4096 -L root -d small systems/$1.ext4 256M
     rm -rf small
 }
 mkdir systems
@@ -95,7 +96,7 @@ mkdir root/tools
 chroot root systemctl --quiet enable harness.service
 chroot root systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer e2scrub_reap.service
 rm -rf root/var/cache/apt root/var/lib/apt/lists root/usr/share/doc root/usr/share/locale root/usr/share/man
-mke2fs -q -t ext4 -L root -d root systems/full.ext4 1G
+mke2fs -q -t ext4 -b 4096 -L root -d root systems/full.ext4 1G
 rm -rf root dracut.img
 mke2fs -q -t ext4 -O ^has_journal -d systems systems.img 2G
 rm -rf systems

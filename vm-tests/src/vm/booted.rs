@@ -114,8 +114,7 @@ impl Booted<'_> {
     /// The value of an argument `NAME=VALUE` of the kernel, the last where there are several.
     #[must_use]
     pub fn argument(&self, name: &str) -> Option<&str> {
-        let words = self.cmdline().split(' ').filter_map(|word| word.split_once('='));
-        words.filter(|(left, _)| *left == name).map(|(_, value)| value).next_back()
+        argument(self.cmdline(), name)
     }
 
     /// Lets the system reboot, and waits for whatever is up next.
@@ -209,7 +208,8 @@ impl Booted<'_> {
             }
         };
         let boot = Boot { end, took: start.elapsed(), kernel: self.hello.uptime };
-        self.vm.note(&format!("--- {boot}: {}", self.hello.cmdline));
+        let told = if end == End::Up { self.hello.cmdline.clone() } else { String::new() };
+        self.vm.note(&format!("--- {boot} {told}"));
         self.boots.push(boot);
         Ok(end)
     }
@@ -239,4 +239,11 @@ impl fmt::Display for Boot {
             End::Hung => write!(f, "hung {took:.1} s"),
         }
     }
+}
+
+/// The value of an argument `NAME=VALUE` in a command line, the last where there are several.
+#[must_use]
+pub fn argument<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let words = line.split(' ').filter_map(|word| word.split_once('='));
+    words.filter(|(left, _)| *left == name).map(|(_, value)| value).next_back()
 }

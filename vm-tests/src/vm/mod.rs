@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::error::{Doing, Fail, Result};
-pub use crate::vm::booted::{Boot, Booted, End};
+pub use crate::vm::booted::{Boot, Booted, End, argument};
 use crate::vm::channel::Channel;
 pub use crate::vm::firmware::{Firmware, Start};
 use crate::vm::qemu::Process;

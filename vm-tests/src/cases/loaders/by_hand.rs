@@ -86,6 +86,7 @@ pub(super) fn is_layer(booted: &mut Booted<'_>, layer: &str) -> Outcome {
     must(told.as_deref() == Some(layer), format!("{layer}: the kernel was told {told:?}"))?;
     booted.says("cat /etc/marker", layer)?;
     let device = format!("{VG}-{}", layer.replace('-', "--"));
-    booted.says("cat /sys/dev/block/$(mountpoint -d /)/dm/name", &device)?;
+    let root = "awk '$5 == \"/\" { print $3 }' /proc/self/mountinfo | tail -n 1";
+    booted.says(&format!("cat /sys/dev/block/$({root})/dm/name"), &device)?;
     Ok(())
 }

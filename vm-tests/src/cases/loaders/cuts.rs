@@ -3,52 +3,92 @@
 
 use crate::case::{Case, Outcome, Stop, must};
 use crate::cases::loaders::by_hand::{self, DISK, is_layer};
+use crate::cases::loaders::grub;
+use crate::error::Fail;
 use crate::loaders::cuts::{Cuts, Left};
-use crate::loaders::{Loader, sd_boot};
+use crate::loaders::{self, Loader, sd_boot};
 use crate::vm::{Start, Vm};
 
 pub(super) fn cases() -> Vec<Case> {
-    let case = Case::new("loaders::systemd_boot_cuts", systemd_boot).within(900);
-    vec![Case { spec: case.spec.clone().logged(), ..case }]
+    let cases = [
+        Case::new("loaders::systemd_boot_cuts", systemd_boot),
+        Case::new("loaders::grub_cuts", |vm| grub(vm, Loader::GrubBios)),
+        Case::new("loaders::grub_cuts_on_fat", |vm| grub(vm, Loader::GrubOnEsp)),
+    ];
+    let logged = |case: Case| Case { spec: case.spec.clone().logged(), ..case.within(900) };
+    cases.map(logged).into()
 }
 
-/// What is booted by hand-written entries: the one that was there, or the new one once it is renamed.
+/// What is booted: the entry that was there, or the new one once it is renamed.
 fn systemd_boot(vm: &mut Vm) -> Outcome {
     by_hand::install(vm, Loader::SystemdBoot, "small")?;
     let two = by_hand::add_layer(vm)?;
-    by_hand::entry(vm, "imgbase-1.conf", "Small-1-1+1", "sort-key b")?;
+    by_hand::entry(vm, "imgbase-1.conf", ONE, "sort-key b")?;
     by_hand::entry(vm, ".new", &two, "sort-key a")?;
-    vm.ok("sync -f /boot")?;
+    let write = "cp /boot/imgbase/initrd /boot/imgbase/other && sync -f /boot/imgbase/other &&
+        sed -i s:imgbase/initrd:imgbase/other: /boot/loader/entries/.new && sync -f /boot &&
+        cd /boot/loader/entries && mv .new imgbase-2.conf && sync -f .";
+    cut_in(vm, Loader::SystemdBoot, (write, &two), |vm, left| {
+        vm.ok(&format!("mount -o ro /dev/{}2 /mnt/cut", left.disk))?;
+        let esp = sd_boot::read(vm, "/mnt/cut")?;
+        vm.ok("umount /mnt/cut")?;
+        let entry = esp.chosen().cloned().unwrap_or_default();
+        sd_boot::must_choose(&esp, &entry.name)?;
+        Ok(entry.argument("img.bootid").unwrap_or_default().to_owned())
+    })
+}
+
+/// The menu first, then the environment that names its new entry.
+fn grub(vm: &mut Vm, loader: Loader) -> Outcome {
+    by_hand::install(vm, loader, "small")?;
+    let two = by_hand::add_layer(vm)?;
+    grub::configure(vm, &format!("imgbase_default={ONE}"))?;
+    by_hand::menu_entry(vm, &format!("imgbase-{ONE}"), ONE)?;
+    vm.ok("cp -r /boot/grub/custom.cfg /tmp/old.cfg")?;
+    by_hand::menu_entry(vm, &format!("imgbase-{two}"), &two)?;
+    vm.ok("cd /boot/grub && cp custom.cfg /tmp/new.cfg && cp /tmp/old.cfg custom.cfg")?;
+    let write = format!(
+        "cd /boot/grub && cp /tmp/new.cfg new && sync -f new && mv new custom.cfg && sync -f . &&
+        cp imgbase.env new && grub-editenv new set imgbase_default={two} && sync -f new &&
+        mv new imgbase.env && sync -f ."
+    );
+    cut_in(vm, loader, (&write, &two), |vm, left| {
+        let choice = loaders::grub::choose(vm, &left.disk, loader)?;
+        must(choice.errors.is_empty() && choice.lacks.is_none(), format!("{left}: {choice:?}"))?;
+        Ok(choice.argument("img.bootid").unwrap_or_default().to_owned())
+    })
+}
+
+const ONE: &str = "Small-1-1+1";
+
+/// Cuts the power at each flush while `write` makes another layer the one that is booted: the judge
+/// must find one of the two each time. What is whole is booted in the end.
+fn cut_in(
+    vm: &mut Vm,
+    loader: Loader,
+    (write, new): (&str, &str),
+    judge: impl Fn(&mut Vm, &Left) -> Result<String, Stop>,
+) -> Outcome {
     let mut cuts = Cuts::begin(vm, DISK)?;
-    vm.ok("cp /boot/imgbase/initrd /boot/imgbase/other && sync -f /boot/imgbase/other &&
-        sed -i s:imgbase/initrd:imgbase/other: /boot/loader/entries/.new &&
-        sync -f /boot && cd /boot/loader/entries && mv .new imgbase-2.conf && sync -f .")?;
+    vm.ok(write)?;
     cuts.end(vm)?;
     by_hand::let_go(vm)?;
     vm.ok(&format!("blkdiscard -f /dev/{DISK}"))?;
-    let (mut old, mut new) = (0, 0);
+    let mut found = [0, 0];
     let there = cuts.each(vm, "vdb", |vm, left| {
-        match chosen(vm, left)?.as_str() {
-            "imgbase-1.conf" => old += 1,
-            "imgbase-2.conf" => new += 1,
-            other => return Err(Stop::Failed(crate::error::Fail::new(format!("{left}: {other}")))),
-        }
+        let layer = judge(vm, left)?;
+        let place = [ONE, new].iter().position(|name| *name == layer);
+        let known = place.and_then(|place| found.get_mut(place));
+        *known.ok_or_else(|| Fail::new(format!("{left}: {layer:?} is booted")))? += 1;
         Ok(())
     })?;
-    println!("     {there} flushes: {old} times the old entry, {new} times the new one");
-    must(old > 0 && new > 0, "only one of the entries is ever booted")?;
-    // The last state is on the disk still.
-    let mut booted = vm.boot(Start::nvme("vdb", Loader::SystemdBoot.firmware()))?;
-    is_layer(&mut booted, &two)?;
+    println!(
+        "     {there} flushes: {} times the old layer, {} times the new one",
+        found[0], found[1]
+    );
+    must(found.iter().all(|times| *times > 0), "only one of the layers is ever booted")?;
+    let mut booted = vm.boot(Start::nvme("vdb", loader.firmware()))?;
+    is_layer(&mut booted, new)?;
     booted.power_off()?;
     Ok(())
-}
-
-fn chosen(vm: &mut Vm, left: &Left) -> Result<String, Stop> {
-    vm.ok(&format!("mount -o ro /dev/{}2 /mnt/cut", left.disk))?;
-    let esp = sd_boot::read(vm, "/mnt/cut")?;
-    vm.ok("umount /mnt/cut")?;
-    let name = esp.chosen().map(|entry| entry.name.clone()).unwrap_or_default();
-    sd_boot::must_choose(&esp, &name)?;
-    Ok(name)
 }
