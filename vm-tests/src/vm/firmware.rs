@@ -10,12 +10,23 @@ use crate::vm::Host;
 use crate::vm::qemu::{self, Process, escape};
 
 /// What starts a machine from a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Firmware {
     /// UEFI. Its variables are kept until the case is over.
     Ovmf,
     /// A BIOS.
     SeaBios,
+    /// None that matters: QEMU loads the bench's kernel, and no loader is asked.
+    Kernel(Direct),
+}
+
+/// What a kernel gets that no loader has loaded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Direct {
+    /// An initramfs; empty where there is none.
+    pub initrd: Vec<u8>,
+    /// The kernel's command line.
+    pub arguments: String,
 }
 
 /// A disk and how it is to be started.
@@ -51,10 +62,18 @@ impl Start {
         if self.firmware == Firmware::Ovmf && !variables.exists() {
             fs::copy(host.ovmf.join(VARIABLES), &variables).doing(variables.display())?;
         }
+        let initrd = folder.join("initrd.img");
+        if let Firmware::Kernel(direct) = &self.firmware {
+            fs::write(&initrd, &direct.initrd).doing(initrd.display())?;
+        }
         qemu::spawn(folder, console, MEMORY, |command| {
-            if self.firmware == Firmware::Ovmf {
-                flash(command, &host.ovmf.join("code.fd"), 0, "readonly=on");
-                flash(command, &variables, 1, "readonly=off");
+            match &self.firmware {
+                Firmware::Ovmf => {
+                    flash(command, &host.ovmf.join("code.fd"), 0, "readonly=on");
+                    flash(command, &variables, 1, "readonly=off");
+                }
+                Firmware::SeaBios => {}
+                Firmware::Kernel(direct) => kernel(command, host, direct, &initrd),
             }
             self.disk(command, &folder.join(format!("{}.img", self.disk)));
             tools(command, host);
@@ -75,7 +94,19 @@ impl Start {
 impl fmt::Display for Start {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bus = if self.virtio { "virtio" } else { "NVMe" };
-        write!(f, "{} by {:?}, {bus}", self.disk, self.firmware)
+        let firmware = match self.firmware {
+            Firmware::Ovmf => "OVMF",
+            Firmware::SeaBios => "SeaBIOS",
+            Firmware::Kernel(_) => "QEMU",
+        };
+        write!(f, "{} by {firmware}, {bus}", self.disk)
+    }
+}
+
+fn kernel(command: &mut Command, host: &Host, direct: &Direct, initrd: &Path) {
+    command.arg("-kernel").arg(&host.kernel).args(["-append", &direct.arguments]);
+    if !direct.initrd.is_empty() {
+        command.arg("-initrd").arg(initrd);
     }
 }
 

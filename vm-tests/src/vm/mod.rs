@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Doing, Fail, Result};
 pub use crate::vm::booted::{Boot, Booted, End, argument};
 use crate::vm::channel::Channel;
-pub use crate::vm::firmware::{Firmware, Start};
+pub use crate::vm::firmware::{Direct, Firmware, Start};
 use crate::vm::qemu::Process;
 pub use crate::vm::write_log::{Replay, WriteLog};
 use crate::wire::{Done, Hello, Run, text};

@@ -3,12 +3,13 @@
 use crate::case::{Case, Outcome, must};
 use crate::cases::loaders::by_hand::{self, DISK, is_layer};
 use crate::loaders::Loader;
-use crate::vm::{Booted, End, Start, Vm};
+use crate::vm::{Booted, Direct, End, Firmware, Start, Vm};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("loaders::debian", debian).within(1200),
         Case::new("loaders::dracut", dracut).within(900),
+        Case::new("loaders::no_loader", no_loader).within(900),
     ]
 }
 
@@ -47,6 +48,18 @@ fn dracut(vm: &mut Vm) -> Outcome {
     is_layer(&mut booted, "Small-1-1+1")?;
     let log = booted.ok("dmesg")?;
     must(log.contains("dracut"), "the initramfs is not dracut's")?;
+    booted.power_off()?;
+    Ok(())
+}
+
+/// The kernel and the initramfs of a layer with no loader in between.
+fn no_loader(vm: &mut Vm) -> Outcome {
+    by_hand::install(vm, Loader::SystemdBoot, "small")?;
+    let initrd = vm.get("/boot/imgbase/initrd")?;
+    by_hand::let_go(vm)?;
+    let direct = Direct { initrd, arguments: by_hand::arguments("Small-1-1+1") };
+    let mut booted = vm.boot(Start::virtio(DISK, Firmware::Kernel(direct)))?;
+    is_layer(&mut booted, "Small-1-1+1")?;
     booted.power_off()?;
     Ok(())
 }
