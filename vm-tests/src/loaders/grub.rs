@@ -40,8 +40,8 @@ function see {
         if [ -s \$file ]; then true; else echo "@lacks \$file"; fi
     done
 }
-function linux { echo; echo "@linux \$*"; see \$1; }
-function initrd { echo; echo "@initrd \$*"; see \$@; exit; }
+function linux { echo; for word in \$@; do echo "@linux \$word"; done; see \$1; }
+function initrd { echo; for word in \$@; do echo "@initrd \$word"; done; see \$@; exit; }
 set root=hd0,gpt$partition
 set prefix=(hd0,gpt$partition)/grub
 configfile \$prefix/grub.cfg
@@ -60,21 +60,21 @@ pub fn choose(vm: &mut Vm, disk: &str, loader: Loader) -> Result<Choice> {
     parse(&said).ok_or_else(|| Fail::new(format!("GRUB chooses nothing:\n{said}")))
 }
 
+/// A word a line: a longer line would be broken as on a terminal.
 fn parse(said: &str) -> Option<Choice> {
-    let lines = said.split(['\n', '\r']).map(str::trim);
     let mut choice = Choice::default();
-    for line in lines {
+    let mut words = Vec::new();
+    for line in said.split(['\n', '\r']).map(str::trim) {
         let error = line.find("error: ").and_then(|at| line.get(at..));
         choice.errors.extend(error.filter(|text| !is_of_terminals(text)).map(str::to_owned));
         match line.split_once(' ') {
-            Some(("@linux", rest)) => choice.linux = rest.to_owned(),
-            Some(("@initrd", rest)) => {
-                choice.initrds = rest.split_whitespace().map(str::to_owned).collect();
-            }
+            Some(("@linux", word)) => words.push(word),
+            Some(("@initrd", word)) => choice.initrds.push(word.to_owned()),
             Some(("@lacks", path)) => choice.lacks = choice.lacks.or(Some(path.to_owned())),
             _ => {}
         }
     }
+    choice.linux = words.join(" ");
     (!choice.linux.is_empty()).then_some(choice)
 }
 
@@ -89,8 +89,10 @@ mod tests {
     #[test]
     fn what_it_says_is_understood() {
         let said = "\x1b[1;1Herror: can't find command `serial'.\r\nerror: file `/e' not found.\n\
-            \r@linux /vmlinuz img.bootid=a b\n\r@lacks /vmlinuz\n\r\n\r@initrd /one /two\n";
+            \r@linux /vmlinuz\n\r@linux img.bootid=a\n\r@linux b\n\r@lacks /vmlinuz\n\r\n\
+            \r@initrd /one\n\r@initrd /two\n";
         let choice = parse(said).expect("a kernel is started");
+        assert_eq!(choice.linux, "/vmlinuz img.bootid=a b");
         assert_eq!(choice.argument("img.bootid"), Some("a"));
         assert_eq!(choice.initrds, ["/one", "/two"]);
         assert_eq!(choice.lacks.as_deref(), Some("/vmlinuz"));

@@ -44,7 +44,10 @@ LABEL=tools /tools ext4 ro,noload,nofail 0 0
 /// Of the modules only those that any machine here can want.
 const BUILD: &str = r#"
 suite=$1 include=$2 init=$3 unit=$4 fstab=$5
-mmdebstrap --quiet --variant=minbase --include="$include" "$suite" root
+printf '%s' "$fstab" >fstab
+# Before an initramfs is made: with a root of that type it holds e2fsck.
+mmdebstrap --quiet --variant=minbase --include="$include" \
+    --essential-hook='copy-in fstab /etc' "$suite" root
 version=$(basename root/lib/modules/*)
 initrd=boot/initrd.img-$version
 
@@ -81,7 +84,7 @@ small() {
     depmod -b small $version
     rm small/usr/sbin/init
     printf '%s' "$init" >small/usr/sbin/init
-    printf '%s' "$fstab" >small/etc/fstab
+    cp fstab small/etc/
     chmod 755 small/usr/sbin/init
     mke2fs -q -t ext4 -b 4096 -L root -d small systems/$1.ext4 256M
     rm -rf small
@@ -91,13 +94,12 @@ small small root/$initrd
 small dracut dracut.img
 
 printf '%s' "$unit" >root/etc/systemd/system/harness.service
-printf '%s' "$fstab" >root/etc/fstab
 mkdir root/tools
 chroot root systemctl --quiet enable harness.service
 chroot root systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer e2scrub_reap.service
 rm -rf root/var/cache/apt root/var/lib/apt/lists root/usr/share/doc root/usr/share/locale root/usr/share/man
 mke2fs -q -t ext4 -b 4096 -L root -d root systems/full.ext4 1G
-rm -rf root dracut.img
+rm -rf root dracut.img fstab
 mke2fs -q -t ext4 -O ^has_journal -d systems systems.img 2G
 rm -rf systems
 "#;

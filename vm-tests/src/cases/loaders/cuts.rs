@@ -25,9 +25,9 @@ fn systemd_boot(vm: &mut Vm) -> Outcome {
     let two = by_hand::add_layer(vm)?;
     by_hand::entry(vm, "imgbase-1.conf", ONE, "sort-key b")?;
     by_hand::entry(vm, ".new", &two, "sort-key a")?;
-    let write = "cp /boot/imgbase/initrd /boot/imgbase/other && sync -f /boot/imgbase/other &&
-        sed -i s:imgbase/initrd:imgbase/other: /boot/loader/entries/.new && sync -f /boot &&
-        cd /boot/loader/entries && mv .new imgbase-2.conf && sync -f .";
+    let write = "cd /boot/imgbase && cp initrd other && sync other . &&
+        cd /boot/loader/entries && sed s:imgbase/initrd:imgbase/other: .new >newer &&
+        sync newer && mv newer imgbase-2.conf && sync .";
     cut_in(vm, Loader::SystemdBoot, (write, &two), |vm, left| {
         vm.ok(&format!("mount -o ro /dev/{}2 /mnt/cut", left.disk))?;
         let esp = sd_boot::read(vm, "/mnt/cut")?;
@@ -48,9 +48,9 @@ fn grub(vm: &mut Vm, loader: Loader) -> Outcome {
     by_hand::menu_entry(vm, &format!("imgbase-{two}"), &two)?;
     vm.ok("cd /boot/grub && cp custom.cfg /tmp/new.cfg && cp /tmp/old.cfg custom.cfg")?;
     let write = format!(
-        "cd /boot/grub && cp /tmp/new.cfg new && sync -f new && mv new custom.cfg && sync -f . &&
-        cp imgbase.env new && grub-editenv new set imgbase_default={two} && sync -f new &&
-        mv new imgbase.env && sync -f ."
+        "cd /boot/grub && cp /tmp/new.cfg new && sync new && mv new custom.cfg && sync . &&
+        cp imgbase.env new && grub-editenv new set imgbase_default={two} && sync new &&
+        mv new imgbase.env && sync ."
     );
     cut_in(vm, loader, (&write, &two), |vm, left| {
         let choice = loaders::grub::choose(vm, &left.disk, loader)?;

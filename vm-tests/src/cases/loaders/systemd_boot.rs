@@ -61,7 +61,7 @@ fn is_known_to_bootctl(booted: &mut Booted<'_>) -> Outcome {
     booted.ok("mkdir -p /boot /efi && modprobe vfat && mount -t vfat /dev/nvme0n1p2 /boot")?;
     let status =
         booted.ok("SYSTEMD_RELAX_ESP_CHECKS=1 bootctl --no-pager --esp-path=/boot status")?;
-    let known = ["systemd-boot 252", "Current Entry: imgbase-1.conf", "Boot counting"];
+    let known = ["systemd-boot 252", "id: imgbase-1.conf", "Boot counting"];
     for word in known {
         must(status.contains(word), format!("no `{word}` in\n{status}"))?;
     }
