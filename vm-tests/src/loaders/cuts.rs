@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::case::{Stop, must};
+use crate::case::{Stop, is_whole, must, next};
 use crate::vm::{Vm, WriteLog};
 
 /// What was written to the first disk of a logged machine between two moments.
@@ -27,19 +27,14 @@ pub struct Left {
     pub torn: bool,
 }
 
-impl Left {
-    /// Whether all is there.
-    #[must_use]
-    pub fn is_last(&self) -> bool {
-        self.flush + 1 == self.of
-    }
-}
-
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cut at flush {} of {}, torn: {}", self.flush, self.of, self.torn)
     }
 }
+
+/// How often each cut is tried with some of the writes that were under way.
+const TEARS: usize = 3;
 
 impl Cuts {
     /// From here on, which must be durable.
@@ -69,8 +64,8 @@ impl Cuts {
         Ok(self.log.catch_up()?)
     }
 
-    /// Brings what each cut leaves to `disk`, every other time with some of the writes that were
-    /// under way, and asks `judge`; returns how many there were. The last is whole and stays there.
+    /// Brings what each cut leaves to `disk`, and again with some of the writes that were under way,
+    /// and asks `judge`; returns how many states there were. The last is whole and stays there.
     ///
     /// # Errors
     /// What the judge says.
@@ -85,15 +80,21 @@ impl Cuts {
         must(of >= 2, format!("{of} flushes"))?;
         let mut replay = vm.replay_to(disk)?;
         let mut random = 0x94d0_49bb_1331_11eb_u64;
+        let mut states = 0;
         for (flush, entries) in flushes.into_iter().enumerate() {
-            let torn = flush + 1 < of && crate::case::next(&mut random).is_multiple_of(2);
-            let survives = || torn && crate::case::next(&mut random).is_multiple_of(2);
-            replay.cut(&self.log, entries, survives)?;
-            vm.ok(&format!(
-                "blockdev --flushbufs --rereadpt /dev/{disk} && echo 3 >/proc/sys/vm/drop_caches"
-            ))?;
-            judge(vm, &Left { disk: disk.to_owned(), flush, of, torn })?;
+            let tears = if flush + 1 == of { 0 } else { TEARS * if is_whole() { 10 } else { 1 } };
+            for torn in (0..=tears).map(|tear| tear > 0) {
+                let survives = || torn && next(&mut random).is_multiple_of(2);
+                replay.cut(&self.log, entries, survives)?;
+                vm.ok(&format!("disk={disk}\n{FRESH}"))?;
+                judge(vm, &Left { disk: disk.to_owned(), flush, of, torn })?;
+                states += 1;
+            }
         }
-        Ok(of)
+        Ok(states)
     }
 }
+
+/// The disk has changed behind the kernel's back.
+const FRESH: &str =
+    "blockdev --flushbufs --rereadpt /dev/$disk && echo 3 >/proc/sys/vm/drop_caches";

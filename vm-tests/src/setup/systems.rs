@@ -45,8 +45,11 @@ LABEL=tools /tools ext4 ro,noload,nofail 0 0
 const BUILD: &str = r#"
 suite=$1 include=$2 init=$3 unit=$4 fstab=$5
 printf '%s' "$fstab" >fstab
-# Before an initramfs is made: with a root of that type it holds e2fsck.
+# An initramfs holds e2fsck where the type of the root is known when it is made.
+echo FSTYPE=ext4 >fstype
 mmdebstrap --quiet --variant=minbase --include="$include" \
+    --essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
+    --essential-hook='copy-in fstype /etc/initramfs-tools/conf.d' \
     --essential-hook='copy-in fstab /etc' "$suite" root
 version=$(basename root/lib/modules/*)
 initrd=boot/initrd.img-$version
@@ -99,7 +102,7 @@ chroot root systemctl --quiet enable harness.service
 chroot root systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer e2scrub_reap.service
 rm -rf root/var/cache/apt root/var/lib/apt/lists root/usr/share/doc root/usr/share/locale root/usr/share/man
 mke2fs -q -t ext4 -b 4096 -L root -d root systems/full.ext4 1G
-rm -rf root dracut.img fstab
+rm -rf root dracut.img fstab fstype
 mke2fs -q -t ext4 -O ^has_journal -d systems systems.img 2G
 rm -rf systems
 "#;

@@ -65,12 +65,12 @@ pub(super) fn entry(vm: &mut Vm, name: &str, layer: &str, more: &str) -> Outcome
     Ok(())
 }
 
-/// Adds an entry to GRUB's `custom.cfg`.
-pub(super) fn menu_entry(vm: &mut Vm, id: &str, layer: &str) -> Outcome {
+/// Adds an entry to a menu for GRUB.
+pub(super) fn menu_entry(vm: &mut Vm, menu: u32, layer: &str) -> Outcome {
     let arguments = arguments(layer);
     vm.ok(&format!(
-        "cat >>/boot/grub/custom.cfg <<'END'
-menuentry '{layer}' --id {id} {{
+        "cat >>/boot/grub/imgbase-{menu}.cfg <<'END'
+menuentry '{layer}' --id imgbase-{layer} {{
     linux /imgbase/vmlinuz {arguments}
     initrd /imgbase/initrd
 }}

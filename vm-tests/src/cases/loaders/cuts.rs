@@ -38,19 +38,18 @@ fn systemd_boot(vm: &mut Vm) -> Outcome {
     })
 }
 
-/// The menu first, then the environment that names its new entry.
+/// A new menu first, then the environment that names it, which is written in its place.
 fn grub(vm: &mut Vm, loader: Loader) -> Outcome {
     by_hand::install(vm, loader, "small")?;
     let two = by_hand::add_layer(vm)?;
     grub::configure(vm, &format!("imgbase_default={ONE}"))?;
-    by_hand::menu_entry(vm, &format!("imgbase-{ONE}"), ONE)?;
-    vm.ok("cp -r /boot/grub/custom.cfg /tmp/old.cfg")?;
-    by_hand::menu_entry(vm, &format!("imgbase-{two}"), &two)?;
-    vm.ok("cd /boot/grub && cp custom.cfg /tmp/new.cfg && cp /tmp/old.cfg custom.cfg")?;
+    by_hand::menu_entry(vm, 1, ONE)?;
+    by_hand::menu_entry(vm, 2, &two)?;
+    vm.ok("mv /boot/grub/imgbase-2.cfg /tmp/")?;
     let write = format!(
-        "cd /boot/grub && cp /tmp/new.cfg new && sync new && mv new custom.cfg && sync . &&
-        cp imgbase.env new && grub-editenv new set imgbase_default={two} && sync new &&
-        mv new imgbase.env && sync ."
+        "cd /boot/grub && cp /tmp/imgbase-2.cfg . && sync imgbase-2.cfg . && cp imgbase.env /tmp/env &&
+        grub-editenv /tmp/env set imgbase_menu=2 imgbase_default={two} &&
+        dd if=/tmp/env of=imgbase.env conv=notrunc,fsync status=none && rm imgbase-1.cfg && sync ."
     );
     cut_in(vm, loader, (&write, &two), |vm, left| {
         let choice = loaders::grub::choose(vm, &left.disk, loader)?;

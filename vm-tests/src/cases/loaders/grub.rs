@@ -3,7 +3,9 @@
 use crate::case::Outcome;
 use crate::vm::Vm;
 
-/// What counts the tries down, and takes a one-shot once.
+/// What counts the tries down, and takes a one-shot once; the menu is in a file of its own, which
+/// the environment names. On FAT a file that is there must not be replaced: of a rename over it a
+/// power cut can leave that its clusters are free and it still has its name.
 const CHOOSE: &str = r#"
 load_env -f $prefix/imgbase.env
 set default="imgbase-${imgbase_default}"
@@ -21,13 +23,15 @@ elif [ -n "${imgbase_trial}" ]; then
         if save_env -f $prefix/imgbase.env imgbase_tries; then set default="imgbase-${imgbase_trial}"; fi
     fi
 fi
+source $prefix/imgbase-${imgbase_menu}.cfg
 "#;
 
-/// Writes that and its variables.
+/// Writes that, with the menu `1`, and its other variables.
 pub(super) fn configure(vm: &mut Vm, variables: &str) -> Outcome {
     vm.put("/boot/grub/custom.cfg", "644", CHOOSE.as_bytes())?;
     vm.ok(&format!(
-        "cd /boot/grub && grub-editenv imgbase.env create && grub-editenv imgbase.env set {variables}"
+        "cd /boot/grub && grub-editenv imgbase.env create &&
+        grub-editenv imgbase.env set imgbase_menu=1 {variables}"
     ))?;
     Ok(())
 }
