@@ -40,8 +40,10 @@ pub struct Start {
 /// UEFI's variables, in the folder of the bench.
 pub(super) const VARIABLES: &str = "vars.fd";
 
-/// What a machine gets: a loader needs not much, and an initramfs of Debian's no more.
+/// In MiB: a loader needs not much, and an initramfs of Debian's no more.
 const MEMORY: u32 = 1024;
+/// One does more than half of what two do, as emulation takes a processor for each.
+const PROCESSORS: u32 = 1;
 
 impl Start {
     /// The bench's disk of that name, as NVMe: the kernel needs no module for it.
@@ -66,7 +68,8 @@ impl Start {
         if let Firmware::Kernel(direct) = &self.firmware {
             fs::write(&initrd, &direct.initrd).doing(initrd.display())?;
         }
-        qemu::spawn(folder, console, MEMORY, |command| {
+        qemu::spawn(folder, console, |command| {
+            qemu::size(command, PROCESSORS, MEMORY);
             match &self.firmware {
                 Firmware::Ovmf => {
                     flash(command, &host.ovmf.join("code.fd"), 0, "readonly=on");

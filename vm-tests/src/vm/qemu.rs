@@ -28,7 +28,8 @@ pub(super) struct Process {
 
 /// Starts a machine that gets the guest's kernel and root from QEMU.
 pub(super) fn start(host: &Host, spec: &Spec, folder: &Path, console: &Path) -> Result<Process> {
-    spawn(folder, console, spec.memory, |command| {
+    spawn(folder, console, |command| {
+        size(command, 2, spec.memory);
         kernel(command, host, spec);
         namespaces(command, host);
         disks(command, spec, folder);
@@ -39,14 +40,13 @@ pub(super) fn start(host: &Host, spec: &Spec, folder: &Path, console: &Path) -> 
 pub(super) fn spawn(
     folder: &Path,
     console: &Path,
-    memory: u32,
     fill: impl FnOnce(&mut Command),
 ) -> Result<Process> {
     let [channel, monitor] = [socket_path(), socket_path()];
     // A machine must not outlive the harness, however that ends.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
-    machine(&mut command, memory);
+    machine(&mut command);
     fill(&mut command);
     serial(&mut command, console, &channel);
     socket(&mut command, "monitor", &monitor);
@@ -66,14 +66,18 @@ fn socket_path() -> PathBuf {
     std::env::temp_dir().join(format!("imgbase-vm-{}-{n}", std::process::id()))
 }
 
-fn machine(command: &mut Command, memory: u32) {
+/// Processors, and memory in MiB.
+pub(super) fn size(command: &mut Command, processors: u32, memory: u32) {
+    command.args(["-smp", &processors.to_string(), "-m", &memory.to_string()]);
+}
+
+fn machine(command: &mut Command) {
     // Emulation takes `rep movsb` byte by byte: without ERMS the kernel copies pages 3 times as
     // fast.
     let (acceleration, cpu) =
         if has_kvm() { ("kvm", "max") } else { ("tcg,thread=multi", "max,-erms") };
-    command.args(["-machine", "q35", "-accel", acceleration, "-cpu", cpu, "-smp", "2"]);
-    command.args(["-m", &memory.to_string(), "-nodefaults", "-no-user-config"]);
-    command.args(["-display", "none", "-no-reboot"]);
+    command.args(["-machine", "q35", "-accel", acceleration, "-cpu", cpu]);
+    command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     command.args(["-object", "rng-random,id=rng,filename=/dev/urandom"]);
     command.args(["-device", "virtio-rng-pci,rng=rng"]);
 }

@@ -38,7 +38,8 @@ fn systemd_boot(vm: &mut Vm) -> Outcome {
     })
 }
 
-/// A new menu first, then the environment that names it, which is written in its place.
+/// A new menu first, then the environment that names it, which is written in its place. GRUB knows
+/// nothing of a journal: what is in there must reach its place before, which a freeze sees to.
 fn grub(vm: &mut Vm, loader: Loader) -> Outcome {
     by_hand::install(vm, loader, "small")?;
     let two = by_hand::add_layer(vm)?;
@@ -47,7 +48,9 @@ fn grub(vm: &mut Vm, loader: Loader) -> Outcome {
     by_hand::menu_entry(vm, 2, &two)?;
     vm.ok("mv /boot/grub/imgbase-2.cfg /tmp/")?;
     let write = format!(
-        "cd /boot/grub && cp /tmp/imgbase-2.cfg . && sync imgbase-2.cfg . && cp imgbase.env /tmp/env &&
+        "cd /boot/grub && cp /tmp/imgbase-2.cfg . && sync imgbase-2.cfg . &&
+        case $(stat -f -c %T .) in ext*) fsfreeze -f . && fsfreeze -u . || exit ;; esac
+        cp imgbase.env /tmp/env &&
         grub-editenv /tmp/env set imgbase_menu=2 imgbase_default={two} &&
         dd if=/tmp/env of=imgbase.env conv=notrunc,fsync status=none && rm imgbase-1.cfg && sync ."
     );
@@ -68,6 +71,9 @@ fn cut_in(
     (write, new): (&str, &str),
     judge: impl Fn(&mut Vm, &Left) -> Result<String, Stop>,
 ) -> Outcome {
+    // As an installer leaves it, with nothing in a journal.
+    loaders::unmount(vm, DISK)?;
+    loaders::mount(vm, DISK, loader)?;
     let mut cuts = Cuts::begin(vm, DISK)?;
     vm.ok(write)?;
     cuts.end(vm)?;
@@ -82,7 +88,7 @@ fn cut_in(
         Ok(())
     })?;
     println!(
-        "     {there} flushes: {} times the old layer, {} times the new one",
+        "     {there} states: {} times the old layer, {} times the new one",
         found[0], found[1]
     );
     must(found.iter().all(|times| *times > 0), "only one of the layers is ever booted")?;
