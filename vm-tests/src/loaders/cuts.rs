@@ -86,7 +86,7 @@ impl Cuts {
             for torn in (0..=tears).map(|tear| tear > 0) {
                 let survives = || torn && next(&mut random).is_multiple_of(2);
                 replay.cut(&self.log, entries, survives)?;
-                vm.ok(&format!("disk={disk}\n{FRESH}"))?;
+                vm.forget_pages(disk)?;
                 judge(vm, &Left { disk: disk.to_owned(), flush, of, torn })?;
                 states += 1;
             }
@@ -94,7 +94,3 @@ impl Cuts {
         Ok(states)
     }
 }
-
-/// The disk has changed behind the kernel's back.
-const FRESH: &str =
-    "blockdev --flushbufs --rereadpt /dev/$disk && echo 3 >/proc/sys/vm/drop_caches";

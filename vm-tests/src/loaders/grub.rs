@@ -29,10 +29,8 @@ impl Choice {
     }
 }
 
-/// Whole disk and partition have pages of their own in the bench's memory.
 const RUN: &str = r#"
-fresh() { sync && blockdev --flushbufs /dev/$disk && echo 3 >/proc/sys/vm/drop_caches; }
-rm -rf /tmp/emu && mkdir /tmp/emu && cd /tmp/emu && fresh || exit
+rm -rf /tmp/emu && mkdir /tmp/emu && cd /tmp/emu || exit
 echo "(hd0) /dev/$disk" >map
 cat >grub.cfg <<END
 function see {
@@ -47,8 +45,7 @@ set prefix=(hd0,gpt$partition)/grub
 configfile \$prefix/grub.cfg
 END
 TERM=dumb timeout 20 grub-emu -m map -r host -d /tmp/emu </dev/null 2>&1
-echo "@status $?"
-fresh"#;
+echo "@status $?""#;
 
 /// Lets GRUB choose: a try is counted, and a one-shot is gone then. Nothing of the disk may be
 /// mounted.
@@ -56,7 +53,10 @@ fresh"#;
 /// # Errors
 /// Where it starts no kernel.
 pub fn choose(vm: &mut Vm, disk: &str, loader: Loader) -> Result<Choice> {
+    // The whole disk and a partition have pages of their own, and GRUB may use either.
+    vm.forget_pages(disk)?;
     let said = vm.ok(&format!("disk={disk} partition={}\n{RUN}", loader.boot_partition()))?;
+    vm.forget_pages(disk)?;
     parse(&said).ok_or_else(|| Fail::new(format!("GRUB chooses nothing:\n{said}")))
 }
 

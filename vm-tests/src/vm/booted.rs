@@ -4,6 +4,16 @@
 //! judged there takes no boot. A reset ends QEMU, whoever asks for it, and the harness starts it
 //! anew with the same disk and the same UEFI variables; so does its watchdog where nothing comes any
 //! more.
+//!
+//! ```text
+//! let mut booted = vm.boot(Start::nvme("vda", Firmware::Ovmf))?;
+//! booted.says("cat /etc/marker", "Small-1-1+1")?;
+//! booted.reboot()?;
+//! booted.fall("echo c >/proc/sysrq-trigger; sleep 60")?;
+//! must(booted.ends_since(1) == [End::Up, End::Reset, End::Up], "not as told")?;
+//! booted.power_off()?;
+//! vm.ok("mount /dev/vda2 /boot")?;
+//! ```
 
 mod watchdog;
 
@@ -59,9 +69,9 @@ const HAND_OVER: &str = "grep ^/dev/$disk /proc/mounts && exit 1
     [ \"$(dmsetup ls)\" = 'No devices found' ] || { dmsetup ls; exit 1; }
     sync && blockdev --flushbufs --rereadpt /dev/$disk";
 
-/// The disk has changed behind the kernel's back.
-const TAKE_BACK: &str = "blockdev --flushbufs --rereadpt /dev/$disk && \
-    echo 3 >/proc/sys/vm/drop_caches && { [ ! -d /run/udev ] || udevadm settle; }";
+/// New partitions begin with no page; all that the machine has in memory is too much to forget.
+const FORGET: &str = "blockdev --flushbufs --rereadpt /dev/$disk && \
+    { [ ! -d /run/udev ] || udevadm settle; }";
 
 impl Vm {
     /// Lets firmware boot a disk, and waits until a system on it serves the channel.
@@ -75,6 +85,14 @@ impl Vm {
         let mut booted = Booted { bench: self, vm, start, boots, hello };
         booted.come_up()?;
         Ok(booted)
+    }
+
+    /// A disk has changed behind the kernel's back: what it remembers of it is forgotten.
+    ///
+    /// # Errors
+    /// Where a partition of it is in use.
+    pub fn forget_pages(&mut self, disk: &str) -> Result<()> {
+        self.ok(&format!("disk={disk}\n{FORGET}")).map(drop)
     }
 
     pub(super) fn console_of_boot(&self, n: u32) -> PathBuf {
@@ -168,7 +186,7 @@ impl Booted<'_> {
     fn give_back(self) -> Result<()> {
         let boots: Vec<String> = self.boots.iter().map(Boot::to_string).collect();
         println!("     {}: {}", self.start, boots.join(", "));
-        self.bench.ok(&format!("disk={}\n{TAKE_BACK}", self.start.disk)).map(drop)
+        self.bench.forget_pages(&self.start.disk)
     }
 
     fn again(&mut self) -> Result<()> {
