@@ -1,4 +1,5 @@
-//! A thin pool's own metadata, read from its device: which thin devices there are.
+//! A thin pool's own metadata, read from its device: which thin devices there are, and which chunks
+//! two of them have different.
 //!
 //! Format: `drivers/md/dm-thin-metadata.c` and `drivers/md/persistent-data/dm-btree-internal.h`.
 //! Blocks of 4096 bytes, little-endian; each begins with a CRC-32C (without the final inversion)
@@ -21,25 +22,32 @@
 //! u32 most entries, u32 bytes of a value, 4 unused; then room for the most keys (u64) and after
 //! them as many values. An internal node's values are block numbers. The devices' tree has the
 //! device id as key and 24 bytes as value: u64 mapped chunks, u64 transaction id and u32 time of
-//! its creation, u32 time of its last snapshot.
+//! its creation, u32 time of its last snapshot. The mappings' tree leads, with the device id as key,
+//! to the root of a tree for each device: the chunk's number in the device is the key, and 8 bytes
+//! are the value, the chunk's number in the pool times 2^24 and the time at which it was mapped.
 //!
 //! A pool in use changes its metadata by copies: what the last commit's superblock leads to is
 //! not written over before the next commit. So what was read is of one moment where the
 //! superblock is the same afterwards; else it is read again.
 
+mod mappings;
+mod node;
+
+pub use mappings::{ChangedChunks, changed_chunks};
+
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
+
+use node::Node;
 
 use super::pool::DEVICE_ID_MAX;
 use super::status::METADATA_BLOCK;
 use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, Result};
-use crate::units::Bytes;
+use crate::units::{Bytes, Sectors};
 
 const MAGIC: u64 = 27_022_010;
 const SUPERBLOCK_XOR: u32 = 160_774;
-const NODE_XOR: u32 = 121_107;
-const NODE_HEADER: usize = 32;
 /// Of a device's value.
 const DETAILS: usize = 24;
 const BLOCK: usize = 4096;
@@ -61,6 +69,10 @@ pub struct Superblock {
     pub needs_check: bool,
     /// The block of the metadata snapshot's superblock; zero where none is held.
     pub held_root: u64,
+    /// A chunk.
+    pub chunk: Sectors,
+    /// The root of the mappings' tree.
+    mapping_root: u64,
     /// The root of the devices' tree.
     details_root: u64,
     checksum: u32,
@@ -137,6 +149,8 @@ impl Superblock {
             transaction_id: found.u64(48),
             needs_check: found.u32(4) & 1 == 1,
             held_root: found.u64(56),
+            chunk: Sectors::new(found.u32(336).into()),
+            mapping_root: found.u64(320),
             details_root: found.u64(328),
             checksum: found.u32(0),
         })
@@ -153,17 +167,17 @@ impl Superblock {
             if !seen.insert(number) {
                 return Err(corrupt(dev, number, "it is in the tree twice"));
             }
-            let node = Node::read(dev, number)?;
+            let node = Node::read(dev, number, DETAILS)?;
             if node.is_leaf {
                 for (key, at) in node.entries() {
                     let id = u32::try_from(key).ok().filter(|id| *id <= DEVICE_ID_MAX);
                     let id = id.ok_or_else(|| corrupt(dev, number, "a key is no device id"))?;
                     let (mapped_chunks, transaction_id) =
-                        (node.block.u64(at), node.block.u64(at.saturating_add(8)));
+                        (node.u64(at), node.u64(at.saturating_add(8)));
                     devices.insert(id, ThinDetails { mapped_chunks, transaction_id });
                 }
             } else {
-                left.extend(node.entries().map(|(_, at)| node.block.u64(at)));
+                left.extend(node.entries().map(|(_, at)| node.u64(at)));
             }
         }
         Ok(devices)
@@ -176,13 +190,18 @@ impl Superblock {
 /// [`Corrupt`](ErrorKind::Corrupt), also where the pool has committed during each of some tries
 /// within a second; [`Io`](ErrorKind::Io), [`Unsupported`](ErrorKind::Unsupported).
 pub fn thin_devices(dev: &dyn Dev) -> Result<BTreeMap<u32, ThinDetails>> {
+    at_one_moment(dev, |superblock| superblock.devices(dev))
+}
+
+/// Reads something that a superblock leads to, again and again until no commit has come between.
+fn at_one_moment<T>(dev: &dyn Dev, read: impl Fn(&Superblock) -> Result<T>) -> Result<T> {
     let mut last = corrupt(dev, 0, "it changes all the time");
     for _ in 0..TRIES {
         let before = Superblock::read(dev, 0)?;
-        let devices = before.devices(dev);
+        let found = read(&before);
         let unchanged = Superblock::read(dev, 0)? == before;
-        match devices {
-            Ok(devices) if unchanged => return Ok(devices),
+        match found {
+            Ok(found) if unchanged => return Ok(found),
             Err(error) if unchanged || error.kind() != ErrorKind::Corrupt => return Err(error),
             Err(error) => last = error,
             Ok(_) => {}
@@ -190,45 +209,6 @@ pub fn thin_devices(dev: &dyn Dev) -> Result<BTreeMap<u32, ThinDetails>> {
         std::thread::sleep(PAUSE);
     }
     Err(last)
-}
-
-/// A node of the devices' tree whose counts fit it.
-struct Node {
-    block: Block,
-    is_leaf: bool,
-    entries: usize,
-    room: usize,
-    value: usize,
-}
-
-impl Node {
-    fn read(dev: &dyn Dev, number: u64) -> Result<Self> {
-        let block = Block::read(dev, number, NODE_XOR)?;
-        let is_leaf = match block.u32(4) {
-            1 => false,
-            2 => true,
-            flags => return Err(corrupt(dev, number, format!("its flags are {flags}"))),
-        };
-        let field = |at| usize::try_from(block.u32(at)).unwrap_or(usize::MAX);
-        let (entries, room, value) = (field(16), field(20), field(24));
-        let wanted = if is_leaf { DETAILS } else { 8 };
-        let len = value.checked_add(8).and_then(|both| both.checked_mul(room));
-        let fits = len.is_some_and(|len| len <= BLOCK.saturating_sub(NODE_HEADER));
-        if value != wanted || entries > room || !fits {
-            return Err(corrupt(dev, number, "its counts do not fit it"));
-        }
-        Ok(Self { block, is_leaf, entries, room, value })
-    }
-
-    /// Keys, and where their values stand.
-    fn entries(&self) -> impl Iterator<Item = (u64, usize)> + '_ {
-        let place = |index: usize, size: usize| index.saturating_mul(size);
-        (0..self.entries).map(move |index| {
-            let key = NODE_HEADER.saturating_add(place(index, 8));
-            let values = NODE_HEADER.saturating_add(place(self.room, 8));
-            (self.block.u64(key), values.saturating_add(place(index, self.value)))
-        })
-    }
 }
 
 #[cfg(test)]

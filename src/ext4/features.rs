@@ -7,6 +7,8 @@ pub mod compat {
     pub const HAS_JOURNAL: u32 = 0x4;
     /// Room for more group descriptors is kept by an inode.
     pub const RESIZE_INODE: u32 = 0x10;
+    /// Folders may have a tree of hashes.
+    pub const DIR_INDEX: u32 = 0x20;
     /// Backups in two groups only, named by `s_backup_bgs`.
     pub const SPARSE_SUPER2: u32 = 0x200;
     /// Inode numbers and the UUID are part of encryption: the UUID must not change.
@@ -15,6 +17,8 @@ pub mod compat {
 
 /// `s_feature_incompat`.
 pub mod incompat {
+    /// Folders say what their entries are.
+    pub const FILETYPE: u32 = 0x2;
     /// The journal holds changes that are not in place yet.
     pub const RECOVER: u32 = 0x4;
     /// This is an external journal and not a file system.
@@ -27,11 +31,13 @@ pub mod incompat {
     pub const BIT64: u32 = 0x80;
     /// Extended attributes in inodes of their own; their hashes start from the checksum seed.
     pub const EA_INODE: u32 = 0x400;
+    /// Folders may be larger than 2 GiB, and their sizes are wide.
+    pub const LARGEDIR: u32 = 0x4000;
     /// The checksum seed is stored, and no longer the UUID's checksum.
     pub const CSUM_SEED: u32 = 0x2000;
     /// All that this module knows to leave its understanding of the layout right: the above,
-    /// FILETYPE, MMP, FLEX_BG, DIRDATA, LARGEDIR, INLINE_DATA, ENCRYPT, CASEFOLD.
-    pub const KNOWN: u32 = 0x2
+    /// MMP, FLEX_BG, DIRDATA, INLINE_DATA, ENCRYPT, CASEFOLD.
+    pub const KNOWN: u32 = FILETYPE
         | RECOVER
         | META_BG
         | EXTENTS
@@ -41,7 +47,7 @@ pub mod incompat {
         | EA_INODE
         | 0x1000
         | CSUM_SEED
-        | 0x4000
+        | LARGEDIR
         | 0x8000
         | 0x1_0000
         | 0x2_0000;

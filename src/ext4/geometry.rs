@@ -20,6 +20,12 @@ pub struct Geometry {
     pub(super) blocks_per_group: u64,
     /// `s_clusters_per_group`, not zero, at most the bits of a block.
     pub(super) clusters_per_group: u32,
+    /// `s_inodes_count`.
+    pub(super) inodes_count: u32,
+    /// `s_inodes_per_group`, not zero.
+    pub(super) inodes_per_group: u32,
+    /// `s_inode_size`: a power of two from 128 up to the block size.
+    pub(super) inode_size: u32,
     /// Blocks of a group's inode table.
     pub(super) inode_table_blocks: u64,
     /// Bytes of a group descriptor: 32, or a power of two from 64 up to the block size.
@@ -59,6 +65,14 @@ impl Geometry {
     pub fn group_blocks(&self, group: u64) -> Range<u64> {
         let start = self.group_start(group);
         start..start.saturating_add(self.blocks_per_group).min(self.blocks_count)
+    }
+
+    /// The group that an inode belongs to, and the byte in that group's table where it begins.
+    pub(super) fn inode_place(&self, ino: u32) -> (u64, u64) {
+        let index = ino.saturating_sub(1);
+        let per_group = self.inodes_per_group.max(1);
+        let byte = u64::from(index % per_group).saturating_mul(self.inode_size.into());
+        ((index / per_group).into(), byte)
     }
 
     fn group_start(&self, group: u64) -> u64 {

@@ -8,6 +8,8 @@ use super::superblock::Superblock;
 /// Bytes before and after `bg_checksum`.
 const BG_CHECKSUM: usize = 0x1E;
 const AFTER_CHECKSUM: usize = 0x20;
+/// `bg_flags`: the inode bitmap and the inode table were never written.
+const INODE_UNINIT: u16 = 0x1;
 /// `bg_flags`: the block bitmap was never written, the group holds only what it begins with.
 const BLOCK_UNINIT: u16 = 0x2;
 
@@ -53,6 +55,17 @@ impl<'a> Descriptor<'a> {
     /// True where the bitmap on disk means nothing, and all but the group's own blocks are free.
     pub(super) fn block_uninit(&self) -> bool {
         self.fields.le16(0x12) & BLOCK_UNINIT != 0
+    }
+
+    /// How many inodes at the end of its table were never used, what stands there may be anything
+    /// (`bg_itable_unused`); all of them where the table as a whole was not (`INODE_UNINIT`). Means
+    /// something only where descriptors have checksums.
+    pub(super) fn itable_unused(&self) -> u32 {
+        if self.fields.le16(0x12) & INODE_UNINIT != 0 {
+            return u32::MAX;
+        }
+        let high = if self.wide() { self.fields.le16(0x32) } else { 0 };
+        (u32::from(high) << 16) | u32::from(self.fields.le16(0x1C))
     }
 
     /// `bg_checksum`.

@@ -1,17 +1,27 @@
-//! ext2, ext3 and ext4 as far as a base image needs them: is it one, is it
-//! whole and clean, which blocks does it use, and how does it get another UUID.
+//! ext2, ext3 and ext4: is it one, is it whole and clean, which blocks does it use, how does it get
+//! another UUID; and its folders and files, to read only ([`Tree`]).
 //!
-//! Nothing here reads directories or files. Fields keep the names that the
+//! Nothing but a UUID is ever written. Fields keep the names that the
 //! kernel's `fs/ext4/ext4.h` gives them; facts about the layout are from the
 //! kernel's documentation (`Documentation/filesystems/ext4`).
 
+mod blocks;
 mod checksum;
+mod content;
+mod detail;
+mod extents;
 pub(crate) mod fields;
+mod folder;
 mod geometry;
 mod group;
+mod indirect;
+mod inode;
+mod map;
 mod superblock;
+mod tree;
 mod used;
 mod uuid;
+mod xattr;
 
 /// Feature bits, named as in the kernel's header without their prefixes.
 pub mod features;
@@ -21,7 +31,10 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use content::Content;
 pub use geometry::Geometry;
+pub use inode::{Ino, Inode};
 pub use superblock::{State, Superblock};
+pub use tree::{Name, Tree};
 pub use used::{Distrust, Extent, UsedExtents, free_extents, used_extents};
 pub use uuid::{FsUuid, check_for_layers, seal_for_layers, set_uuid, set_uuid_of};

@@ -276,6 +276,9 @@ fn geometry(fields: Fields<'_>, features: Features) -> Result<Geometry, Detail> 
         first_data_block: fields.le32(0x14).into(),
         blocks_per_group,
         clusters_per_group,
+        inodes_count: fields.le32(0x00),
+        inodes_per_group: fields.le32(0x28),
+        inode_size: inode_size(fields),
         inode_table_blocks: inode_table_blocks(fields, block_log)?,
         desc_size: desc_size(fields, wide, block_log)?,
         reserved_gdt_blocks: fields.le16(0xCE).into(),
@@ -312,9 +315,13 @@ fn per_group(fields: Fields<'_>, features: Features, log: u32) -> Result<(u64, u
     Ok((blocks.into(), clusters))
 }
 
+/// `s_inode_size`; revision 0 has none.
+fn inode_size(fields: Fields<'_>) -> u32 {
+    if fields.le32(0x4C) == 0 { 128 } else { fields.le16(0x58).into() }
+}
+
 fn inode_table_blocks(fields: Fields<'_>, block_log: u32) -> Result<u64, Detail> {
-    let old = fields.le32(0x4C) == 0;
-    let s_inode_size = if old { 128 } else { u64::from(fields.le16(0x58)) };
+    let s_inode_size = u64::from(inode_size(fields));
     let fits = s_inode_size >= 128 && s_inode_size <= 1 << block_log;
     check(fits && s_inode_size.is_power_of_two(), "s_inode_size", s_inode_size)?;
     let s_inodes_per_group = u64::from(fields.le32(0x28));

@@ -85,9 +85,14 @@ pub(crate) struct Sample {
 impl Sample {
     /// Made by `mke2fs ARGS FILE SIZE`, filled from a folder with files of many sizes.
     pub(crate) fn new(args: &str, size: &str) -> Self {
+        Self::of(args, size, fill)
+    }
+
+    /// The same, filled from a folder that `fill` fills.
+    pub(crate) fn of(args: &str, size: &str, fill: impl Fn(&Path) -> io::Result<()>) -> Self {
         let dir = temp_dir();
         let content = dir.path().join("content");
-        fill(&content).expect("there is room");
+        fs::create_dir(&content).and_then(|()| fill(&content)).expect("there is room");
         let path = dir.path().join("fs.img");
         let (content, file) = (content.display().to_string(), path.display().to_string());
         let mut all: Vec<&str> = args.split_whitespace().collect();
@@ -99,6 +104,11 @@ impl Sample {
 
     pub(crate) fn dev(&self) -> FileDev {
         FileDev::open(&self.path)
+    }
+
+    /// The folder that it was filled from.
+    pub(crate) fn source(&self) -> PathBuf {
+        self.dir.path().join("content")
     }
 
     pub(crate) fn debugfs(&self, command: &str) -> String {

@@ -1,3 +1,4 @@
+use super::node::{NODE_HEADER, NODE_XOR};
 use super::*;
 use crate::dev::MemDev;
 

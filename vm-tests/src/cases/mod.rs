@@ -12,6 +12,7 @@ mod lvm2_alone;
 mod main_job;
 mod own_hands;
 mod power;
+mod reading;
 mod recovery;
 mod refusals;
 mod side_by_side;
@@ -35,6 +36,7 @@ pub fn all() -> Vec<Case> {
         liblvm::cases(),
         beside_lvm2::cases(),
         file_systems::cases(),
+        reading::cases(),
         own_hands::cases(),
         growing::cases(),
         harness::cases(),

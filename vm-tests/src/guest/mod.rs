@@ -1,5 +1,6 @@
 //! The guest's half: the first process, which serves the channel, and small tools beside it.
 
+mod ext4;
 mod init;
 mod labels;
 mod messages;
@@ -19,13 +20,14 @@ pub fn main() -> ExitCode {
         ["service"] => service(),
         ["run", millis, result, argv @ ..] => runner::run(millis, result, argv),
         ["tree", root] => tree::print(root),
+        ["ext4", device] => ext4::print(device),
         ["labelled"] => labels::print(),
         ["state"] => state::print(),
         ["messages", pool, verb, first, count] => messages::send(pool, verb, [first, count]),
         ["true"] => ExitCode::SUCCESS,
         _ => {
             eprintln!("guest: init FLAVOUR | service | run MILLISECONDS RESULT ARGV...");
-            eprintln!("       tree ROOT | labelled | state | true");
+            eprintln!("       tree ROOT | ext4 DEVICE | labelled | state | true");
             eprintln!("       messages POOL VERB FIRST COUNT");
             ExitCode::from(2)
         }

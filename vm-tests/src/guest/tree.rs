@@ -1,6 +1,7 @@
 //! Lists a file tree, a line for each name, so that two lists are equal where two trees are.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -30,6 +31,24 @@ pub(super) fn print(root: &str) -> ExitCode {
     }
 }
 
+/// What is printed of a name.
+pub(super) struct Line<'a> {
+    pub(super) name: &'a Path,
+    pub(super) mode: u32,
+    pub(super) owner: (u32, u32),
+    pub(super) time: (i64, i64),
+    pub(super) content: String,
+    pub(super) xattrs: String,
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mode, owner: (uid, gid), time: (secs, nanos), content, xattrs, .. } = self;
+        let name = self.name.as_os_str().as_bytes().escape_ascii();
+        write!(f, "/{name} {mode:o} {uid}:{gid} {secs}.{nanos:09} {content}{xattrs}")
+    }
+}
+
 struct Walk<'a> {
     root: PathBuf,
     first_names: HashMap<u64, PathBuf>,
@@ -53,12 +72,16 @@ impl Walk<'_> {
     }
 
     fn line(&mut self, path: &Path, name: &Path, meta: &Metadata) -> io::Result<()> {
-        let (mode, uid, gid) = (meta.mode(), meta.uid(), meta.gid());
-        let (secs, nanos) = (meta.mtime(), meta.mtime_nsec());
         let content = self.content(path, name, meta)?;
-        let xattrs = xattrs(path)?;
-        let name = name.as_os_str().as_bytes().escape_ascii();
-        writeln!(self.out, "/{name} {mode:o} {uid}:{gid} {secs}.{nanos:09} {content}{xattrs}")
+        let line = Line {
+            name,
+            mode: meta.mode(),
+            owner: (meta.uid(), meta.gid()),
+            time: (meta.mtime(), meta.mtime_nsec()),
+            content,
+            xattrs: xattrs(path)?,
+        };
+        writeln!(self.out, "{line}")
     }
 
     fn content(&mut self, path: &Path, name: &Path, meta: &Metadata) -> io::Result<String> {
@@ -70,7 +93,8 @@ impl Walk<'_> {
             self.first_names.insert(meta.ino(), name.to_path_buf());
         }
         if kind.is_file() {
-            Ok(format!("file {} {} {:016x}", meta.nlink(), meta.len(), hash(path, meta.len())?))
+            let sum = hash(&mut open(path, meta.len())?)?;
+            Ok(format!("file {} {} {sum:016x}", meta.nlink(), meta.len()))
         } else if kind.is_symlink() {
             Ok(format!("symlink {}", fs::read_link(path)?.display()))
         } else if kind.is_char_device() || kind.is_block_device() {
@@ -82,14 +106,13 @@ impl Walk<'_> {
 }
 
 /// Not a cryptographic hash, but a fast one: files differ here by accident, never by intent.
-fn hash(path: &Path, len: u64) -> io::Result<u64> {
-    let mut file = open(path, len)?;
+pub(super) fn hash(file: &mut dyn Read) -> io::Result<u64> {
     let mut memory = vec![0; BUFFER + ALIGNMENT];
     let start = memory.as_ptr().align_offset(ALIGNMENT);
     let buffer = &mut memory[start..start + BUFFER];
     let mut sum = 0;
     loop {
-        let n = fill(&mut file, buffer)?;
+        let n = fill(file, buffer)?;
         let whole = n.next_multiple_of(8);
         buffer[n..whole].fill(0);
         sum = buffer[..whole].chunks_exact(8).fold(sum, mix);
@@ -112,7 +135,7 @@ fn open(path: &Path, len: u64) -> io::Result<File> {
 
 /// Reads until the buffer is full, so that where reads end makes no difference. A read that ends
 /// off the alignment was the file's last.
-fn fill(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+fn fill(file: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut n = 0;
     loop {
         match file.read(&mut buffer[n..])? {
@@ -144,5 +167,9 @@ fn counts(name: &[u8]) -> bool {
 fn xattr(path: &Path, name: &[u8]) -> io::Result<String> {
     let mut value = [0; 4096];
     let n = rustix::fs::lgetxattr(path, name, &mut value)?;
-    Ok(format!(" {}={}", name.escape_ascii(), value[..n].escape_ascii()))
+    Ok(attribute(name, &value[..n]))
+}
+
+pub(super) fn attribute(name: &[u8], value: &[u8]) -> String {
+    format!(" {}={}", name.escape_ascii(), value.escape_ascii())
 }
