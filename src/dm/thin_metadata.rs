@@ -212,4 +212,6 @@ fn at_one_moment<T>(dev: &dyn Dev, read: impl Fn(&Superblock) -> Result<T>) -> R
 }
 
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;

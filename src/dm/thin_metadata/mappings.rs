@@ -250,3 +250,6 @@ fn height(dev: &dyn Dev, mut block: u64) -> Result<usize> {
     }
     Err(too_deep(dev, block))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,58 +1,15 @@
-use super::node::{NODE_HEADER, NODE_XOR};
+use super::node::NODE_HEADER;
+use super::testing::{Sample, put};
 use super::*;
-use crate::dev::MemDev;
 
-/// A pool's metadata with a tree of two levels.
-struct Sample {
-    blocks: Vec<[u8; BLOCK]>,
-}
-
-fn put(block: &mut [u8; BLOCK], at: usize, bytes: &[u8]) {
-    block[at..at + bytes.len()].copy_from_slice(bytes);
-}
-
-impl Sample {
-    fn new() -> Self {
-        let mut sample = Self { blocks: vec![[0; BLOCK]; 8] };
-        let root = &mut sample.blocks[0];
-        put(root, 32, &MAGIC.to_le_bytes());
-        put(root, 40, &2u32.to_le_bytes());
-        put(root, 48, &7u64.to_le_bytes());
-        put(root, 328, &3u64.to_le_bytes());
-        sample.node(3, 1, 8, &[(1, vec![5]), (40, vec![6])]);
-        sample.node(5, 2, DETAILS, &[(1, vec![100, 1, 0]), (2, vec![3, 2, 0])]);
-        sample.node(6, 2, DETAILS, &[(40, vec![0, 6, 0])]);
-        (0..8).for_each(|number| sample.seal(number));
-        sample
-    }
-
-    fn node(&mut self, number: usize, flags: u32, value: usize, entries: &[(u64, Vec<u64>)]) {
-        let room = (BLOCK - NODE_HEADER) / (8 + value) / 3 * 3;
-        let node = &mut self.blocks[number];
-        put(node, 4, &flags.to_le_bytes());
-        for (at, count) in [(16, entries.len()), (20, room), (24, value)] {
-            put(node, at, &u32::try_from(count).expect("small").to_le_bytes());
-        }
-        for (index, (key, values)) in entries.iter().enumerate() {
-            put(node, NODE_HEADER + index * 8, &key.to_le_bytes());
-            for (word, field) in values.iter().enumerate() {
-                let at = NODE_HEADER + room * 8 + index * value + word * 8;
-                put(node, at, &field.to_le_bytes());
-            }
-        }
-    }
-
-    fn seal(&mut self, number: usize) {
-        let xor = if number == 0 { SUPERBLOCK_XOR } else { NODE_XOR };
-        let block = &mut self.blocks[number];
-        put(block, 8, &u64::try_from(number).expect("small").to_le_bytes());
-        let sum = CRC.checksum(&block[4..]) ^ xor;
-        put(block, 0, &sum.to_le_bytes());
-    }
-
-    fn dev(&self) -> MemDev {
-        MemDev::new("/dev/mapper/vg-pool_tmeta", self.blocks.concat())
-    }
+/// A pool's metadata whose devices' tree has two levels.
+fn sample() -> Sample {
+    let mut sample = Sample::new(8);
+    sample.root(328, 3);
+    sample.node(3, 1, 8, &[(1, vec![5]), (40, vec![6])]);
+    sample.node(5, 2, DETAILS, &[(1, vec![100, 1, 0]), (2, vec![3, 2, 0])]);
+    sample.node(6, 2, DETAILS, &[(40, vec![0, 6, 0])]);
+    sample
 }
 
 #[test]
@@ -63,7 +20,7 @@ fn the_checksum_is_the_kernels() {
 
 #[test]
 fn all_devices_are_found() {
-    let sample = Sample::new();
+    let sample = sample();
     let superblock = Superblock::read(&sample.dev(), 0).expect("valid");
     assert_eq!((superblock.transaction_id, superblock.needs_check), (7, false));
     let devices = thin_devices(&sample.dev()).expect("readable");
@@ -75,7 +32,7 @@ fn all_devices_are_found() {
 #[test]
 fn damage_is_told_with_its_place() {
     let broken = |what: &dyn Fn(&mut Sample)| {
-        let mut sample = Sample::new();
+        let mut sample = sample();
         what(&mut sample);
         let error = thin_devices(&sample.dev()).expect_err("it is damaged");
         assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
@@ -101,7 +58,7 @@ fn damage_is_told_with_its_place() {
 
 #[test]
 fn an_unknown_version_is_refused() {
-    let mut sample = Sample::new();
+    let mut sample = sample();
     put(&mut sample.blocks[0], 40, &3u32.to_le_bytes());
     sample.seal(0);
     let error = thin_devices(&sample.dev()).expect_err("it is not known");
