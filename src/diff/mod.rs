@@ -7,6 +7,8 @@ mod same;
 mod walk;
 
 #[cfg(test)]
+mod pairs;
+#[cfg(test)]
 mod tests;
 
 pub use change::{Change, ChangeKind, Difference, Differences};

@@ -94,7 +94,7 @@ impl Folder for Mounted {
         self.open_in(name, FOLDER | OFlags::NOFOLLOW).map(Self)
     }
 
-    fn file(&self, name: &[u8]) -> io::Result<Box<dyn Read>> {
+    fn file(&self, name: &[u8]) -> io::Result<Box<dyn Read + '_>> {
         let file = self.open_in(name, FILE)?;
         // Read from front to back: a hint, and no harm where it is not taken.
         let _ = sys::fadvise(file.as_fd(), 0, None, sys::Advice::Sequential);

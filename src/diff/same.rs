@@ -62,9 +62,8 @@ impl Comparer {
         }
         match a_meta.kind {
             Kind::File => {
-                let differs =
-                    a_meta.size != b_meta.size || !self.same_bytes(a.file(name)?, b.file(name)?)?;
-                what.note(Difference::Content, differs);
+                let same = a_meta.size == b_meta.size && self.same_content(name, a, b)?;
+                what.note(Difference::Content, !same);
             }
             Kind::Link => what.note(Difference::Target, a.target(name)? != b.target(name)?),
             _ => {}
@@ -73,7 +72,11 @@ impl Comparer {
         Ok(what)
     }
 
-    fn same_bytes(&mut self, mut a: Box<dyn Read>, mut b: Box<dyn Read>) -> io::Result<bool> {
+    fn same_content<F: Folder>(&mut self, name: &[u8], a: &F, b: &F) -> io::Result<bool> {
+        if let Some(known) = a.is_same_content(b, name)? {
+            return Ok(known);
+        }
+        let (mut a, mut b) = (a.file(name)?, b.file(name)?);
         let [one, two] = &mut self.buffers;
         loop {
             let (a, b) = (fill(&mut a, one)?, fill(&mut b, two)?);

@@ -72,7 +72,7 @@ impl Folder for Node {
         self.get(name).cloned()
     }
 
-    fn file(&self, name: &[u8]) -> io::Result<Box<dyn Read>> {
+    fn file(&self, name: &[u8]) -> io::Result<Box<dyn Read + '_>> {
         Ok(Box::new(Cursor::new(self.get(name)?.data.clone())))
     }
 

@@ -58,6 +58,11 @@ impl<F: Folder> Diff<F> {
     fn look(&mut self, name: &[u8], path: &TreePath) -> io::Result<Step> {
         let Some(level) = self.levels.last() else { return Ok(None) };
         let [a, b] = &level.sides;
+        if let (Some(a), Some(b)) = (a, b)
+            && a.is_same(b, name)
+        {
+            return Ok(None);
+        }
         let metas = [meta(a, name)?, meta(b, name)?];
         if (0..2).any(|side| self.foreign(&metas, side)) && metas.iter().all(Option::is_some) {
             return Ok(None);
@@ -121,7 +126,8 @@ fn changed(path: TreePath, entry: Kind, what: Differences) -> Step {
 }
 
 fn failed(error: io::Error, path: &TreePath) -> Step {
-    Some(Err(Error::io(error).op("compare the trees").at(path)))
+    let error = error.downcast().unwrap_or_else(Error::io);
+    Some(Err(error.op("compare the trees").at(path)))
 }
 
 impl<F: Folder> Iterator for Diff<F> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::dev::Dev;
 use crate::dm::table::Table;
-use crate::dm::thin_metadata::ThinDetails;
+use crate::dm::thin_metadata::{ChangedChunks, ThinDetails};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{DmName, LvName, VgName};
 
@@ -219,6 +219,22 @@ pub trait Kernel: Send + Sync {
         Err(Error::new(ErrorKind::Unsupported, why).at(pool))
     }
 
+    /// Where two thin devices of an active pool may differ, out of the device that holds the
+    /// pool's metadata. Nobody may write to the two meanwhile: see [`open_alone`](Self::open_alone).
+    ///
+    /// # Errors
+    /// As [`thin_metadata::changed_chunks`](crate::dm::thin_metadata::changed_chunks);
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where it cannot be known.
+    fn changed_chunks(
+        &self,
+        pool: &DmName,
+        _metadata: &DmName,
+        _devices: (u32, u32),
+    ) -> Result<ChangedChunks> {
+        let why = "its mappings cannot be compared";
+        Err(Error::new(ErrorKind::Unsupported, why).at(pool))
+    }
+
     /// Waits for an event of any device, no longer than so, and not much longer once it is
     /// `cancelled`.
     ///
@@ -232,6 +248,16 @@ pub trait Kernel: Send + Sync {
     /// # Errors
     /// [`Busy`](crate::ErrorKind::Busy) where udev does not finish in time.
     fn settle(&self) -> Result<()>;
+
+    /// Opens the device to read it while nobody has it mounted or can mount it, after
+    /// [`settle`](Kernel::settle)ing. What was written to it before is as if synced, which for a
+    /// thin device goes for the pool's metadata too. `None` where somebody has it.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn open_alone(&self, _name: &DmName) -> Result<Option<Box<dyn Dev>>> {
+        Ok(None)
+    }
 
     /// Opens the device for reading and writing (for reading alone where it is read-only),
     /// after [`settle`](Kernel::settle)ing.

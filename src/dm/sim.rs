@@ -23,7 +23,7 @@ use state::{Errno, State};
 use super::kernel::{Create, DevNo, DmInfo, Kernel, Suspend, TargetStatus, Visibility};
 use super::status::PoolState;
 use super::table::{Table, Target};
-use super::thin_metadata::ThinDetails;
+use super::thin_metadata::{ChangedChunks, ThinDetails};
 use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{DmName, LvName, VgName};
@@ -249,6 +249,15 @@ impl Kernel for SimKernel {
         self.call(Call::Status(pool.clone()), pool, |state| state.thin_details(pool))
     }
 
+    fn changed_chunks(
+        &self,
+        pool: &DmName,
+        _metadata: &DmName,
+        devices: (u32, u32),
+    ) -> Result<ChangedChunks> {
+        self.call(Call::Status(pool.clone()), pool, |state| state.changed_chunks(pool, devices))
+    }
+
     fn wait(&self, _at_most: Duration, _cancelled: &dyn Fn() -> bool) -> Result<()> {
         Ok(())
     }
@@ -263,6 +272,15 @@ impl Kernel for SimKernel {
                 Err(Error::new(ErrorKind::Busy, why).at(info.name))
             }
         }
+    }
+
+    fn open_alone(&self, name: &DmName) -> Result<Option<Box<dyn Dev>>> {
+        if self.info(name)?.is_some_and(|info| info.open_count > 0) {
+            return Ok(None);
+        }
+        let dev = self.open(name)?;
+        dev.sync().map_err(|error| Error::io(error).op("open").at(name))?;
+        Ok(Some(dev))
     }
 
     fn open(&self, name: &DmName) -> Result<Box<dyn Dev>> {

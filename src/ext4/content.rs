@@ -46,6 +46,19 @@ impl<'t> Content<'t> {
         Bytes::new(self.size)
     }
 
+    /// Its runs; `None` where the inode holds it.
+    pub(super) fn runs(&self) -> Option<&[Run]> {
+        match &self.place {
+            Place::Inode(_) => None,
+            Place::Runs(runs) => Some(runs),
+        }
+    }
+
+    /// log2 of the block size.
+    pub(super) fn block_log(&self) -> u32 {
+        self.blocks.geometry.block_log
+    }
+
     /// All of it; whoever asks for that knows its size to be small.
     pub(super) fn all(&self) -> Result<Vec<u8>> {
         let mut bytes = vec![0; usize::try_from(self.size).unwrap_or(usize::MAX)];

@@ -63,6 +63,8 @@ pub mod ro_compat {
     pub const BIGALLOC: u32 = 0x200;
     /// All metadata carries a crc32c.
     pub const METADATA_CSUM: u32 = 0x400;
+    /// Files may have blocks in common, and nothing is ever written.
+    pub const SHARED_BLOCKS: u32 = 0x4000;
     /// The file of orphans is not empty.
     pub const ORPHAN_PRESENT: u32 = 0x1_0000;
     /// All that this module knows: the above, LARGE_FILE, BTREE_DIR, HUGE_FILE, DIR_NLINK,

@@ -12,7 +12,7 @@ use super::detail::Detail;
 use super::features::{compat, incompat, ro_compat};
 use super::fields::Fields;
 use super::inode::{Ino, Inode, flag};
-use super::map::folder_runs;
+use super::map::runs;
 use super::xattr;
 use crate::error::Result;
 use crate::tree::Kind;
@@ -45,7 +45,7 @@ pub(super) fn each_entry(
         // The first four bytes are the folder above; they stand for `.` and `..`.
         return Ok(reader.entries(content.get(4..).unwrap_or_default(), each)?);
     }
-    for run in folder_runs(blocks, folder)? {
+    for run in runs(blocks, folder)? {
         for index in 0..run.len {
             let block = blocks.read(run.start.saturating_add(index))?;
             reader.check_block(&block, run.logical.saturating_add(index))?;
@@ -64,7 +64,7 @@ pub(super) fn parent(blocks: &Blocks<'_>, folder: &Inode) -> Result<Ino> {
     if folder.has(flag::INLINE_DATA) {
         return Ok(Ino::new(Fields(&folder.i_block()).le32(0)));
     }
-    let runs = folder_runs(blocks, folder)?;
+    let runs = runs(blocks, folder)?;
     let first = runs.first().filter(|run| run.logical == 0);
     let first = first.ok_or(folder.wrong("is a folder without a first block"))?;
     let block = blocks.read(first.start)?;

@@ -67,6 +67,18 @@ impl Geometry {
         start..start.saturating_add(self.blocks_per_group).min(self.blocks_count)
     }
 
+    /// True where blocks, groups and inodes have the same numbers in both.
+    pub(super) fn is_laid_out_as(&self, other: &Self) -> bool {
+        let sizes =
+            |geometry: &Self| (geometry.block_log, geometry.cluster_log, geometry.inode_size);
+        let counts = |geometry: &Self| {
+            let (blocks, inodes) = (geometry.blocks_count, geometry.inodes_count);
+            let groups = (geometry.blocks_per_group, geometry.inodes_per_group);
+            (blocks, inodes, groups, geometry.first_data_block)
+        };
+        sizes(self) == sizes(other) && counts(self) == counts(other)
+    }
+
     /// The group that an inode belongs to, and the byte in that group's table where it begins.
     pub(super) fn inode_place(&self, ino: u32) -> (u64, u64) {
         let index = ino.saturating_sub(1);

@@ -180,6 +180,13 @@ impl Inode {
         }
     }
 
+    /// All that changes when a folder gets or loses a name: its map, and the kernel's count of its
+    /// changes (`i_version`, whose upper half not every inode has).
+    pub(super) fn names_told(&self) -> ([u8; I_BLOCK_LEN], u32, [u8; 4], u32) {
+        let wide = if self.known_end() >= 0x9C { self.fields().array(0x98) } else { [0; 4] };
+        (self.i_block(), self.fields().le32(0x24), wide, self.fields().le32(0x20))
+    }
+
     pub(super) fn wrong(&self, why: &'static str) -> Detail {
         Detail::Inode(self.ino.0, why)
     }
@@ -188,6 +195,11 @@ impl Inode {
 /// Whether an inode with these bytes has a name or is one of the file system's own.
 pub(super) fn is_in_use(raw: &[u8]) -> bool {
     Fields(raw).le16(0x1A) != 0 && Fields(raw).le16(0) != 0
+}
+
+/// Whether an inode with these bytes is a folder.
+pub(super) fn is_folder(raw: &[u8]) -> bool {
+    kind_of(Fields(raw).le16(0)) == Some(Kind::Folder)
 }
 
 /// `i_extra_isize`: how many bytes of further fields there are.

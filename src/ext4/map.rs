@@ -1,9 +1,11 @@
 //! Where the blocks of a file lie.
 
 use super::blocks::Blocks;
+use super::features::ro_compat;
 use super::inode::{Inode, flag};
 use super::{extents, indirect};
 use crate::error::Result;
+use crate::tree::Kind;
 
 /// Blocks of a file that lie side by side on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +44,8 @@ impl Runs {
 }
 
 /// The runs of what is written in a file, within its size. What lies between them reads as zeros.
-/// They take no more memory than a small multiple of the blocks that were read for them.
+/// They take no more memory than a small multiple of the blocks that were read for them, and no
+/// block is there twice: a file takes no longer to read than its device.
 pub(super) fn runs(blocks: &Blocks<'_>, inode: &Inode) -> Result<Vec<Run>> {
     let count = inode.size().get().div_ceil(blocks.geometry.block_size().get());
     let mut runs = Runs::default();
@@ -56,18 +59,18 @@ pub(super) fn runs(blocks: &Blocks<'_>, inode: &Inode) -> Result<Vec<Run>> {
     if let Some(last) = runs.last_mut() {
         last.len = last.len.min(count.saturating_sub(last.logical));
     }
+    let shared = blocks.geometry.features.ro_compat(ro_compat::SHARED_BLOCKS);
+    if has_block_twice(&runs) && !(shared && inode.kind() == Kind::File) {
+        return Err(inode.wrong("has a block twice").into());
+    }
     Ok(runs)
 }
 
-/// The same for a folder, none of whose blocks may be there twice: a folder takes no longer to
-/// read than its device.
-pub(super) fn folder_runs(blocks: &Blocks<'_>, inode: &Inode) -> Result<Vec<Run>> {
-    let runs = runs(blocks, inode)?;
+fn has_block_twice(runs: &[Run]) -> bool {
     let mut starts: Vec<(u64, u64)> = runs.iter().map(|run| (run.start, run.len)).collect();
     starts.sort_unstable();
-    let overlap = starts.windows(2).any(|pair| match pair {
+    starts.windows(2).any(|pair| match pair {
         [(start, len), (next, _)] => start.saturating_add(*len) > *next,
         _ => false,
-    });
-    if overlap { Err(inode.wrong("has a block twice").into()) } else { Ok(runs) }
+    })
 }

@@ -196,6 +196,27 @@ impl Superblock {
         journal && (s_journal_dev != 0 || s_journal_inum == 0)
     }
 
+    /// `s_mkfs_time`.
+    pub(super) fn mkfs_time(&self) -> u32 {
+        self.fields().le32(0x108)
+    }
+
+    /// `s_lastcheck`: when e2fsck went over all of it last.
+    pub(super) fn last_check(&self) -> u32 {
+        self.fields().le32(0x40)
+    }
+
+    /// True for an inode that the file system has for itself and no folder names: reserved ones
+    /// but the root, the journal, quotas, the file of orphans.
+    pub(super) fn is_own(&self, ino: u32) -> bool {
+        const ROOT: u32 = 2;
+        const OLD_FIRST: u32 = 11;
+        let old = self.fields().le32(0x4C) == 0;
+        let s_first_ino = if old { OLD_FIRST } else { self.fields().le32(0x54) };
+        let own = [0xE0, 0x240, 0x244, 0x26C, 0x280].map(|at| self.fields().le32(at));
+        ino != ROOT && (ino < s_first_ino || own.contains(&ino))
+    }
+
     /// What the checksums of this file system's metadata start from.
     pub(super) fn seed(&self) -> u32 {
         if self.features().incompat(incompat::CSUM_SEED) {

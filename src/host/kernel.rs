@@ -28,7 +28,7 @@ use self::udev::{Batch, Udev};
 use super::disks::FileDev;
 use crate::dev::Dev;
 use crate::dm::table::{Line, Table, Target};
-use crate::dm::thin_metadata::{self, ThinDetails};
+use crate::dm::thin_metadata::{self, ChangedChunks, ThinDetails};
 use crate::dm::{Create, DevNo, DmInfo, Kernel, Suspend, TargetStatus, Visibility};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::DmName;
@@ -381,6 +381,16 @@ impl Kernel for RealKernel {
         thin_metadata::thin_devices(&FileDev::open(&path)?)
     }
 
+    fn changed_chunks(
+        &self,
+        _pool: &DmName,
+        metadata: &DmName,
+        (a, b): (u32, u32),
+    ) -> Result<ChangedChunks> {
+        let (path, _) = self.node(metadata)?;
+        thin_metadata::changed_chunks(&FileDev::open(&path)?, a, b)
+    }
+
     fn wait(&self, at_most: Duration, cancelled: &dyn Fn() -> bool) -> Result<()> {
         let ways = self.ways()?;
         let mut left = at_most;
@@ -399,6 +409,15 @@ impl Kernel for RealKernel {
 
     fn settle(&self) -> Result<()> {
         self.state().batch.settle()
+    }
+
+    fn open_alone(&self, name: &DmName) -> Result<Option<Box<dyn Dev>>> {
+        let (path, _) = self.node(name)?;
+        match FileDev::open_alone(&path) {
+            Ok(dev) => Ok(Some(Box::new(dev))),
+            Err(error) if error.kind() == ErrorKind::Busy => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn open(&self, name: &DmName) -> Result<Box<dyn Dev>> {

@@ -27,6 +27,8 @@ mod thin;
 mod transact;
 mod watch;
 
+#[cfg(feature = "host")]
+pub use diff::DiffWay;
 pub use watch::WatchPolicy;
 
 use std::path::PathBuf;

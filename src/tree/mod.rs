@@ -118,7 +118,7 @@ pub trait Folder: Sized {
     ///
     /// # Errors
     /// As the file system gives them.
-    fn file(&self, name: &[u8]) -> io::Result<Box<dyn Read>>;
+    fn file(&self, name: &[u8]) -> io::Result<Box<dyn Read + '_>>;
 
     /// A link's target.
     ///
@@ -131,4 +131,21 @@ pub trait Folder: Sized {
     /// # Errors
     /// As the file system gives them.
     fn xattrs(&self, name: &[u8]) -> io::Result<Xattrs>;
+
+    /// True where this folder and another one are known to have the same under a name, with all
+    /// that is below it, without a look at it.
+    fn is_same(&self, other: &Self, name: &[u8]) -> bool {
+        let _ = (other, name);
+        false
+    }
+
+    /// Whether this folder and another one have files of the same content under a name, of which
+    /// the size is the same; `None` where they have to be read for that.
+    ///
+    /// # Errors
+    /// As the file system gives them.
+    fn is_same_content(&self, other: &Self, name: &[u8]) -> io::Result<Option<bool>> {
+        let _ = (other, name);
+        Ok(None)
+    }
 }

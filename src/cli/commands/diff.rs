@@ -1,6 +1,7 @@
 //! `imgbase diff`: lists the files that differ between two images.
 
 use imgbase::Result;
+use imgbase::ops::DiffWay;
 
 use crate::cli::args::DiffArgs;
 use crate::cli::exit::Verdict;
@@ -10,8 +11,9 @@ use crate::cli::session::Session;
 /// Runs it, printing each change as it is found.
 pub(super) fn run(args: &DiffArgs, session: &Session<'_>, data: &Data) -> Result<Verdict> {
     let mut changes = data.changes();
+    let way = if args.walk { DiffWay::Walk } else { DiffWay::Auto };
     let result = session.read(|imgbase, _| {
-        imgbase.diff(args.a.as_ref(), args.b.as_ref(), &mut |change| {
+        imgbase.diff(args.a.as_ref(), args.b.as_ref(), way, &mut |change| {
             session.check_interrupted()?;
             changes.each(change)
         })

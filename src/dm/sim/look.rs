@@ -1,6 +1,6 @@
 //! What the simulated kernel tells of its devices, and what it is told from outside.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Breakage;
@@ -10,9 +10,10 @@ use crate::dev::Dev;
 use crate::dm::kernel::{DmInfo, TargetStatus};
 use crate::dm::status::{PoolMode, PoolState};
 use crate::dm::table::{PoolTarget, Table, Target, ThinTarget};
-use crate::dm::thin_metadata::ThinDetails;
+use crate::dm::thin_metadata::{ChangedChunks, ThinDetails};
 use crate::lvm2::model::Discards;
 use crate::name::{DmName, LvName, VgName};
+use crate::units::Sectors;
 
 impl State {
     pub(super) fn infos(&self) -> Vec<DmInfo> {
@@ -166,6 +167,24 @@ impl State {
             transaction_id: thin.created,
         };
         Ok(pool.thins.iter().map(|(id, thin)| (*id, details(thin))).collect())
+    }
+
+    pub(super) fn changed_chunks(
+        &mut self,
+        name: &DmName,
+        (a, b): (u32, u32),
+    ) -> Result<ChangedChunks, Errno> {
+        let pool = self.pool_of(name).map_err(|_| Errno::ENXIO)?;
+        let thin = |id| pool.thins.get(&id).ok_or(Errno::ENODATA);
+        let (a, b) = (thin(a)?, thin(b)?);
+        // What shows below has no mappings.
+        if a.below.is_some() || b.below.is_some() {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        let chunks: BTreeSet<u64> = a.map.keys().chain(b.map.keys()).copied().collect();
+        let differing = chunks.into_iter().filter(|chunk| a.map.get(chunk) != b.map.get(chunk));
+        let ranges = differing.map(|chunk| chunk..chunk.saturating_add(1)).collect();
+        Ok(ChangedChunks { chunk: Sectors::new(pool.chunk).bytes(), ranges })
     }
 
     pub(super) fn thin_ids(&mut self, name: &DmName) -> Result<Vec<u32>, Errno> {

@@ -33,8 +33,16 @@ const DEPTH_MAX: usize = 16;
 pub struct ChangedChunks {
     /// A chunk's size.
     pub chunk: Bytes,
-    /// Numbers of chunks, in order, no range touching the next.
+    /// Numbers of chunks, in order.
     pub ranges: Vec<Range<u64>>,
+}
+
+impl ChangedChunks {
+    /// The same as bytes.
+    pub fn bytes(&self) -> impl Iterator<Item = Range<Bytes>> + '_ {
+        let byte = |chunk: u64| Bytes::new(chunk.saturating_mul(self.chunk.get()));
+        self.ranges.iter().map(move |range| byte(range.start)..byte(range.end))
+    }
 }
 
 /// Compares the mappings of two thin devices to which nobody writes; the pool may be in use. What

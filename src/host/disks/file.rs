@@ -43,16 +43,23 @@ impl FileDev {
     /// [`Busy`](ErrorKind::Busy), [`Io`](ErrorKind::Io), [`Invalid`](ErrorKind::Invalid) for what
     /// is neither a block device nor a file.
     pub fn open(path: &Path) -> Result<Self> {
-        Self::with(path, false).map_err(|error| refused(error, path))
+        Self::with(path, false, 0).map_err(|error| refused(error, path))
+    }
+
+    /// Opens a block device for reading while nobody has it mounted or can mount it, and flushes it.
+    pub(in crate::host) fn open_alone(path: &Path) -> Result<Self> {
+        let opened = Self::with(path, false, libc::O_EXCL);
+        let flushed = opened.and_then(|dev| dev.reader.sync_data().map(|()| dev));
+        flushed.map_err(|error| refused(error, path))
     }
 
     /// Opens a block device that is about to be written, with one descriptor for both; for
     /// reading alone where it is `read_only`.
     pub(in crate::host) fn open_to_write(path: &Path, read_only: bool) -> Result<Self> {
-        Self::with(path, !read_only).map_err(|error| refused(error, path))
+        Self::with(path, !read_only, 0).map_err(|error| refused(error, path))
     }
 
-    fn with(path: &Path, write: bool) -> io::Result<Self> {
+    fn with(path: &Path, write: bool, flags: i32) -> io::Result<Self> {
         let kind = std::fs::metadata(path)?.file_type();
         if !kind.is_block_device() && !kind.is_file() {
             return Err(io::ErrorKind::InvalidInput.into());
@@ -64,7 +71,8 @@ impl FileDev {
             return Ok(Self { reader, writes: false, writer, path, name, size, direct: None });
         }
         let mut options = OpenOptions::new();
-        let reader = options.read(true).write(write).custom_flags(libc::O_DIRECT).open(&path)?;
+        options.read(true).write(write).custom_flags(libc::O_DIRECT | flags);
+        let reader = options.open(&path)?;
         let size = Bytes::new(block::size(&reader)?);
         let unit = usize::try_from(block::logical_block_size(&reader)?).unwrap_or(4096);
         Ok(Self { reader, writes: write, writer, path, name, size, direct: Some(unit) })
