@@ -27,6 +27,7 @@ pub mod dm;
 pub mod dry;
 pub mod error;
 pub mod ext4;
+pub mod first;
 #[cfg(feature = "host")]
 pub mod host;
 pub mod image;
@@ -35,6 +36,8 @@ pub mod lvm2;
 pub mod machine;
 pub mod name;
 pub mod ops;
+#[cfg(feature = "pack")]
+pub mod pack;
 pub mod report;
 pub mod root;
 pub mod signature;

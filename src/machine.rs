@@ -135,7 +135,7 @@ pub struct MountHow {
     pub fs_type: String,
     /// True for a read-only mount.
     pub read_only: bool,
-    /// Options for the file system, comma-separated: `discard`.
+    /// Options of the mount and of the file system, comma-separated: `noatime,discard`.
     pub data: String,
 }
 

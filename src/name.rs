@@ -319,6 +319,16 @@ impl DmName {
 }
 
 impl DmName {
+    /// The volume whose device has this name; `None` for a name of another form, such as that of
+    /// a device inside a volume.
+    pub fn volume(&self) -> Option<(VgName, LvName)> {
+        // A dash in a name is written twice; a single one stands between the two.
+        let undoubled = self.0.replace("--", "\0");
+        let (vg, lv) = undoubled.split_once('-').filter(|(_, lv)| !lv.contains('-'))?;
+        let name = |text: &str| text.replace('\0', "-");
+        Some((name(vg).parse().ok()?, name(lv).parse().ok()?))
+    }
+
     /// True where `name` is that of a device of this group.
     pub fn is_of(name: &str, vg: &VgName) -> bool {
         let rest = name.strip_prefix(&vg.0.replace('-', "--"));

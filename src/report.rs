@@ -280,3 +280,16 @@ pub struct RecoveryReport {
     /// The group's sequence number after it.
     pub vg_seqno: u64,
 }
+
+/// An initramfs that was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InitrdReport {
+    /// The version of the kernel that it is for.
+    pub kernel: String,
+    /// Modules that are loaded at once, in that order.
+    pub modules: Vec<String>,
+    /// Modules that are loaded where the disks do not come without them.
+    pub spare_modules: Vec<String>,
+    /// Its size.
+    pub size_bytes: u64,
+}

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 /// The layers, lowest first; modules of one layer may use each other only where noted.
 const LAYERS: [&[&str]; 6] = [
     &["units", "name", "error", "dev"],
-    &["lvm2", "ext4", "xfs", "signature", "tree"],
-    &["dm", "image", "layout", "root"],
+    &["lvm2", "ext4", "xfs", "signature", "tree", "pack"],
+    &["dm", "image", "layout", "root", "first"],
     &["machine", "report", "diff"],
     &["ops"],
     &["host", "dry", "cli", "main"],

@@ -2,8 +2,8 @@
 
 use imgbase::layout::{BaseName, ImageName, LayerName};
 use imgbase::report::{
-    Activation, BaseAdded, FreeSpaceReport, HealthReport, InitReport, LayerAdded, LayoutReport,
-    MountReport, PoolGrown, RecoveryReport, Removed,
+    Activation, BaseAdded, FreeSpaceReport, HealthReport, InitReport, InitrdReport, LayerAdded,
+    LayoutReport, MountReport, PoolGrown, RecoveryReport, Removed,
 };
 
 use super::args::Unit;
@@ -49,6 +49,8 @@ pub(crate) enum Answer {
     Health(HealthReport),
     /// `recover`
     Recovered(RecoveryReport),
+    /// `initrd`
+    Initrd(InitrdWritten),
     /// `watch`, in the end
     Watched,
     /// `completions`, `man`
@@ -66,6 +68,16 @@ pub(crate) struct Pin {
     pub(crate) pinned: bool,
     /// False where it was so already.
     pub(crate) changed: bool,
+}
+
+/// An initramfs was written.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct InitrdWritten {
+    /// The file.
+    pub(crate) output: String,
+    /// What is in it.
+    #[serde(flatten)]
+    pub(crate) report: InitrdReport,
 }
 
 /// A text that is for a program.

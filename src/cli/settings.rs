@@ -101,6 +101,7 @@ impl Settings {
 
     /// How the machine is to be used.
     pub(crate) fn host(&self) -> HostConfig {
-        HostConfig { lock_timeout: self.lock_timeout, metadata: self.metadata }
+        let (lock_timeout, metadata) = (self.lock_timeout, self.metadata);
+        HostConfig { lock_timeout, metadata, ..HostConfig::default() }
     }
 }

@@ -64,9 +64,19 @@ impl Default for RealKernel {
 impl RealKernel {
     /// Opens nothing yet.
     pub(super) fn new() -> Self {
-        let udev = Udev::find();
+        Self::with(Udev::find())
+    }
+
+    /// For a machine on which no udev has started yet.
+    pub(super) fn before_udev() -> Self {
+        Self::with(Udev::ToCome)
+    }
+
+    fn with(udev: Udev) -> Self {
         let state = State { batch: Batch::new(udev), frozen: Frozen::default() };
-        Self { ways: OnceLock::new(), state: Mutex::new(state), udev, nodes: Nodes::new("/dev") }
+        let nodes = Nodes::new("/dev");
+        let nodes = if udev == Udev::ToCome { nodes.like_udev() } else { nodes };
+        Self { ways: OnceLock::new(), state: Mutex::new(state), udev, nodes }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -103,7 +113,7 @@ impl RealKernel {
 
     /// Does something with the open control device that changes what belongs to a batch. Others
     /// wait for it; what may take long is done without.
-    fn with<T>(&self, act: impl FnOnce(&mut Open<'_>) -> Result<T>) -> Result<T> {
+    fn locked<T>(&self, act: impl FnOnce(&mut Open<'_>) -> Result<T>) -> Result<T> {
         let ways = self.ways()?;
         let mut state = self.state();
         let State { batch, frozen } = &mut *state;
@@ -136,7 +146,21 @@ impl Open<'_> {
         let event = self.batch.event(flags).map_err(std::io::Error::other)?;
         let result = self.ways.raw.remove(name, event);
         self.batch.done(result.as_ref().ok());
-        result.map(drop)
+        let answer = result?;
+        if self.udev == Udev::ToCome {
+            udev::forget(DevNo { major: answer.major, minor: answer.minor });
+        }
+        Ok(())
+    }
+
+    /// Leaves a udev that is still to come what it will not know else. The device itself does
+    /// without.
+    fn remember(&self, number: DevNo, flags: u16) {
+        if self.udev == Udev::ToCome
+            && let Err(error) = udev::remember(number, flags)
+        {
+            log::warn!("udev will not know the device {number}: {error}");
+        }
     }
 }
 
@@ -220,7 +244,7 @@ impl Kernel for RealKernel {
     }
 
     fn create(&self, device: &Create) -> Result<DevNo> {
-        self.with(|open| {
+        self.locked(|open| {
             open.frozen.note(|| format!("dm create {device:?}"));
             let name = device.name.as_str();
             let creation = Creation {
@@ -252,14 +276,14 @@ impl Kernel for RealKernel {
     }
 
     fn clear(&self, name: &DmName) -> Result<()> {
-        self.with(|open| {
+        self.locked(|open| {
             open.frozen.note(|| format!("dm clear {name}"));
             named("clear", name, |id| open.ways.dm.table_clear(id)).map(drop)
         })
     }
 
     fn resume(&self, name: &DmName, seen: &Visibility) -> Result<()> {
-        self.with(|open| {
+        self.locked(|open| {
             open.frozen.note(|| format!("dm resume {name}"));
             let event = open.batch.event(seen.udev_flags)?;
             let result = open.ways.raw.resume(name.as_str(), event);
@@ -269,6 +293,7 @@ impl Kernel for RealKernel {
             let number = DevNo { major: answer.major, minor: answer.minor };
             let link = seen.link.clone();
             open.nodes(Task::Add { name: name.clone(), number, link })?;
+            open.remember(number, seen.udev_flags);
             for task in open.frozen.due() {
                 open.nodes(task)?;
             }
@@ -277,7 +302,7 @@ impl Kernel for RealKernel {
     }
 
     fn suspend(&self, name: &DmName, how: Suspend) -> Result<()> {
-        self.with(|open| {
+        self.locked(|open| {
             open.frozen.note(|| format!("dm suspend {name} ({how:?})"));
             // Either way this program may lie on it.
             open.batch.prepare()?;
@@ -291,7 +316,7 @@ impl Kernel for RealKernel {
     }
 
     fn remove(&self, name: &DmName, seen: &Visibility) -> Result<()> {
-        self.with(|open| {
+        self.locked(|open| {
             open.frozen.note(|| format!("dm remove {name}"));
             let tries = if open.udev == Udev::Runs { REMOVE_TRIES } else { 1 };
             for left in (0..tries).rev() {
@@ -308,7 +333,7 @@ impl Kernel for RealKernel {
     }
 
     fn rename(&self, name: &DmName, new: &DmName, seen: &Visibility) -> Result<()> {
-        self.with(|open| {
+        self.locked(|open| {
             open.frozen.note(|| format!("dm rename {name} {new}"));
             let event = open.batch.event(seen.udev_flags)?;
             let result = open.ways.raw.rename(name.as_str(), new.as_str(), event);

@@ -60,6 +60,31 @@ impl LvmConf {
         Settings(vec![file(&dir.join("lvmlocal.conf")), file(&dir.join("lvm.conf"))]).conf(dir)
     }
 
+    /// What the first process of the machine must know of it, as text for a file of its own; empty
+    /// where lvm2's defaults say the same.
+    pub(super) fn for_start(&self) -> String {
+        let list = |key: &str, values: &[String]| match values {
+            [] => String::new(),
+            values => {
+                let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+                format!("{key} = [ {} ]\n", values.join(", "))
+            }
+        };
+        let mut text = String::new();
+        if let Some(id) = &self.system_id {
+            text.push_str("global/system_id_source = \"lvmlocal\"\n");
+            text.push_str(&format!("local/system_id = {}\n", quoted(id)));
+        }
+        text.push_str(&list("local/extra_system_ids", &self.extra_system_ids));
+        text.push_str(&list("devices/filter", &self.filter));
+        text.push_str(&list("devices/global_filter", &self.global_filter));
+        let threshold = self.autoextend_threshold;
+        if threshold != 100 {
+            text.push_str(&format!("activation/thin_pool_autoextend_threshold = {threshold}\n"));
+        }
+        text
+    }
+
     /// The devices file, where it is in use: it is there, and not switched off.
     pub(super) fn devices_file(&self) -> Option<PathBuf> {
         let path = self.system_dir.join("devices").join(&self.devicesfile);
@@ -67,6 +92,11 @@ impl LvmConf {
         // too many does no harm where it does not.
         (self.use_devicesfile.unwrap_or(true) && path.is_file()).then_some(path)
     }
+}
+
+/// A string as lvm2 writes it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn file(path: &Path) -> Document {
@@ -270,6 +300,21 @@ mod tests {
         }
         let filter = conf("devices { filter = [\n # one\n \"a|#|\",\n \"r|.*|\" ] }", "").filter;
         assert_eq!(filter, ["a|#|", "r|.*|"]);
+    }
+
+    #[test]
+    fn what_the_first_process_gets_says_the_same() {
+        let main = "devices { filter = [ \"a|^/dev/sd|\", \"r|\\\"x\\\\d|\" ]\n global_filter = \"r|loop|\" }\n\
+                    activation { thin_pool_autoextend_threshold = 70 }\n\
+                    global { system_id_source = \"lvmlocal\" }\n";
+        let local = "local { system_id = \"one\"\n extra_system_ids = [ \"two\" ] }\n";
+        let (whole, nothing) = (conf(main, local), conf("", ""));
+        let part = conf(&whole.for_start(), "");
+        assert_eq!(part.filter.len(), 2);
+        assert_eq!((&part.filter, &part.global_filter), (&whole.filter, &whole.global_filter));
+        assert_eq!((&part.system_id, part.autoextend_threshold), (&whole.system_id, 70));
+        assert_eq!(part.extra_system_ids, whole.extra_system_ids);
+        assert_eq!(nothing.for_start(), "");
     }
 
     #[test]

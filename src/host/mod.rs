@@ -4,7 +4,9 @@
 mod archive;
 mod disks;
 mod filter;
+pub mod first;
 mod hints;
+pub mod initrd;
 mod kernel;
 #[cfg(feature = "liblvm")]
 mod library;
@@ -36,12 +38,16 @@ pub struct HostConfig {
     pub lock_timeout: Duration,
     /// Who reads and writes the groups' texts.
     pub metadata: Metadata,
+    /// True before any udev has started on this machine, for one that will: the devices that are
+    /// activated are left to it as if it had seen them come.
+    pub before_udev: bool,
 }
 
 impl Default for HostConfig {
-    /// 20 seconds for a lock; no library of lvm2's.
+    /// 20 seconds for a lock; no library of lvm2's; udev where one runs.
     fn default() -> Self {
-        Self { lock_timeout: Duration::from_secs(20), metadata: Metadata::Native }
+        let (lock_timeout, metadata) = (Duration::from_secs(20), Metadata::Native);
+        Self { lock_timeout, metadata, before_udev: false }
     }
 }
 
@@ -88,7 +94,7 @@ impl Host {
         };
         Ok(Self {
             disks: RealDisks::new(filters),
-            kernel: RealKernel::new(),
+            kernel: if config.before_udev { RealKernel::before_udev() } else { RealKernel::new() },
             mounts: RealMounts,
             tools: RealTools,
             lvm2,

@@ -1,5 +1,6 @@
 //! Mounts of this machine.
 
+mod options;
 mod private;
 mod table;
 
@@ -29,8 +30,9 @@ impl Mounts for RealMounts {
 
     fn mount(&self, device: &Path, dir: &Path, how: &MountHow) -> Result<()> {
         log::debug!("mount {} at {} as {how:?}", device.display(), dir.display());
-        let flags = if how.read_only { MsFlags::MS_RDONLY } else { MsFlags::empty() };
-        let data = (!how.data.is_empty()).then_some(how.data.as_str());
+        let (mut flags, data) = options::split(&how.data);
+        flags.set(MsFlags::MS_RDONLY, how.read_only);
+        let data = (!data.is_empty()).then_some(data.as_str());
         let what = || format!("{} at {}", device.display(), dir.display());
         mount(Some(device), dir, Some(how.fs_type.as_str()), flags, data)
             .map_err(|errno| failure(errno.into(), &how.fs_type).op("mount").at(what()))

@@ -34,9 +34,14 @@ impl Session<'_> {
     /// Activates the pool, where it is not, and leaves its transaction id as it is.
     pub(super) fn open_pool(&mut self) -> Result<ActivePool> {
         let pool = self.pool()?;
+        self.open_pool_of(&pool)
+    }
+
+    /// The same for the pool of that name.
+    pub(super) fn open_pool_of(&mut self, pool: &LvName) -> Result<ActivePool> {
         self.refuse_doubtful()?;
         let numbers = self.numbers()?;
-        let (active, activated) = self.stack(numbers).open_pool(self.machine.kernel, &pool)?;
+        let (active, activated) = self.stack(numbers).open_pool(self.machine.kernel, pool)?;
         self.made_pool |= !activated.made.is_empty();
         self.sure.borrow_mut().extend(activated.devices);
         Ok(active)
@@ -73,14 +78,7 @@ impl Session<'_> {
             Decision::SetKernelId { from, to } => {
                 self.tell_pool(&active.lv, PoolMessage::SetTransactionId { from, to })
             }
-            Decision::Refuse { kernel, text } => {
-                let why = format!(
-                    "the pool is at transaction {kernel}, the metadata at {text}: no crash explains \
-                     that; restore the metadata that belongs to this pool (vgcfgrestore --force)"
-                );
-                let error = Error::new(ErrorKind::Diverged, why).at(&active.name);
-                Err(error.kept("nothing was changed"))
-            }
+            Decision::Refuse { kernel, text } => Err(refusal((kernel, text), &active.name)),
         }
     }
 
@@ -113,10 +111,23 @@ impl Session<'_> {
             Problem::DuplicatePv { .. } => {
                 Some((ErrorKind::Unsupported, format!("{problem}; take the copy away")))
             }
+            Problem::LostText { .. } if self.is_start() => {
+                log::warn!("{}: {problem}; run 'imgbase recover'", self.vg.name);
+                None
+            }
             Problem::LostText { .. } => Some((ErrorKind::NeedsRecovery, problem.to_string())),
             _ => None,
         });
         let Some((kind, why)) = refusal else { return Ok(()) };
         Err(Error::new(kind, why).op("activate the volume group").at(&self.vg.name))
     }
+}
+
+/// The error for a pool and a text, at these transactions, that nobody may bring together.
+pub(super) fn refusal((kernel, text): (u64, u64), pool: impl std::fmt::Display) -> Error {
+    let why = format!(
+        "the pool is at transaction {kernel}, the metadata at {text}: no crash explains that; \
+         restore the metadata that belongs to this pool (vgcfgrestore --force)"
+    );
+    Error::new(ErrorKind::Diverged, why).at(pool).kept("nothing was changed")
 }

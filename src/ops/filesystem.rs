@@ -23,6 +23,16 @@ pub(super) fn read(device: &dyn Dev) -> Result<FileSystem> {
     })
 }
 
+/// Options that a layer is mounted with: what is deleted in it goes back to the pool. Inode tables
+/// that are not mapped read as zeros already: writing zeros there, as the kernel does in the
+/// background, would only take space from it.
+pub(super) fn layer_options(file_system: &FileSystem) -> &'static str {
+    match file_system {
+        FileSystem::Ext4(_) => "discard,noinit_itable",
+        FileSystem::Xfs(_) => "discard",
+    }
+}
+
 /// Fails early where the programs that this file system needs are missing.
 pub(super) fn require_tools(machine: &Machine<'_>, file_system: &FileSystem) -> Result<()> {
     match file_system {

@@ -115,6 +115,18 @@ impl Imgbase<'_> {
     }
 }
 
+impl Imgbase<'_> {
+    /// The devices of the group's physical volumes that are there.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) where there is no group of ours.
+    pub fn disks(&self) -> Result<Vec<PathBuf>> {
+        let session = Session::read(self)?;
+        let members = &session.disks.group().members;
+        Ok(members.iter().map(|member| member.path.clone()).collect())
+    }
+}
+
 /// The latest base of a layout.
 pub(crate) fn latest<'a, 'v>(layout: &'a Layout<'v>) -> Result<&'a Base<'v>> {
     layout

@@ -23,12 +23,14 @@ mod recover;
 mod remove;
 mod room;
 mod session;
+mod start;
 mod thin;
 mod transact;
 mod watch;
 
 #[cfg(feature = "host")]
 pub use diff::DiffWay;
+pub use start::{NotStarted, Start, Started};
 pub use watch::WatchPolicy;
 
 use std::path::PathBuf;

@@ -5,7 +5,6 @@ use std::path::Path;
 use super::session::Session;
 use super::{Imgbase, filesystem};
 use crate::error::{Error, ErrorKind, Result};
-use crate::image::FileSystem;
 use crate::layout::ImageName;
 use crate::machine::MountHow;
 use crate::report::MountReport;
@@ -43,13 +42,7 @@ impl Imgbase<'_> {
         let device = session.open_volume(&lv.name)?;
         let file_system = filesystem::read(device.as_ref())?;
         drop(device);
-        let data = match (read_only, &file_system) {
-            (true, _) => "",
-            // Inode tables that are not mapped read as zeros already: writing zeros there, as
-            // the kernel does in the background, would only take space from the pool.
-            (false, FileSystem::Ext4(_)) => "discard,noinit_itable",
-            (false, FileSystem::Xfs(_)) => "discard",
-        };
+        let data = if read_only { "" } else { filesystem::layer_options(&file_system) };
         let how = MountHow {
             fs_type: file_system.fs_type().to_owned(),
             read_only,

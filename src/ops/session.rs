@@ -45,6 +45,9 @@ pub(super) struct Session<'m> {
     store: Box<dyn MetadataStore + 'm>,
     pub(super) vg: Arc<Vg>,
     may_commit: bool,
+    /// True where this host is to start from a volume: what forbids no more than changes does not
+    /// count.
+    starts: bool,
     /// True once this session has activated the pool.
     pub(super) made_pool: bool,
     what: &'static str,
@@ -93,6 +96,15 @@ impl<'m> Session<'m> {
     pub(super) fn for_devices(imgbase: &Imgbase<'m>) -> Result<Self> {
         let session = Self::open(imgbase, (LockMode::Exclusive, Look::WhereItIs), "activate")?;
         session.check_activatable()?;
+        Ok(session)
+    }
+
+    /// The same for the volume that this host is to start from.
+    pub(super) fn for_start(imgbase: &Imgbase<'m>) -> Result<Self> {
+        let mut session =
+            Self::open(imgbase, (LockMode::Exclusive, Look::WhereItIs), "start from a volume")?;
+        session.check_activatable()?;
+        session.starts = true;
         Ok(session)
     }
 
@@ -191,6 +203,7 @@ impl<'m> Session<'m> {
             store,
             vg,
             may_commit: false,
+            starts: false,
             made_pool: false,
             archive: Archive::Due,
             backup_due: false,
@@ -253,6 +266,11 @@ impl<'m> Session<'m> {
     /// True for a session that was opened to change the text.
     pub(super) fn may_commit(&self) -> bool {
         self.may_commit
+    }
+
+    /// True for one that this host is to start by.
+    pub(super) fn is_start(&self) -> bool {
+        self.starts
     }
 
     pub(super) fn machine(&self) -> &Machine<'m> {

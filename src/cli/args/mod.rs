@@ -19,8 +19,8 @@ pub(crate) use global::{GlobalArgs, Loader};
 pub(crate) use layer::LayerArgs;
 pub(crate) use layout::{LayoutArgs, Unit};
 pub(crate) use small::{
-    CheckArgs, CompletionsArgs, DiffArgs, ImagesArgs, ManArgs, MountArgs, RecoverArgs, UmountArgs,
-    WatchArgs,
+    CheckArgs, CompletionsArgs, DiffArgs, ImagesArgs, InitrdArgs, ManArgs, MountArgs, RecoverArgs,
+    UmountArgs, WatchArgs,
 };
 pub(crate) use word::Word;
 
@@ -81,6 +81,7 @@ pub(crate) enum Command {
     Check(CheckArgs),
     Recover(RecoverArgs),
     Watch(WatchArgs),
+    Initrd(InitrdArgs),
     /// Say which layer this host runs from
     ///
     /// Prints `You are on LAYER`, or fails with exit status 3 where / is not a layer.
@@ -105,6 +106,7 @@ impl Command {
             Self::Check(_) => "check",
             Self::Recover(_) => "recover",
             Self::Watch(_) => "watch",
+            Self::Initrd(_) => "initrd",
             Self::W => "w",
             Self::Completions(_) => "completions",
             Self::Man(_) => "man",
@@ -120,6 +122,7 @@ impl Command {
             Self::Layer(layer) => layer.changes(),
             Self::Mount(_) | Self::Umount(_) | Self::Activate(_) | Self::Deactivate(_) => true,
             Self::Diff(_) | Self::Check(_) | Self::Recover(_) | Self::Watch(_) => true,
+            Self::Initrd(_) => true,
             Self::W | Self::Completions(_) | Self::Man(_) => false,
         }
     }
@@ -139,7 +142,7 @@ mod tests {
     fn every_verb_knows_its_name() {
         let listed: Vec<String> =
             Cli::command().get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        assert_eq!(listed.len(), 14, "{listed:?}");
+        assert_eq!(listed.len(), 15, "{listed:?}");
         for (verb, rest) in [
             ("layout", ""),
             ("base", "--latest"),
@@ -152,6 +155,7 @@ mod tests {
             ("check", ""),
             ("recover", "--list"),
             ("watch", "--once --threshold 80"),
+            ("initrd", "--output /boot/x --kernel 6.1.0 --module a --module b --root /mnt"),
             ("w", ""),
             ("completions", "bash"),
             ("man", ""),

@@ -166,6 +166,52 @@ pub(crate) const W_AFTER: &str = "\
 Examples:
   imgbase w";
 
+const INITRD_AFTER: &str = "\
+Examples:
+  imgbase initrd --output /boot/initrd-imgbase.img
+  imgbase initrd --output ./initrd.img --kernel 6.1.0-30-amd64 --module virtio_console
+  imgbase initrd --output ./initrd.img --root /mnt
+  imgbase --dry-run initrd --output ./initrd.img
+
+On the kernel's command line:
+  img.bootid=LAYER or imgbase.root=VG/LV   what to start
+  ro, rw, rootflags=, rootfstype=          how it is mounted (default: ro)
+  init=PATH, imgbase.init=PATH             its first program (default: /sbin/init and the like)
+  imgbase.timeout=SECONDS                  how long its disks are waited for (default: 30)
+  imgbase.onfail=prompt|reboot             what follows a failure (default: prompt; with panic=N
+                                           or rd.emergency=reboot: reboot)
+  imgbase.debug                            tell each step";
+
+/// Write the initramfs that starts a layer
+///
+/// It holds this program, which is all that stands between the kernel and the layer, and the modules
+/// that it loads: those that the disks of the volume group need on this machine, the thin pool's and
+/// the file system's, and for disks that are moved elsewhere those of usual ones. The same input
+/// gives the same bytes. Without a volume group of ours the drivers of all usual disks are loaded.
+#[derive(Args, Debug)]
+#[command(after_long_help = INITRD_AFTER)]
+pub(crate) struct InitrdArgs {
+    /// The file to write; it is replaced whole or not at all
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+
+    /// For this kernel (default: the running one; with --root the only one there)
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) kernel: Option<String>,
+
+    /// Load this module too; may be given several times
+    #[arg(long = "module", value_name = "NAME")]
+    pub(crate) modules: Vec<String>,
+
+    /// Take the kernel's modules from the system in this folder
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) root: PathBuf,
+
+    /// Put this build of imgbase into it, which must be static (default: the one that runs)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+}
+
 const COMPLETIONS_AFTER: &str = "\
 Examples:
   imgbase completions bash > /usr/share/bash-completion/completions/imgbase

@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod diff;
 mod image;
+mod initrd;
 mod layer;
 mod layout;
 mod man;
@@ -40,6 +41,7 @@ pub(crate) fn run(command: &Command, session: &Session<'_>, data: &Data) -> Resu
         Command::Check(_) => return check::run(session, data),
         Command::Recover(args) => recover::run(args, session)?,
         Command::Watch(args) => watch::run(args, session)?,
+        Command::Initrd(args) => initrd::run(args, session)?,
         Command::W => w::run(session)?,
         Command::Completions(args) => completions::run(args)?,
         Command::Man(_) => man::run()?,

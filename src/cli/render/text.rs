@@ -7,7 +7,7 @@ use imgbase::report::{FreeSpaceReport, Health, HealthReport, InitReport, Outcome
 use imgbase::units::Bytes;
 
 use super::{printable, tree};
-use crate::cli::answer::{Answer, Commit, Plan};
+use crate::cli::answer::{Answer, Commit, InitrdWritten, Plan};
 use crate::cli::args::Unit;
 
 /// How text is to look.
@@ -35,6 +35,7 @@ pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<
         Answer::VolumePath(_, path) => writeln!(out, "{}", printable(path)),
         Answer::Removed(report) => lines(out, &report.removed),
         Answer::Activated(report) | Answer::Deactivated(report) => lines(out, &report.changed),
+        Answer::Initrd(written) => writeln!(out, "{}", printable(&written.output)),
         Answer::Pin(_) | Answer::Mounted(_) | Answer::Unmounted(_) | Answer::Watched => Ok(()),
         Answer::Health(report) => health(out, report, look),
         Answer::Recovered(report) => recovered(out, report),
@@ -54,6 +55,11 @@ pub(crate) fn note(answer: &Answer) -> Option<String> {
             let (data, metadata) =
                 (Bytes::new(report.data_bytes), Bytes::new(report.metadata_bytes));
             Some(format!("{} has {data} of data now, {metadata} of metadata", report.pool))
+        }
+        Answer::Initrd(InitrdWritten { report, .. }) => {
+            let modules = report.modules.len().saturating_add(report.spare_modules.len());
+            let size = Bytes::new(report.size_bytes);
+            Some(format!("{size} for {}, with {modules} modules", report.kernel))
         }
         Answer::Recovered(report) if report.found.is_empty() => {
             Some("nothing is left to recover".to_owned())

@@ -1,6 +1,7 @@
 //! Nodes and links where no udev makes them: `/dev/mapper/NAME`, a block node
 //! `0660 root:disk`, and `/dev/VG/LV`, a link to it with an absolute target, as
-//! lvm2 writes it.
+//! lvm2 writes it. Where a udev is still to come both are links to the node that
+//! the kernel makes, as udev itself writes them: it would not replace a node.
 
 use std::fs;
 use std::io;
@@ -39,12 +40,18 @@ impl Task {
 #[derive(Clone, Debug)]
 pub(super) struct Nodes {
     dev: PathBuf,
+    links_only: bool,
 }
 
 impl Nodes {
     /// Below `dev`: `/dev`, but in tests.
     pub(super) fn new(dev: impl Into<PathBuf>) -> Self {
-        Self { dev: dev.into() }
+        Self { dev: dev.into(), links_only: false }
+    }
+
+    /// The same with links alone, as udev makes them.
+    pub(super) fn like_udev(self) -> Self {
+        Self { links_only: true, ..self }
     }
 
     /// `/dev/mapper/NAME`.
@@ -55,6 +62,12 @@ impl Nodes {
     /// Does it. Doing it twice does no harm.
     pub(super) fn perform(&self, task: &Task) -> io::Result<()> {
         match task {
+            Task::Add { name, number, link } if self.links_only => {
+                // devtmpfs has it, by this name.
+                let target = Path::new("..").join(format!("dm-{}", number.minor));
+                self.set_link(&self.path(name), &target)?;
+                link.as_ref().map_or(Ok(()), |link| self.set_link(&self.link(link), &target))
+            }
             Task::Add { name, number, link } => {
                 self.add_node(name, *number)?;
                 link.as_ref().map_or(Ok(()), |link| self.add_link(link, name))
@@ -98,14 +111,17 @@ impl Nodes {
     }
 
     fn add_link(&self, link: &(VgName, LvName), name: &DmName) -> io::Result<()> {
-        let (path, target) = (self.link(link), self.path(name));
-        let make = || in_folder(&path, || symlink(&target, &path));
+        self.set_link(&self.link(link), &self.path(name))
+    }
+
+    fn set_link(&self, path: &Path, target: &Path) -> io::Result<()> {
+        let make = || in_folder(path, || symlink(target, path));
         match make() {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                if fs::read_link(&path).is_ok_and(|found| found == target) {
+                if fs::read_link(path).is_ok_and(|found| found == target) {
                     return Ok(());
                 }
-                self.remove_link(&path)?;
+                self.remove_link(path)?;
                 make()
             }
             made => made,
@@ -228,6 +244,25 @@ mod tests {
         nodes.perform(&remove).expect("removes both");
         nodes.perform(&remove).expect("twice is fine");
         assert!(!node.exists());
+        assert!(!dev.path().join("vg").exists());
+    }
+
+    #[test]
+    fn links_alone_are_made_as_udev_makes_them() {
+        let dev = tempfile::tempdir().expect("a folder");
+        let nodes = Nodes::new(dev.path()).like_udev();
+        for minor in [4, 5, 5] {
+            let number = DevNo { major: 254, minor };
+            let add = Task::Add { name: name("vg-lv"), number, link: link() };
+            nodes.perform(&add).expect("makes both");
+        }
+        for path in ["mapper/vg-lv", "vg/lv"] {
+            let target = fs::read_link(dev.path().join(path)).expect("a link");
+            assert_eq!(target, Path::new("../dm-5"), "{path}");
+        }
+        let remove = Task::Remove { name: name("vg-lv"), link: link() };
+        nodes.perform(&remove).expect("removes both");
+        assert!(fs::symlink_metadata(dev.path().join("mapper/vg-lv")).is_err());
         assert!(!dev.path().join("vg").exists());
     }
 

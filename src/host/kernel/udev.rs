@@ -1,11 +1,14 @@
 //! One udev cookie for a batch of operations.
 
-use std::path::Path;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use imgbase_sys::cookie::Cookie;
 use imgbase_sys::dm::Answer;
 
+use crate::dm::DevNo;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long udev may take over a batch.
@@ -24,6 +27,8 @@ pub(super) enum Udev {
     Absent,
     /// There is one, but `DM_DISABLE_UDEV` is set: we do, and tell it not to.
     Overruled,
+    /// There is none yet: we do as it would, and leave what it will need to know.
+    ToCome,
 }
 
 impl Udev {
@@ -120,6 +125,46 @@ fn create() -> Result<Cookie> {
     }
 }
 
+/// Where udev keeps what it knows of devices.
+const DATABASE: &str = "/run/udev/data";
+
+/// Flags of a device's activation and what udev's rules call them (lvm2: udev/10-dm.rules). They
+/// come with the event of the activation alone, and a udev that starts later, having missed that,
+/// takes them from its database: without the flag of a primary source it lets the device be.
+const REMEMBERED: [(u16, &str); 8] = [
+    (0x01, "DM_UDEV_DISABLE_DM_RULES_FLAG"),
+    (0x02, "DM_UDEV_DISABLE_SUBSYSTEM_RULES_FLAG"),
+    (0x04, "DM_UDEV_DISABLE_DISK_RULES_FLAG"),
+    (0x08, "DM_UDEV_DISABLE_OTHER_RULES_FLAG"),
+    // The same in lvm2 from 2.03.24 on.
+    (0x08, "DM_COOKIE_DISABLE_OTHER_RULES_FLAG"),
+    (0x10, "DM_UDEV_LOW_PRIORITY_FLAG"),
+    (0x20, "DM_UDEV_DISABLE_LIBRARY_FALLBACK_FLAG"),
+    (0x40, "DM_UDEV_PRIMARY_SOURCE_FLAG"),
+];
+
+/// Leaves what a udev that is still to come must know of a device that was activated.
+pub(super) fn remember(number: DevNo, flags: u16) -> io::Result<()> {
+    remember_in(Path::new(DATABASE), number, flags)
+}
+
+/// The device is gone.
+pub(super) fn forget(number: DevNo) {
+    // Where nothing was remembered there is nothing to forget.
+    let _ = fs::remove_file(record(Path::new(DATABASE), number));
+}
+
+fn record(database: &Path, number: DevNo) -> PathBuf {
+    database.join(format!("b{number}"))
+}
+
+fn remember_in(database: &Path, number: DevNo, flags: u16) -> io::Result<()> {
+    let set = REMEMBERED.iter().filter(|(bit, _)| flags & bit != 0);
+    let lines: String = set.map(|(_, name)| format!("E:{name}=1\n")).collect();
+    fs::create_dir_all(database)?;
+    fs::write(record(database, number), lines)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +185,20 @@ mod tests {
         batch.done(None);
         assert_eq!(third >> 16, 0x60);
         batch.settle().expect("nothing is outstanding");
+    }
+
+    #[test]
+    fn a_udev_to_come_finds_what_it_needs() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let database = dir.path().join("udev/data");
+        let number = DevNo { major: 254, minor: 3 };
+        let read = || fs::read_to_string(database.join("b254:3")).expect("written");
+        remember_in(&database, number, 0x6e).expect("written");
+        assert!(read().contains("E:DM_UDEV_DISABLE_OTHER_RULES_FLAG=1\n"), "{}", read());
+        remember_in(&database, number, 0x60).expect("written");
+        let wanted = "E:DM_UDEV_DISABLE_LIBRARY_FALLBACK_FLAG=1\n\
+                      E:DM_UDEV_PRIMARY_SOURCE_FLAG=1\n";
+        assert_eq!(read(), wanted);
     }
 
     #[test]

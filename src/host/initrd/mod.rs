@@ -1,0 +1,186 @@
+//! The archive that the kernel starts the [first process](super::first) from: the program, the
+//! modules that its disks need, and nothing else.
+//!
+//! The same input gives the same bytes.
+
+mod drivers;
+mod kernel;
+mod plan;
+mod replace;
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::lvmconf::LvmConf;
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::first::cpio::Archive;
+use crate::first::modules::{ListedModule, ModuleList, name_of};
+use crate::first::program;
+use crate::pack::{GzipWriter, unpack};
+use crate::report::InitrdReport;
+
+use self::plan::Plan;
+
+/// Larger than any module, packed or not, in bytes.
+const MODULE_MAX: usize = 64 << 20;
+/// The program's name in the archive, by which the kernel starts it.
+const INIT: &str = "init";
+/// The console's number (Documentation/admin-guide/devices.txt of the kernel): the kernel opens it
+/// before the program can mount anything.
+const CONSOLE: (u32, u32) = (5, 1);
+
+/// What an archive is for.
+#[derive(Clone, Debug)]
+pub struct Initrd {
+    /// The system whose kernel it is for: its modules are below `lib/modules` there.
+    pub root: PathBuf,
+    /// The kernel's version; `None`: the running one where the root is `/`, else the only one there.
+    pub kernel: Option<String>,
+    /// Modules to load beyond those that are found to be needed.
+    pub modules: Vec<String>,
+    /// Disks of this machine that must come; where there are none, the drivers of all usual ones
+    /// are loaded.
+    pub disks: Vec<PathBuf>,
+    /// File systems that are mounted, as mount(8) calls them.
+    pub file_systems: Vec<String>,
+    /// The program, linked statically.
+    pub program: PathBuf,
+}
+
+impl Initrd {
+    /// For the kernel of the system at `root`, with this program; no disk is known. The file system
+    /// is that of `root` itself, or where that is none that a layer can have, those that it can.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) where the mounts cannot be listed.
+    pub fn of(root: PathBuf) -> Result<Self> {
+        let file_systems = kernel::file_systems(&root)?;
+        let (kernel, program) = (None, PathBuf::from("/proc/self/exe"));
+        let (modules, disks) = (Vec::new(), Vec::new());
+        Ok(Self { root, kernel, modules, disks, file_systems, program })
+    }
+
+    /// Writes the archive, packed with gzip.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) for a kernel or a module that is not there, naming it;
+    /// [`Unsupported`](ErrorKind::Unsupported) for a program that is not linked statically, or a
+    /// disk that is put together of others by what is not in the archive (RAID, encryption);
+    /// [`Corrupt`](ErrorKind::Corrupt) for a module that cannot be unpacked; and
+    /// [`Io`](ErrorKind::Io), also of the writer. What was written is of no use then.
+    pub fn write(&self, out: &mut dyn Write) -> Result<InitrdReport> {
+        let plan = Plan::make(self)?;
+        let program = self.program()?;
+        let failed = |error: io::Error| Error::io(error).op("write the initramfs");
+        let mut counted = Counted { out, bytes: 0 };
+        let gzip = GzipWriter::new(&mut counted).map_err(failed)?;
+        let mut archive = Archive::new(gzip);
+        archive.folder("dev", 0o755).map_err(failed)?;
+        archive.char_device("dev/console", 0o600, CONSOLE).map_err(failed)?;
+        archive.file(INIT, 0o755, &program).map_err(failed)?;
+        drop(program);
+        self.put_settings(&mut archive).map_err(failed)?;
+        put_modules(&plan, &mut archive)?;
+        archive.finish().and_then(GzipWriter::finish).map_err(failed)?;
+        Ok(plan.report(counted.bytes))
+    }
+
+    /// Writes the archive to a file, which is replaced whole or not at all.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write); the file is as it was then.
+    ///
+    /// # Commit point
+    /// The rename, once all of it is on the disk.
+    pub fn write_file(&self, path: &Path) -> Result<InitrdReport> {
+        let written = replace::replace(path, |out| self.write(out));
+        written.map_err(|error| match error.unchanged() {
+            Some(_) => error,
+            None => error.kept(format!("{} is as it was", path.display())),
+        })
+    }
+
+    /// The program's bytes.
+    fn program(&self) -> Result<Vec<u8>> {
+        let at = self.program.display();
+        let bytes = std::fs::read(&self.program).context("read the program", &at)?;
+        if program::is_static(bytes.get(..program::HEAD).unwrap_or(&bytes)) {
+            return Ok(bytes);
+        }
+        let why =
+            "it is not linked statically, and the archive holds no other file: give one that is";
+        let at = std::fs::canonicalize(&self.program).unwrap_or_else(|_| self.program.clone());
+        Err(Error::new(ErrorKind::Unsupported, why).op("write the initramfs").at(at.display()))
+    }
+
+    /// What lvm2's configuration there says and the defaults do not.
+    fn put_settings(&self, archive: &mut Archive<impl Write>) -> io::Result<()> {
+        let text = LvmConf::read_in(&self.root.join("etc/lvm")).for_start();
+        if text.is_empty() { Ok(()) } else { archive.file("lvm.conf", 0o644, text.as_bytes()) }
+    }
+}
+
+/// The modules as the kernel takes them, and their list.
+fn put_modules(plan: &Plan, archive: &mut Archive<impl Write>) -> Result<()> {
+    let listed = |file: &String, spare| ListedModule { file: unpacked_name(file), spare };
+    let needed = plan.needed.iter().map(|file| listed(file, false));
+    let spare = plan.spare.iter().map(|file| listed(file, true));
+    let list = ModuleList(needed.chain(spare).collect());
+    let failed = |error: io::Error| Error::io(error).op("write the initramfs");
+    archive.folder("modules", 0o755).map_err(failed)?;
+    archive.file("modules/list", 0o644, list.to_string().as_bytes()).map_err(failed)?;
+    for (file, module) in plan.needed.iter().chain(&plan.spare).zip(&list.0) {
+        let bytes = read_module(&plan.folder.join(file))?;
+        archive.file(&format!("modules/{}", module.file), 0o644, &bytes).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// `dm-mod.ko` for `kernel/drivers/md/dm-mod.ko.xz`.
+fn unpacked_name(file: &str) -> String {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    let name = name.split_once(".ko").map_or(name, |(name, _)| name);
+    format!("{name}.ko")
+}
+
+fn read_module(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(MODULE_MAX).unwrap_or(u64::MAX);
+    let read = File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes));
+    read.context("read the module", path.display())?;
+    unpack(bytes, MODULE_MAX).map_err(|error| error.at(path.display()))
+}
+
+impl Plan {
+    fn report(&self, size_bytes: u64) -> InitrdReport {
+        let names = |files: &[String]| files.iter().map(|file| name_of(file)).collect();
+        InitrdReport {
+            kernel: self.kernel.clone(),
+            modules: names(&self.needed),
+            spare_modules: names(&self.spare),
+            size_bytes,
+        }
+    }
+}
+
+/// Counts what is written.
+struct Counted<'w> {
+    out: &'w mut dyn Write,
+    bytes: u64,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let len = self.out.write(bytes)?;
+        self.bytes = self.bytes.saturating_add(u64::try_from(len).unwrap_or(0));
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests;
