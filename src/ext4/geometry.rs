@@ -159,6 +159,17 @@ impl Geometry {
         [3, 5, 7].into_iter().any(|base| is_power_of(group, base))
     }
 
+    /// The block of the first copy of the superblock, where there is one.
+    pub(super) fn first_copy(&self) -> Option<u64> {
+        let group = if self.features.compat(compat::SPARSE_SUPER2) {
+            let groups = self.backup_bgs.iter().map(|&group| u64::from(group));
+            groups.filter(|group| *group > 0).min()?
+        } else {
+            1
+        };
+        (group < self.group_count()).then(|| self.group_start(group))
+    }
+
     /// What a group begins with: superblock, descriptors, room for more of them.
     pub(super) fn front(&self, group: u64) -> Range<u64> {
         let blocks = self.group_blocks(group);

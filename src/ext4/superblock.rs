@@ -240,6 +240,28 @@ impl Superblock {
         Self::parse(raw)
     }
 
+    /// The copy of a superblock at that block; `None` where there is none that can be read.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) and what it stands for.
+    pub(super) fn copy_at(&self, dev: &dyn Dev, block: u64) -> Result<Option<Self>> {
+        let mut raw = Box::new([0; LEN]);
+        let place = self.geometry.byte_of(block);
+        dev.read_at(raw.as_mut_slice(), place)
+            .context("read a copy of the ext4 superblock", dev.name())?;
+        Ok(Self::parse(raw).ok())
+    }
+
+    /// Writes it as the copy at that block. Nothing is synced.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub(super) fn write_copy(&self, dev: &dyn Dev, block: u64) -> Result<()> {
+        let place = self.geometry.byte_of(block);
+        dev.write_at(self.raw.as_slice(), place)
+            .context("write a copy of the ext4 superblock", dev.name())
+    }
+
     /// Writes it to its place. Nothing else is written, and nothing is synced.
     ///
     /// # Errors

@@ -137,6 +137,12 @@ pub(crate) fn assert_fsck(path: &Path) {
     assert_eq!(code, Some(0), "e2fsck: {text}");
 }
 
+/// As a system's start looks at it: e2fsck must find it clean at a glance and leave it alone.
+pub(crate) fn assert_clean_at_a_glance(path: &Path) {
+    let (code, text) = run("e2fsck", &["-p", &path.display().to_string()]);
+    assert!(code == Some(0) && text.contains(": clean, "), "e2fsck -p: {code:?} {text}");
+}
+
 /// What a file system holds: each path with its bytes, or its target for a link.
 pub(crate) fn content(path: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let out = temp_dir();

@@ -2,9 +2,11 @@
 //!
 //! With `metadata_csum` every checksum starts from a seed, and unless the feature `CSUM_SEED` says
 //! that the seed is stored, that is the UUID's own checksum. A base is sealed once: the seed is
-//! stored, and from then on a new UUID costs one write of the superblock. Backups of the superblock
-//! stay as they were: they keep the old UUID, from which the same seed follows, so that each is
-//! right by itself, and e2fsck has nothing to say of it.
+//! stored, and from then on a new UUID costs a write of the superblock and one of its first copy:
+//! e2fsck compares the two before it leaves a clean file system alone (e2fsck/super.c,
+//! `check_backup_super_block`), and where they differ it checks all of it and has the machine start
+//! again if that is its root. The other copies stay as they were: they keep the old UUID, from which
+//! the same seed follows, so that each is right by itself.
 
 use std::fmt;
 
@@ -100,7 +102,7 @@ impl From<Detail> for Error {
 
 /// Makes later changes of the UUID cost one write: with `metadata_csum` and no stored seed, stores
 /// the seed that follows from the UUID it has now and sets `CSUM_SEED`. Returns whether anything
-/// was written (the superblock alone, not synced). Other file systems are left as they are.
+/// was written (the superblock and its first copy, not synced). Other file systems are left as they are.
 ///
 /// # Errors
 /// [`Unsupported`](ErrorKind::Unsupported) where the UUID could never be changed (unknown features,
@@ -118,11 +120,36 @@ pub fn seal_for_layers(dev: &dyn Dev) -> Result<bool> {
         put(raw, S_FEATURE_INCOMPAT, &words.to_le_bytes());
     })?;
     sealed.write(dev)?;
+    write_first_copy(dev, &sealed)?;
     Ok(true)
 }
 
-/// Gives the file system another UUID: the superblock is written and, where the group descriptors'
-/// crc16 covers the UUID (`uninit_bg`), those too. Nothing is synced.
+/// Brings the first copy of the superblock up to date, where there is one that can be read. Where
+/// the copies of the group descriptors have checksums that depend on the UUID, that would make the
+/// copy wrong in itself: it stays.
+fn write_first_copy(dev: &dyn Dev, new: &Superblock) -> Result<()> {
+    let features = new.features();
+    let crc16 = features.ro_compat(ro_compat::GDT_CSUM);
+    let Some(block) = new.geometry().first_copy() else { return Ok(()) };
+    if crc16 && !features.ro_compat(ro_compat::METADATA_CSUM) {
+        return Ok(());
+    }
+    let Some(old) = new.copy_at(dev, block)? else { return Ok(()) };
+    let (uuid, seed) = (new.uuid(), new.seed());
+    let copy = old.edited(|raw| {
+        put(raw, S_UUID, uuid.bytes());
+        if features.incompat(incompat::CSUM_SEED) {
+            let words = old.features().incompat | incompat::CSUM_SEED;
+            put(raw, S_CHECKSUM_SEED, &seed.to_le_bytes());
+            put(raw, S_FEATURE_INCOMPAT, &words.to_le_bytes());
+        }
+    })?;
+    copy.write_copy(dev, block)
+}
+
+/// Gives the file system another UUID: the superblock and its first copy are written and, where the
+/// group descriptors' crc16 covers the UUID (`uninit_bg`), those instead of the copy. Nothing is
+/// synced.
 ///
 /// It must not be mounted. A crash between the writes leaves descriptors that e2fsck mends, so
 /// nobody may rely on the volume before this has returned and was synced.
@@ -158,7 +185,8 @@ pub fn set_uuid_of(dev: &dyn Dev, old: &Superblock, uuid: FsUuid) -> Result<()> 
             Ok(true)
         })?;
     }
-    new.write(dev)
+    new.write(dev)?;
+    write_first_copy(dev, &new)
 }
 
 fn at(why: Detail, op: &'static str, dev: &dyn Dev) -> Error {

@@ -1,30 +1,18 @@
 //! The list of modules that lies beside the first process: a line for each, the file's name in the
-//! same folder, in the order in which to load them. Those behind the word `spare` are loaded only
-//! where the disks do not come without them.
+//! same folder, behind those that it needs. An empty line parts modules that have nothing to do with
+//! each other, so that they can be loaded side by side. Those behind the word `spare` are loaded
+//! last, and only where the disks do not come without them.
 
 use std::fmt;
 
-use super::name_of;
-
-/// A module that is to be loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListedModule {
-    /// Its file: `dm-mod.ko`.
-    pub file: String,
-    /// Whether it is only for disks that do not come without it.
-    pub spare: bool,
-}
-
-impl ListedModule {
-    /// Its name, as the kernel spells it.
-    pub fn name(&self) -> String {
-        name_of(&self.file)
-    }
-}
-
-/// Modules in the order in which to load them.
+/// Modules in the order in which to load them, as files: `dm-mod.ko`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ModuleList(pub Vec<ListedModule>);
+pub struct ModuleList {
+    /// Those that are loaded in any case, in rows of which none needs another.
+    pub rows: Vec<Vec<String>>,
+    /// Those that are loaded where the disks do not come without them.
+    pub spare: Vec<String>,
+}
 
 /// What stands before a module that is loaded only where need be.
 const SPARE: &str = "spare";
@@ -33,28 +21,50 @@ impl ModuleList {
     /// Reads a list. Lines that begin with `#` are comment; one that names a file in another
     /// folder, or nothing, is left out.
     pub fn parse(text: &str) -> Self {
-        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
-        let modules = lines.filter_map(|line| {
+        let mut list = Self::default();
+        let mut row = Vec::new();
+        for line in text.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
             let mut words = line.split_whitespace();
-            let first = words.next()?;
-            let (file, spare) = if first == SPARE { (words.next()?, true) } else { (first, false) };
-            let plain = !file.contains('/') && file != "." && file != "..";
-            plain.then(|| ListedModule { file: file.to_owned(), spare })
-        });
-        Self(modules.collect())
+            match (words.next(), words.next()) {
+                (None, _) => list.end_row(&mut row),
+                (Some(SPARE), Some(file)) => list.spare.extend(plain(file)),
+                (Some(SPARE), None) => {}
+                (Some(file), _) => row.extend(plain(file)),
+            }
+        }
+        list.end_row(&mut row);
+        list
     }
+
+    fn end_row(&mut self, row: &mut Vec<String>) {
+        if !row.is_empty() {
+            self.rows.push(std::mem::take(row));
+        }
+    }
+
+    /// All files in the order in which they can be loaded one after the other.
+    pub fn files(&self) -> impl Iterator<Item = &String> {
+        self.rows.iter().flatten().chain(&self.spare)
+    }
+}
+
+/// A file's name that leads into no other folder.
+fn plain(file: &str) -> Option<String> {
+    let plain = !file.contains('/') && file != "." && file != "..";
+    plain.then(|| file.to_owned())
 }
 
 impl fmt::Display for ModuleList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "# Loaded in this order; those that are spare only where no disk comes without."
+            "# In the order of loading; empty lines part what can be loaded side by side."
         )?;
-        self.0.iter().try_for_each(|module| match module.spare {
-            true => writeln!(f, "{SPARE} {}", module.file),
-            false => writeln!(f, "{}", module.file),
-        })
+        for row in &self.rows {
+            row.iter().try_for_each(|file| writeln!(f, "{file}"))?;
+            writeln!(f)?;
+        }
+        self.spare.iter().try_for_each(|file| writeln!(f, "{SPARE} {file}"))
     }
 }
 
@@ -62,19 +72,25 @@ impl fmt::Display for ModuleList {
 mod tests {
     use super::*;
 
+    fn names(files: &[&str]) -> Vec<String> {
+        files.iter().map(|file| (*file).to_owned()).collect()
+    }
+
     #[test]
     fn what_is_written_is_read() {
-        let module = |file: &str, spare| ListedModule { file: file.to_owned(), spare };
-        let list = ModuleList(vec![module("dm-mod.ko", false), module("ahci.ko", true)]);
+        let rows = vec![names(&["virtio.ko", "virtio_blk.ko"]), names(&["dm-mod.ko"])];
+        let list = ModuleList { rows, spare: names(&["ahci.ko"]) };
         assert_eq!(ModuleList::parse(&list.to_string()), list);
-        assert_eq!(list.0[0].name(), "dm_mod");
+        let files: Vec<&String> = list.files().collect();
+        assert_eq!(files, ["virtio.ko", "virtio_blk.ko", "dm-mod.ko", "ahci.ko"]);
+        assert_eq!(ModuleList::parse(""), ModuleList::default());
     }
 
     #[test]
     fn what_is_no_file_of_the_folder_is_left_out() {
-        let text = "\n  a.ko \n../b.ko\n..\n#c.ko\nspare\nspare d.ko e.ko\n";
+        let text = "\n  a.ko \n../b.ko\n#c.ko\nb.ko\n\n\n..\n\nspare\nspare d.ko e.ko\nspare x/y\n";
         let list = ModuleList::parse(text);
-        let files: Vec<_> = list.0.iter().map(|module| module.file.as_str()).collect();
-        assert_eq!(files, ["a.ko", "d.ko"]);
+        assert_eq!(list.rows, [names(&["a.ko", "b.ko"])]);
+        assert_eq!(list.spare, ["d.ko"]);
     }
 }

@@ -6,7 +6,7 @@ mod list;
 mod tables;
 
 pub use alias::matches;
-pub use list::{ListedModule, ModuleList};
+pub use list::ModuleList;
 pub use tables::{Place, Tables};
 
 /// A module's name as the kernel spells it, from a path or from what somebody wrote: without its

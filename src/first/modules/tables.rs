@@ -101,6 +101,33 @@ impl<'t> Tables<'t> {
         }
         Ok(order.files)
     }
+
+    /// Files that [are in order](Self::in_order) in rows, of which none needs another.
+    pub fn rows(&self, files: &[&'t str]) -> Vec<Vec<&'t str>> {
+        let mut rows: Vec<Vec<&'t str>> = Vec::new();
+        for file in files {
+            let needs = self.needs(&name_of(file));
+            let is_needed = |other: &&str| needs.contains(&name_of(other));
+            let (below, apart): (Vec<_>, Vec<_>) =
+                rows.into_iter().partition(|row| row.iter().any(is_needed));
+            let mut row = below.concat();
+            row.push(file);
+            rows = apart;
+            rows.push(row);
+        }
+        rows
+    }
+
+    /// The names of what must be there before a module.
+    fn needs(&self, name: &str) -> BTreeSet<String> {
+        let hard = self.files.get(name).into_iter().flat_map(|(_, needs)| needs.iter().cloned());
+        let soft = self.before.get(name).into_iter().flatten();
+        let soft = soft.flat_map(|before| {
+            let of_alias = self.of_alias(before).into_iter().map(name_of);
+            of_alias.chain([name_of(before)])
+        });
+        hard.chain(soft).collect()
+    }
 }
 
 struct Order<'a, 't> {
@@ -203,6 +230,24 @@ mod tests {
         let have = tables().in_order(["dm_bufio"], &[]).expect("all there");
         let rest = tables().in_order(["dm_bufio", "libcrc32c"], &have).expect("all there");
         assert_eq!(rest, ["kernel/crypto/crc32c-intel.ko", "kernel/lib/libcrc32c.ko"]);
+    }
+
+    #[test]
+    fn what_has_nothing_to_do_with_each_other_is_parted() {
+        let tables = tables();
+        let order = tables.in_order(["a", "libcrc32c", "dm_bufio"], &[]).expect("all there");
+        let rows = tables.rows(&order);
+        let names: Vec<Vec<String>> =
+            rows.iter().map(|row| row.iter().map(|file| name_of(file)).collect()).collect();
+        let row = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            names,
+            [row(&["b", "a"]), row(&["crc32c_intel", "libcrc32c"]), row(&["dm_mod", "dm_bufio"])]
+        );
+        // One that needs two rows makes one of them, in order.
+        let order = tables.in_order(["libcrc32c", "dm_thin_pool"], &[]).expect("all there");
+        let rows = tables.rows(&order);
+        assert_eq!((rows.len(), rows.concat()), (1, order));
     }
 
     #[test]

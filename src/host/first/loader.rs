@@ -1,7 +1,9 @@
 //! Loads the modules that lie beside the first process.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io::Read;
+use std::thread;
 
 use rustix::io::Errno;
 use rustix::system::finit_module;
@@ -9,15 +11,19 @@ use rustix::system::finit_module;
 use super::places::Home;
 use super::voice::say;
 use crate::first::cmdline::Words;
-use crate::first::modules::{ListedModule, ModuleList};
+use crate::first::modules::{ModuleList, name_of};
 
 /// The folder beside the program, and the list in it.
 const FOLDER: &str = "modules";
 const LIST: &str = "modules/list";
 
+/// A module's name and its open file.
+type Module = (String, File);
+
 /// Modules that wait to be loaded.
 pub(super) struct Loader {
-    modules: Vec<(ListedModule, std::fs::File)>,
+    rows: Vec<Vec<Module>>,
+    spare: Vec<Module>,
     words: Words,
 }
 
@@ -29,38 +35,36 @@ impl Loader {
         if let Err(error) = read {
             log::debug!("{LIST}: {error}");
         }
-        let open = |module: ListedModule| {
-            let file = home.open_beside(&format!("{FOLDER}/{}", module.file));
-            let failed = |error: &_| say::warning(&format!("{}: {error}", module.file));
-            let file = file.inspect_err(failed).ok()?;
-            Some((module, file))
-        };
-        Self { modules: ModuleList::parse(&text).0.into_iter().filter_map(open).collect(), words }
+        let ModuleList { rows, spare } = ModuleList::parse(&text);
+        let rows = rows.iter().map(|row| open_all(home, row)).collect();
+        Self { rows, spare: open_all(home, &spare), words }
     }
 
-    /// Loads those that the disks need for all that is known.
+    /// Loads those that the disks need for all that is known, rows side by side.
     pub(super) fn load_needed(&mut self) {
-        let (spare, needed) = self.modules.drain(..).partition(|(module, _)| module.spare);
-        self.modules = spare;
-        self.load(needed);
+        let rows = std::mem::take(&mut self.rows);
+        let load = |row: Vec<Module>| self.load(row);
+        thread::scope(|scope| {
+            let mut rows = rows.into_iter();
+            let first = rows.next();
+            rows.for_each(|row| drop(scope.spawn(move || load(row))));
+            first.into_iter().for_each(load);
+        });
     }
 
-    /// Loads all that are left; false where none was.
-    pub(super) fn load_spare(&mut self) -> bool {
-        let left = std::mem::take(&mut self.modules);
-        let any = !left.is_empty();
-        self.load(left);
-        any
-    }
-
-    /// True while some wait.
+    /// True while some wait that may not be needed.
     pub(super) fn has_spare(&self) -> bool {
-        !self.modules.is_empty()
+        !self.spare.is_empty()
     }
 
-    fn load(&self, modules: Vec<(ListedModule, std::fs::File)>) {
-        for (module, file) in modules {
-            let name = module.name();
+    /// Loads those.
+    pub(super) fn load_spare(&mut self) {
+        let spare = std::mem::take(&mut self.spare);
+        self.load(spare);
+    }
+
+    fn load(&self, modules: Vec<Module>) {
+        for (name, file) in modules {
             if self.words.forbids(&name) {
                 log::info!("{name} is forbidden by the command line");
                 continue;
@@ -75,4 +79,15 @@ impl Loader {
             }
         }
     }
+}
+
+fn open_all(home: &Home, files: &[String]) -> Vec<Module> {
+    let open = |file: &String| match home.open_beside(&format!("{FOLDER}/{file}")) {
+        Ok(open) => Some((name_of(file), open)),
+        Err(error) => {
+            say::warning(&format!("{FOLDER}/{file}: {error}"));
+            None
+        }
+    };
+    files.iter().filter_map(open).collect()
 }

@@ -40,8 +40,8 @@ impl Seeker<'_, '_> {
             if self.events.wait_for_disk(until)? {
                 continue;
             }
-            if self.loader.load_spare() {
-                log::info!("all modules are loaded");
+            if self.loader.has_spare() {
+                self.loader.load_spare();
             } else if Instant::now() >= end {
                 // What is there may be enough.
                 start.without_missing = true;

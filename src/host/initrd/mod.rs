@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use super::lvmconf::LvmConf;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::first::cpio::Archive;
-use crate::first::modules::{ListedModule, ModuleList, name_of};
+use crate::first::modules::{ModuleList, name_of};
 use crate::first::program;
 use crate::pack::{GzipWriter, unpack};
 use crate::report::InitrdReport;
@@ -123,16 +123,15 @@ impl Initrd {
 
 /// The modules as the kernel takes them, and their list.
 fn put_modules(plan: &Plan, archive: &mut Archive<impl Write>) -> Result<()> {
-    let listed = |file: &String, spare| ListedModule { file: unpacked_name(file), spare };
-    let needed = plan.needed.iter().map(|file| listed(file, false));
-    let spare = plan.spare.iter().map(|file| listed(file, true));
-    let list = ModuleList(needed.chain(spare).collect());
+    let unpacked = |files: &Vec<String>| files.iter().map(|file| unpacked_name(file)).collect();
+    let rows = plan.needed.iter().map(unpacked).collect();
+    let list = ModuleList { rows, spare: unpacked(&plan.spare) };
     let failed = |error: io::Error| Error::io(error).op("write the initramfs");
     archive.folder("modules", 0o755).map_err(failed)?;
     archive.file("modules/list", 0o644, list.to_string().as_bytes()).map_err(failed)?;
-    for (file, module) in plan.needed.iter().chain(&plan.spare).zip(&list.0) {
+    for (file, name) in plan.files().zip(list.files()) {
         let bytes = read_module(&plan.folder.join(file))?;
-        archive.file(&format!("modules/{}", module.file), 0o644, &bytes).map_err(failed)?;
+        archive.file(&format!("modules/{name}"), 0o644, &bytes).map_err(failed)?;
     }
     Ok(())
 }
@@ -154,11 +153,11 @@ fn read_module(path: &Path) -> Result<Vec<u8>> {
 
 impl Plan {
     fn report(&self, size_bytes: u64) -> InitrdReport {
-        let names = |files: &[String]| files.iter().map(|file| name_of(file)).collect();
+        let name = |file: &String| name_of(file);
         InitrdReport {
             kernel: self.kernel.clone(),
-            modules: names(&self.needed),
-            spare_modules: names(&self.spare),
+            modules: self.needed.iter().flatten().map(name).collect(),
+            spare_modules: self.spare.iter().map(name).collect(),
             size_bytes,
         }
     }

@@ -14,17 +14,14 @@ const THIN: &str = "dm_thin_pool";
 
 /// Drivers of the disks that PCs and virtual machines usually have, in case the disks are moved to
 /// another one: those that the kernel has as modules are loaded where the disks do not come without.
-const USUAL: [&str; 11] = [
+const USUAL: [&str; 8] = [
     "virtio_pci",
     "virtio_mmio",
     "virtio_blk",
     "virtio_scsi",
     "nvme",
     "ahci",
-    "ata_piix",
     "sd_mod",
-    "vmw_pvscsi",
-    "hv_storvsc",
     "xen_blkfront",
 ];
 
@@ -35,8 +32,8 @@ pub(super) struct Plan {
     pub(super) kernel: String,
     /// The folder of its modules.
     pub(super) folder: PathBuf,
-    /// Loaded at once.
-    pub(super) needed: Vec<String>,
+    /// Loaded at once, in rows of which none needs another.
+    pub(super) needed: Vec<Vec<String>>,
     /// Loaded where the disks do not come.
     pub(super) spare: Vec<String>,
 }
@@ -56,20 +53,27 @@ impl Plan {
         let texts = Texts::read(&folder)?;
         let tables = texts.tables();
         let chosen = choose(initrd, &tables).and_then(|names| {
-            let needed = tables.in_order(names.iter().map(String::as_str), &[])?;
+            let names = names.iter().map(String::as_str);
             let usual = USUAL.into_iter().filter(|name| tables.find(name).is_some());
+            if initrd.disks.is_empty() {
+                // Nobody knows which disks there will be.
+                return Ok((tables.in_order(names.chain(usual), &[])?, Vec::new()));
+            }
+            let needed = tables.in_order(names, &[])?;
             let spare = tables.in_order(usual, &needed)?;
             Ok((needed, spare))
         });
         let (needed, spare) =
             chosen.map_err(|error| error.kept(format!("looked for it in {}", folder.display())))?;
-        let owned = |files: Vec<&str>| files.into_iter().map(str::to_owned).collect::<Vec<_>>();
-        let (mut needed, mut spare) = (owned(needed), owned(spare));
-        if initrd.disks.is_empty() {
-            // Nobody knows which disks there will be.
-            needed.append(&mut spare);
-        }
+        let owned = |files: Vec<&str>| files.into_iter().map(str::to_owned).collect();
+        let needed = tables.rows(&needed).into_iter().map(owned).collect();
+        let spare = owned(spare);
         Ok(Self { kernel: version, folder, needed, spare })
+    }
+
+    /// All files, in an order in which they can be loaded.
+    pub(super) fn files(&self) -> impl Iterator<Item = &String> {
+        self.needed.iter().flatten().chain(&self.spare)
     }
 }
 

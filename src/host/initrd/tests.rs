@@ -86,8 +86,7 @@ fn it_holds_the_program_and_the_modules_in_their_order() {
     assert_eq!(names[..7], [&["dev", "dev/console", "init"], &modules[..]].concat()[..]);
     assert_eq!(files[2].1, STATIC);
     let list = ModuleList::parse(std::str::from_utf8(&files[4].1).expect("text"));
-    let listed: Vec<&str> = list.0.iter().map(|module| module.file.as_str()).collect();
-    assert_eq!(listed, ["dm-mod.ko", "dm-thin-pool.ko", "libahci.ko", "ahci.ko"]);
+    assert_eq!(list.rows, [["dm-mod.ko", "dm-thin-pool.ko"], ["libahci.ko", "ahci.ko"]]);
     assert_eq!(files[5].1, b"kernel/dm-mod.ko");
 }
 
