@@ -171,6 +171,7 @@ Examples:
   imgbase initrd --output /boot/initrd-imgbase.img
   imgbase initrd --output ./initrd.img --kernel 6.1.0-30-amd64 --module virtio_console
   imgbase initrd --output ./initrd.img --root /mnt
+  imgbase initrd --folder /small      for root=/dev/nvme0n1p2 init=/imgbase img.bootid=LAYER
   imgbase --dry-run initrd --output ./initrd.img
 
 On the kernel's command line:
@@ -192,8 +193,13 @@ On the kernel's command line:
 #[command(after_long_help = INITRD_AFTER)]
 pub(crate) struct InitrdArgs {
     /// The file to write; it is replaced whole or not at all
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "folder")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Instead, put the program imgbase and its modules into this folder of a small partition, to be
+    /// started from there by init= without any initramfs
+    #[arg(long, value_name = "DIR", conflicts_with = "output")]
+    pub(crate) folder: Option<PathBuf>,
 
     /// For this kernel (default: the running one; with --root the only one there)
     #[arg(long, value_name = "VERSION")]

@@ -26,6 +26,10 @@ use self::plan::Plan;
 const MODULE_MAX: usize = 64 << 20;
 /// The program's name in the archive, by which the kernel starts it.
 const INIT: &str = "init";
+/// Its name in a folder.
+const PROGRAM: &str = "imgbase";
+/// The folder of the modules, beside the program.
+const MODULES: &str = "modules";
 /// The console's number (Documentation/admin-guide/devices.txt of the kernel): the kernel opens it
 /// before the program can mount anything.
 const CONSOLE: (u32, u32) = (5, 1);
@@ -80,8 +84,10 @@ impl Initrd {
         archive.char_device("dev/console", 0o600, CONSOLE).map_err(failed)?;
         archive.file(INIT, 0o755, &program).map_err(failed)?;
         drop(program);
-        self.put_settings(&mut archive).map_err(failed)?;
-        put_modules(&plan, &mut archive)?;
+        archive.folder(MODULES, 0o755).map_err(failed)?;
+        each_file(self, &plan, &mut |name, mode, bytes| {
+            archive.file(name, mode, bytes).map_err(failed)
+        })?;
         archive.finish().and_then(GzipWriter::finish).map_err(failed)?;
         Ok(plan.report(counted.bytes))
     }
@@ -94,11 +100,35 @@ impl Initrd {
     /// # Commit point
     /// The rename, once all of it is on the disk.
     pub fn write_file(&self, path: &Path) -> Result<InitrdReport> {
-        let written = replace::replace(path, |out| self.write(out));
+        let written = replace::replace(path, 0o644, |out| self.write(out));
         written.map_err(|error| match error.unchanged() {
             Some(_) => error,
             None => error.kept(format!("{} is as it was", path.display())),
         })
+    }
+
+    /// Writes the program and the modules as plain files into a folder: of a small partition that
+    /// the kernel mounts by itself and starts the program from, by `init=`, without any initramfs.
+    /// Each file is replaced whole or not at all, the program last.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_folder(&self, folder: &Path) -> Result<InitrdReport> {
+        let plan = Plan::make(self)?;
+        let program = self.program()?;
+        let modules = folder.join(MODULES);
+        std::fs::create_dir_all(&modules).context("make a folder", modules.display())?;
+        let mut size = 0_u64;
+        let mut put = |name: &str, mode, bytes: &[u8]| {
+            size = size.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
+            let path = folder.join(name);
+            replace::replace(&path, mode, |out| {
+                out.write_all(bytes).context("write", path.display())
+            })
+        };
+        each_file(self, &plan, &mut put)?;
+        put(PROGRAM, 0o755, &program)?;
+        Ok(plan.report(size))
     }
 
     /// The program's bytes.
@@ -113,27 +143,25 @@ impl Initrd {
         let at = std::fs::canonicalize(&self.program).unwrap_or_else(|_| self.program.clone());
         Err(Error::new(ErrorKind::Unsupported, why).op("write the initramfs").at(at.display()))
     }
-
-    /// What lvm2's configuration there says and the defaults do not.
-    fn put_settings(&self, archive: &mut Archive<impl Write>) -> io::Result<()> {
-        let text = LvmConf::read_in(&self.root.join("etc/lvm")).for_start();
-        if text.is_empty() { Ok(()) } else { archive.file("lvm.conf", 0o644, text.as_bytes()) }
-    }
 }
 
-/// The modules as the kernel takes them, and their list.
-fn put_modules(plan: &Plan, archive: &mut Archive<impl Write>) -> Result<()> {
+/// Takes a file by its name, its permissions and its content.
+type Put<'p> = &'p mut dyn FnMut(&str, u32, &[u8]) -> Result<()>;
+
+/// Gives all that lies beside the program: what lvm2's configuration says and its defaults do not,
+/// the modules as the kernel takes them, their list.
+fn each_file(initrd: &Initrd, plan: &Plan, put: Put<'_>) -> Result<()> {
+    let settings = LvmConf::read_in(&initrd.root.join("etc/lvm")).for_start();
+    if !settings.is_empty() {
+        put("lvm.conf", 0o644, settings.as_bytes())?;
+    }
     let unpacked = |files: &Vec<String>| files.iter().map(|file| unpacked_name(file)).collect();
     let rows = plan.needed.iter().map(unpacked).collect();
     let list = ModuleList { rows, spare: unpacked(&plan.spare) };
-    let failed = |error: io::Error| Error::io(error).op("write the initramfs");
-    archive.folder("modules", 0o755).map_err(failed)?;
-    archive.file("modules/list", 0o644, list.to_string().as_bytes()).map_err(failed)?;
     for (file, name) in plan.files().zip(list.files()) {
-        let bytes = read_module(&plan.folder.join(file))?;
-        archive.file(&format!("modules/{name}"), 0o644, &bytes).map_err(failed)?;
+        put(&format!("{MODULES}/{name}"), 0o644, &read_module(&plan.folder.join(file))?)?;
     }
-    Ok(())
+    put(&format!("{MODULES}/list"), 0o644, list.to_string().as_bytes())
 }
 
 /// `dm-mod.ko` for `kernel/drivers/md/dm-mod.ko.xz`.

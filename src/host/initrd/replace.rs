@@ -9,7 +9,11 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 
 /// Writes a file under another name in the same folder, syncs it, gives it its name and syncs the
 /// folder. Where something fails, what had the name has it still.
-pub(super) fn replace<T>(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<T>) -> Result<T> {
+pub(super) fn replace<T>(
+    path: &Path,
+    mode: u32,
+    fill: impl FnOnce(&mut dyn Write) -> Result<T>,
+) -> Result<T> {
     let Some(name) = path.file_name() else {
         let error = Error::new(ErrorKind::Invalid, "that names no file");
         return Err(error.at(path.display()).op("write"));
@@ -17,7 +21,7 @@ pub(super) fn replace<T>(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Resul
     let name = format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id());
     let temporary = Temporary { path: path.with_file_name(name) };
     let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o644).open(&temporary.path);
+    let file = options.write(true).create(true).truncate(true).mode(mode).open(&temporary.path);
     let file = file.context("write", path.display())?;
     let mut out = BufWriter::new(&file);
     let filled = fill(&mut out)?;
@@ -63,22 +67,22 @@ mod tests {
         let put = |text: &'static [u8]| {
             move |out: &mut dyn Write| out.write_all(text).context("write", "memory")
         };
-        replace(&path, put(b"old")).expect("written");
-        let failed: Result<()> = replace(&path, |out| {
+        replace(&path, 0o600, put(b"old")).expect("written");
+        let failed: Result<()> = replace(&path, 0o600, |out| {
             put(b"new")(out)?;
             Err(Error::new(ErrorKind::Io, "no more"))
         });
         assert!(failed.is_err());
         assert_eq!(fs::read(&path).expect("there"), b"old");
-        replace(&path, put(b"new")).expect("written");
+        replace(&path, 0o600, put(b"new")).expect("written");
         assert_eq!(fs::read(&path).expect("there"), b"new");
         assert_eq!(names(dir.path()), ["file"]);
     }
 
     #[test]
     fn a_folder_that_is_not_there_is_named() {
-        let error = replace(Path::new("/nowhere/file"), |_| Ok(())).expect_err("not there");
+        let error = replace(Path::new("/nowhere/file"), 0o600, |_| Ok(())).expect_err("not there");
         assert!(error.to_string().contains("/nowhere/file"), "{error}");
-        assert!(replace(Path::new("/"), |_| Ok(())).is_err());
+        assert!(replace(Path::new("/"), 0o600, |_| Ok(())).is_err());
     }
 }

@@ -82,12 +82,32 @@ fn it_holds_the_program_and_the_modules_in_their_order() {
     assert!(report.spare_modules.is_empty());
     let files = files(bytes);
     let names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
-    let modules = ["modules", "modules/list", "modules/dm-mod.ko", "modules/dm-thin-pool.ko"];
-    assert_eq!(names[..7], [&["dev", "dev/console", "init"], &modules[..]].concat()[..]);
+    let front = ["dev", "dev/console", "init", "modules", "modules/dm-mod.ko"];
+    assert_eq!(names[..5], front);
+    assert_eq!(names.last(), Some(&"modules/list"));
     assert_eq!(files[2].1, STATIC);
-    let list = ModuleList::parse(std::str::from_utf8(&files[4].1).expect("text"));
+    let list = &files.last().expect("not empty").1;
+    let list = ModuleList::parse(std::str::from_utf8(list).expect("text"));
     assert_eq!(list.rows, [["dm-mod.ko", "dm-thin-pool.ko"], ["libahci.ko", "ahci.ko"]]);
-    assert_eq!(files[5].1, b"kernel/dm-mod.ko");
+    assert_eq!(files[4].1, b"kernel/dm-mod.ko");
+}
+
+#[test]
+fn the_same_goes_into_a_folder() {
+    let system = System::new(DEP);
+    let small = system.dir.path().join("small");
+    fs::create_dir(&small).expect("made");
+    for _ in 0..2 {
+        system.initrd().write_folder(&small).expect("written");
+    }
+    assert_eq!(fs::read(small.join("imgbase")).expect("there"), STATIC);
+    for (name, content) in files(write(&system.initrd()).expect("written").0) {
+        if name.starts_with("modules/") {
+            assert_eq!(fs::read(small.join(name)).expect("there"), content);
+        }
+    }
+    let left = fs::read_dir(small.join("modules")).expect("there").count();
+    assert_eq!(left, 5, "four modules and their list");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod beside_lvm2;
 mod file_systems;
+mod first;
 mod full;
 mod growing;
 mod harness;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Case> {
         power::cases(),
         loaders::cases(),
         full::cases(),
+        first::cases(),
         side_by_side::cases(),
         main_job::cases(),
         liblvm::cases(),

@@ -43,7 +43,23 @@ const EFI_VARIABLES: &str = "/sys/firmware/efi/efivars";
 
 /// Serves until the host says what is to come, then does that, whatever happened.
 pub(super) fn first_process(flavour: &str) -> ExitCode {
-    let served = start(flavour).and_then(|port| serve::serve(port, flavour));
+    serve_and_stop(start(flavour), flavour)
+}
+
+/// The same in a layer, whose first process somebody else was: what is mounted was handed on.
+pub(super) fn first_of_layer() -> ExitCode {
+    // When it began, for whoever measures; that nobody listens is no reason to stop.
+    let _ = fs::write("/dev/kmsg", "<5>harness: the layer's init starts\n");
+    let folders = ["/run/lock", serve::FOLDER].iter().try_for_each(fs::create_dir_all);
+    if find_port().is_none() {
+        // Where the port's module is loaded, or no modprobe is there, that fails.
+        let _ = run("modprobe", &["virtio_console"]);
+    }
+    serve_and_stop(folders.doing("/run").and_then(|()| open_port()), "layer")
+}
+
+fn serve_and_stop(port: Result<File>, flavour: &str) -> ExitCode {
+    let served = port.and_then(|port| serve::serve(port, flavour));
     let next = served.unwrap_or_else(|fail| {
         eprintln!("guest: {fail}");
         Stop::Off

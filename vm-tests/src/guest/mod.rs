@@ -14,7 +14,11 @@ use std::process::ExitCode;
 /// Chooses by the first argument.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let mut args = std::env::args();
+    if args.next().is_some_and(|program| program.ends_with("/init")) {
+        return init::first_of_layer();
+    }
+    let args: Vec<String> = args.collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["init", flavour] => init::first_process(flavour),
         ["service"] => service(),

@@ -5,6 +5,7 @@
 
 mod apt;
 mod binaries;
+mod debian;
 mod firmware;
 mod guest_root;
 mod kernel;
@@ -22,6 +23,7 @@ use crate::error::{Doing, Result};
 
 pub use apt::{install, packages};
 pub use binaries::{Binaries, tools_disk};
+pub use debian::{Debian, debian};
 
 /// The Debian release of guest and samples.
 pub const SUITE: &str = "bookworm";

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::error::{Doing, Result};
 use crate::vm::Host;
-use crate::vm::qemu::{self, Process, escape};
+use crate::vm::qemu::{self, Console, Process, escape};
 
 /// What starts a machine from a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,12 +17,12 @@ pub enum Firmware {
     /// A BIOS.
     SeaBios,
     /// None that matters: QEMU loads the bench's kernel, and no loader is asked.
-    Kernel(Direct),
+    Kernel(Handed),
 }
 
 /// What a kernel gets that no loader has loaded.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Direct {
+pub struct Handed {
     /// An initramfs; empty where there is none.
     pub initrd: Vec<u8>,
     /// The kernel's command line.
@@ -68,7 +68,7 @@ impl Start {
         if let Firmware::Kernel(direct) = &self.firmware {
             fs::write(&initrd, &direct.initrd).doing(initrd.display())?;
         }
-        qemu::spawn(folder, console, |command| {
+        qemu::spawn(folder, Console::File(console), |command| {
             qemu::size(command, PROCESSORS, MEMORY);
             match &self.firmware {
                 Firmware::Ovmf => {
@@ -106,7 +106,7 @@ impl fmt::Display for Start {
     }
 }
 
-fn kernel(command: &mut Command, host: &Host, direct: &Direct, initrd: &Path) {
+fn kernel(command: &mut Command, host: &Host, direct: &Handed, initrd: &Path) {
     command.arg("-kernel").arg(&host.kernel).args(["-append", &direct.arguments]);
     if !direct.initrd.is_empty() {
         command.arg("-initrd").arg(initrd);

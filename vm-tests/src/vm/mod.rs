@@ -2,6 +2,7 @@
 
 mod booted;
 mod channel;
+mod direct;
 mod firmware;
 mod monitor;
 mod qemu;
@@ -17,7 +18,8 @@ use std::time::{Duration, Instant};
 use crate::error::{Doing, Fail, Result};
 pub use crate::vm::booted::{Boot, Booted, End, argument};
 use crate::vm::channel::Channel;
-pub use crate::vm::firmware::{Direct, Firmware, Start};
+pub use crate::vm::direct::{Bus, Direct, Started};
+pub use crate::vm::firmware::{Firmware, Handed, Start};
 use crate::vm::qemu::Process;
 pub use crate::vm::write_log::{Replay, WriteLog};
 use crate::wire::{Done, Hello, Run, text};

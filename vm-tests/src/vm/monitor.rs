@@ -1,4 +1,4 @@
-//! QEMU's monitor, which is asked one thing: why a machine has ended.
+//! QEMU's monitor: it tells why a machine has ended, and takes what is plugged in.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -13,6 +13,12 @@ impl Monitor {
     pub(super) fn new(mut stream: UnixStream) -> Result<Self> {
         stream.write_all(b"{\"execute\":\"qmp_capabilities\"}\n").doing("QEMU's monitor")?;
         Ok(Self(BufReader::new(stream)))
+    }
+
+    /// Plugs in a device; `arguments` is a list of JSON fields.
+    pub(super) fn plug(&mut self, arguments: &str) -> Result<()> {
+        let line = format!("{{\"execute\":\"device_add\",\"arguments\":{{{arguments}}}}}\n");
+        self.0.get_mut().write_all(line.as_bytes()).doing("QEMU's monitor")
     }
 
     /// Whether the guest asked for a reset, after the end of QEMU: then all events are there.

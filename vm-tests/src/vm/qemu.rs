@@ -24,11 +24,22 @@ pub(super) struct Process {
     pub(super) child: Child,
     pub(super) channel: UnixStream,
     pub(super) monitor: Monitor,
+    /// Where one types at the console.
+    pub(super) console: Option<UnixStream>,
+}
+
+/// Where a console leads.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Console<'a> {
+    /// What it says is written to a file.
+    File(&'a Path),
+    /// Somebody listens and types.
+    Typed,
 }
 
 /// Starts a machine that gets the guest's kernel and root from QEMU.
 pub(super) fn start(host: &Host, spec: &Spec, folder: &Path, console: &Path) -> Result<Process> {
-    spawn(folder, console, |command| {
+    spawn(folder, Console::File(console), |command| {
         size(command, 2, spec.memory);
         kernel(command, host, spec);
         namespaces(command, host);
@@ -39,24 +50,37 @@ pub(super) fn start(host: &Host, spec: &Spec, folder: &Path, console: &Path) -> 
 /// Starts QEMU with what `fill` adds to the machine, and connects to it.
 pub(super) fn spawn(
     folder: &Path,
-    console: &Path,
+    console: Console<'_>,
     fill: impl FnOnce(&mut Command),
 ) -> Result<Process> {
-    let [channel, monitor] = [socket_path(), socket_path()];
+    let [channel, monitor, typed] = [socket_path(), socket_path(), socket_path()];
     // A machine must not outlive the harness, however that ends.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
     machine(&mut command);
     fill(&mut command);
-    serial(&mut command, console, &channel);
+    match console {
+        Console::File(path) => {
+            command.args(["-serial", &format!("file:{}", path.display())]);
+        }
+        Console::Typed => {
+            socket(&mut command, "console", &typed);
+            command.args(["-serial", "chardev:console"]);
+        }
+    }
+    serial(&mut command, &channel);
     socket(&mut command, "monitor", &monitor);
     command.args(["-mon", "chardev=monitor,mode=control"]);
     let log = File::options().create(true).append(true).open(folder.join("qemu.log"))?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     let mut child = command.spawn().doing("setpriv qemu-system-x86_64")?;
     let ends = [&channel, &monitor].map(|socket| connect(socket, &mut child, folder));
+    let console = match console {
+        Console::File(_) => None,
+        Console::Typed => Some(connect(&typed, &mut child, folder)?),
+    };
     let [channel, monitor] = ends;
-    Ok(Process { child, channel: channel?, monitor: Monitor::new(monitor?)? })
+    Ok(Process { child, channel: channel?, monitor: Monitor::new(monitor?)?, console })
 }
 
 /// Not in the cache: paths there may be long.
@@ -135,8 +159,7 @@ fn logged(command: &mut Command, name: &str, disk: &str, log: &str) {
     command.args(["-blockdev", &node]);
 }
 
-fn serial(command: &mut Command, console: &Path, channel: &Path) {
-    command.args(["-serial", &format!("file:{}", console.display())]);
+fn serial(command: &mut Command, channel: &Path) {
     command.args(["-device", "virtio-serial-pci"]);
     socket(command, "channel", channel);
     command.args(["-device", &format!("virtserialport,chardev=channel,name={PORT}")]);

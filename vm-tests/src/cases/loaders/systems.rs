@@ -3,7 +3,7 @@
 use crate::case::{Case, Outcome, must};
 use crate::cases::loaders::by_hand::{self, DISK, is_layer};
 use crate::loaders::Loader;
-use crate::vm::{Booted, Direct, End, Firmware, Start, Vm};
+use crate::vm::{Booted, Handed, End, Firmware, Start, Vm};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -57,7 +57,7 @@ fn no_loader(vm: &mut Vm) -> Outcome {
     by_hand::install(vm, Loader::SystemdBoot, "small")?;
     let initrd = vm.get("/boot/imgbase/initrd")?;
     by_hand::let_go(vm)?;
-    let direct = Direct { initrd, arguments: by_hand::arguments("Small-1-1+1") };
+    let direct = Handed { initrd, arguments: by_hand::arguments("Small-1-1+1") };
     let mut booted = vm.boot(Start::virtio(DISK, Firmware::Kernel(direct)))?;
     is_layer(&mut booted, "Small-1-1+1")?;
     booted.power_off()?;

@@ -1,0 +1,87 @@
+//! Pools that are out of step with their text, or in doubt.
+
+use crate::case::{Case, Outcome, must};
+use crate::cases::first::{LAYER, initrd, prepare};
+use crate::vm::{Bus, Direct, Vm};
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![Case::new("first::starts_from_a_pool_out_of_step", out_of_step).within(900)]
+}
+
+/// Changes the group's text by a program of sed, behind everybody's back.
+const EDIT_TEXT: &str = "imgbase deactivate >/dev/null && vgcfgbackup -q -f /tmp/text HostVG &&
+    sed -E -i \"$edit\" /tmp/text && vgcfgrestore -q -y --force -f /tmp/text HostVG";
+
+/// Sets the flag of the pool's metadata that the kernel sets where a write of it has failed
+/// (drivers/md/dm-thin-metadata.c: `flags` at byte 4, the checksum of all behind it at byte 0).
+const SET_FLAG: &str = r#"
+imgbase deactivate >/dev/null; lvchange -q -ay -y HostVG/ImagePool_tmeta
+perl -e '
+    open(F, "+<", "/dev/HostVG/ImagePool_tmeta") or die; binmode F;
+    read(F, $block, 4096) == 4096 or die;
+    substr($block, 4, 4) = pack("V", unpack("V", substr($block, 4, 4)) | 1);
+    $crc = 0xffffffff;
+    for $byte (unpack("C*", substr($block, 4))) {
+        $crc ^= $byte;
+        $crc = $crc & 1 ? ($crc >> 1) ^ 0x82f63b78 : $crc >> 1 for 1 .. 8;
+    }
+    substr($block, 0, 4) = pack("V", $crc ^ 160774);
+    seek(F, 0, 0); print F $block; close F or die;
+'
+lvchange -q -an HostVG/ImagePool_tmeta
+"#;
+
+fn out_of_step(vm: &mut Vm) -> Outcome {
+    prepare(vm)?;
+    let initrd = initrd(vm, "")?;
+    let words = format!("img.bootid={LAYER} rw");
+    let virtio = Direct::from("vda", Bus::Virtio).initrd(&initrd).with(&words);
+
+    // In the middle of a change: its messages are in the text and not in the pool.
+    vm.ok("strace -f -qq -o /dev/null -e trace=ioctl -e inject=ioctl:signal=KILL:when=12 \
+        imgbase layer --add Debian-12-1; imgbase recover --list >/tmp/left; [ -s /tmp/left ]")?;
+    starts(vm, &virtio, "")?;
+    vm.imgbase("recover")?;
+
+    // A step ahead, and a step behind.
+    let raise =
+        r"/^\t+id = |transaction_id = /s/(transaction_id = )([0-9]+)/echo '\1'$((\2 + 1))/e";
+    vm.ok(&format!("edit=\"{raise}\"\n{EDIT_TEXT}"))?;
+    starts(vm, &virtio, "is at transaction")?;
+    vm.imgbase("recover")?;
+    vm.ok("imgbase activate >/dev/null &&
+        set -- $(dmsetup status --noflush HostVG-ImagePool-tpool) &&
+        dmsetup message HostVG-ImagePool-tpool 0 set_transaction_id $4 $(($4 + 1))")?;
+    starts(vm, &virtio, "is at transaction")?;
+    vm.imgbase("recover")?;
+
+    // Nothing explains that.
+    let raise = raise.replace("+ 1", "+ 5");
+    vm.ok(&format!("edit=\"{raise}\"\n{EDIT_TEXT}"))?;
+    refuses(vm, &virtio, "no crash explains that")?;
+    vm.ok(&format!("edit=\"{}\"\n{EDIT_TEXT}", raise.replace("+ 5", "- 5")))?;
+
+    vm.ok(SET_FLAG)?;
+    refuses(vm, &virtio, "the pool's metadata needs a check (thin_check)")?;
+    vm.ok("lvchange -q -ay -y HostVG/ImagePool_tmeta &&
+        thin_check -q --clear-needs-check-flag /dev/HostVG/ImagePool_tmeta &&
+        lvchange -q -an HostVG/ImagePool_tmeta")?;
+    starts(vm, &virtio, "")
+}
+
+/// It starts, with a word about it where one is due.
+fn starts(vm: &mut Vm, direct: &Direct, word: &str) -> Outcome {
+    let mut started = vm.direct(direct)?;
+    started.up()?;
+    started.says_of("cat /mark", LAYER)?;
+    started.ok("echo lives >/alive && sync")?;
+    let said = started.ends_quietly()?;
+    must(said.contains(word), format!("no '{word}' in\n{said}"))
+}
+
+/// It says why not, and nothing of it stays active.
+fn refuses(vm: &mut Vm, direct: &Direct, why: &str) -> Outcome {
+    let mut started = vm.direct(&direct.clone().with("panic=1"))?;
+    let said = started.ends()?;
+    must(said.contains(why) && !said.contains("left behind"), said)
+}
