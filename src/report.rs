@@ -284,6 +284,8 @@ pub struct RecoveryReport {
 /// An initramfs that was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct InitrdReport {
+    /// The file or the folder, where it was written to one.
+    pub output: Option<String>,
     /// The version of the kernel that it is for.
     pub kernel: String,
     /// Modules that are loaded at once, in that order.

@@ -50,7 +50,7 @@ pub(crate) enum Answer {
     /// `recover`
     Recovered(RecoveryReport),
     /// `initrd`
-    Initrd(InitrdWritten),
+    Initrd(InitrdReport),
     /// `watch`, in the end
     Watched,
     /// `completions`, `man`
@@ -68,16 +68,6 @@ pub(crate) struct Pin {
     pub(crate) pinned: bool,
     /// False where it was so already.
     pub(crate) changed: bool,
-}
-
-/// An initramfs was written.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub(crate) struct InitrdWritten {
-    /// The file.
-    pub(crate) output: String,
-    /// What is in it.
-    #[serde(flatten)]
-    pub(crate) report: InitrdReport,
 }
 
 /// A text that is for a program.

@@ -7,7 +7,7 @@ use imgbase::report::InitrdReport;
 use imgbase::{ErrorKind, Result};
 
 use super::invalid;
-use crate::cli::answer::{Answer, Commit, InitrdWritten, Plan};
+use crate::cli::answer::{Answer, Commit, Plan};
 use crate::cli::args::InitrdArgs;
 use crate::cli::session::Session;
 
@@ -20,14 +20,12 @@ pub(super) fn run(args: &InitrdArgs, session: &Session<'_>) -> Result<Answer> {
         (None, Some(folder)) => (folder, true),
         (None, None) => return Err(invalid("--output or --folder is missing")),
     };
-    let output = path.display().to_string();
     if session.settings().dry_run {
         let report = initrd.write(&mut std::io::sink())?;
-        let result = InitrdWritten { output, report };
-        return Ok(Answer::Plan(plan(path, is_folder, result)));
+        return Ok(Answer::Plan(plan(path, is_folder, report)));
     }
     let written = if is_folder { initrd.write_folder(path) } else { initrd.write_file(path) };
-    Ok(Answer::Initrd(InitrdWritten { output, report: written? }))
+    Ok(Answer::Initrd(written?))
 }
 
 fn wanted(args: &InitrdArgs, session: &Session<'_>) -> Result<Initrd> {
@@ -48,23 +46,23 @@ fn wanted(args: &InitrdArgs, session: &Session<'_>) -> Result<Initrd> {
 }
 
 /// What a dry run shows.
-fn plan(path: &Path, is_folder: bool, written: InitrdWritten) -> Plan {
-    let InitrdWritten { output, report } = &written;
-    let mut steps = parts(report);
+fn plan(path: &Path, is_folder: bool, report: InitrdReport) -> Plan {
+    let output = path.display();
+    let mut steps = parts(&report);
     let after_steps = if is_folder {
         steps.insert(0, format!("put all of it into {output}, the program last"));
         steps.len()
     } else {
         steps.push(format!("write and sync {} bytes beside {output}", report.size_bytes));
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new(".")).display().to_string();
+        let folder = folder.unwrap_or(Path::new(".")).display();
         steps.push(format!("rename them to {output}, and sync {folder}"));
         steps.len().saturating_sub(1)
     };
     let what = format!("{output} starts the layers of {}", report.kernel);
     let commits = vec![Commit { what, after_steps }];
     let needed_bytes = report.size_bytes;
-    Plan { steps, commits, needed_bytes, result: Box::new(Answer::Initrd(written)) }
+    Plan { steps, commits, needed_bytes, result: Box::new(Answer::Initrd(report)) }
 }
 
 fn parts(report: &InitrdReport) -> Vec<String> {

@@ -61,7 +61,7 @@ impl Serialize for Body<'_> {
             Answer::Mounted(report) | Answer::Unmounted(report) => report.serialize(to),
             Answer::Health(report) => report.serialize(to),
             Answer::Grown(report) => report.serialize(to),
-            Answer::Initrd(written) => written.serialize(to),
+            Answer::Initrd(report) => report.serialize(to),
             Answer::Watched => Nothing {}.serialize(to),
             Answer::Recovered(report) => report.serialize(to),
             Answer::Document(document) => document.serialize(to),

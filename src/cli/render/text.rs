@@ -7,7 +7,7 @@ use imgbase::report::{FreeSpaceReport, Health, HealthReport, InitReport, Outcome
 use imgbase::units::Bytes;
 
 use super::{printable, tree};
-use crate::cli::answer::{Answer, Commit, InitrdWritten, Plan};
+use crate::cli::answer::{Answer, Commit, Plan};
 use crate::cli::args::Unit;
 
 /// How text is to look.
@@ -35,7 +35,7 @@ pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<
         Answer::VolumePath(_, path) => writeln!(out, "{}", printable(path)),
         Answer::Removed(report) => lines(out, &report.removed),
         Answer::Activated(report) | Answer::Deactivated(report) => lines(out, &report.changed),
-        Answer::Initrd(written) => writeln!(out, "{}", printable(&written.output)),
+        Answer::Initrd(report) => lines(out, report.output.as_slice()),
         Answer::Pin(_) | Answer::Mounted(_) | Answer::Unmounted(_) | Answer::Watched => Ok(()),
         Answer::Health(report) => health(out, report, look),
         Answer::Recovered(report) => recovered(out, report),
@@ -56,7 +56,7 @@ pub(crate) fn note(answer: &Answer) -> Option<String> {
                 (Bytes::new(report.data_bytes), Bytes::new(report.metadata_bytes));
             Some(format!("{} has {data} of data now, {metadata} of metadata", report.pool))
         }
-        Answer::Initrd(InitrdWritten { report, .. }) => {
+        Answer::Initrd(report) => {
             let modules = report.modules.len().saturating_add(report.spare_modules.len());
             let size = Bytes::new(report.size_bytes);
             Some(format!("{size} for {}, with {modules} modules", report.kernel))

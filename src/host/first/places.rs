@@ -1,7 +1,7 @@
 //! Where the first process lives, and what it mounts there.
 
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -81,10 +81,11 @@ impl Home {
 
     /// lvm2's settings lie beside the program where they say more than its defaults.
     fn take_settings(&self) -> io::Result<()> {
-        let Ok(mut settings) = self.open_beside(SETTINGS) else { return Ok(()) };
+        let Ok(mut file) = self.open_beside(SETTINGS) else { return Ok(()) };
+        let mut settings = Vec::new();
+        file.read_to_end(&mut settings)?;
         fs::create_dir_all(SETTINGS_FOLDER)?;
-        let mut copy = File::create(Path::new(SETTINGS_FOLDER).join(SETTINGS))?;
-        io::copy(&mut settings, &mut copy).map(drop)
+        fs::write(Path::new(SETTINGS_FOLDER).join(SETTINGS), settings)
     }
 
     /// Opens a file that lies beside the program.

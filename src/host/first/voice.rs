@@ -11,6 +11,9 @@ const KERNEL_LOG: &str = "/dev/kmsg";
 /// The kernel shows on the console what is more urgent than the first number.
 const SHOWN: &str = "/proc/sys/kernel/printk";
 
+/// Whether the kernel drops lines that come too fast; a word of the command line on that counts more.
+const LIMIT: &str = "/proc/sys/kernel/printk_devkmsg";
+
 /// How urgent a line is, in the kernel's numbers (include/linux/kern_levels.h).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Urgency {
@@ -32,6 +35,8 @@ static VOICE: OnceLock<Voice> = OnceLock::new();
 
 impl Voice {
     fn open() -> Self {
+        // As systemd does: nothing here may be lost. Where it cannot be had, few lines are.
+        let _ = std::fs::write(LIMIT, "on");
         let open = |path| OpenOptions::new().write(true).open(path).ok();
         let shown = std::fs::read_to_string(SHOWN).unwrap_or_default();
         let shown = shown.split_whitespace().next().and_then(|number| number.parse().ok());

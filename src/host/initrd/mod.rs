@@ -89,7 +89,7 @@ impl Initrd {
             archive.file(name, mode, bytes).map_err(failed)
         })?;
         archive.finish().and_then(GzipWriter::finish).map_err(failed)?;
-        Ok(plan.report(counted.bytes))
+        Ok(plan.report(counted.bytes, None))
     }
 
     /// Writes the archive to a file, which is replaced whole or not at all.
@@ -101,9 +101,12 @@ impl Initrd {
     /// The rename, once all of it is on the disk.
     pub fn write_file(&self, path: &Path) -> Result<InitrdReport> {
         let written = replace::replace(path, 0o644, |out| self.write(out));
-        written.map_err(|error| match error.unchanged() {
-            Some(_) => error,
-            None => error.kept(format!("{} is as it was", path.display())),
+        let output = Some(path.display().to_string());
+        written.map(|report| InitrdReport { output, ..report }).map_err(|error| {
+            match error.unchanged() {
+                Some(_) => error,
+                None => error.kept(format!("{} is as it was", path.display())),
+            }
         })
     }
 
@@ -128,7 +131,7 @@ impl Initrd {
         };
         each_file(self, &plan, &mut put)?;
         put(PROGRAM, 0o755, &program)?;
-        Ok(plan.report(size))
+        Ok(plan.report(size, Some(folder)))
     }
 
     /// The program's bytes.
@@ -180,9 +183,10 @@ fn read_module(path: &Path) -> Result<Vec<u8>> {
 }
 
 impl Plan {
-    fn report(&self, size_bytes: u64) -> InitrdReport {
+    fn report(&self, size_bytes: u64, output: Option<&Path>) -> InitrdReport {
         let name = |file: &String| name_of(file);
         InitrdReport {
+            output: output.map(|path| path.display().to_string()),
             kernel: self.kernel.clone(),
             modules: self.needed.iter().flatten().map(name).collect(),
             spare_modules: self.spare.iter().map(name).collect(),

@@ -59,7 +59,7 @@ fn is_whole(started: &mut Started) -> Outcome {
     let active = started.ok("lvs --noheadings -o lv_name -S lv_active=active HostVG")?;
     must(active.contains(LAYER) && active.contains("ImagePool"), active)?;
     started.ok("vgck HostVG && pvs && [ -z \"$(dmsetup udevcookies | grep 0xd4d)\" ]")?;
-    started.says_of("imgbase w", &format!("You are on {LAYER}"))?;
+    started.says_of("/usr/local/bin/imgbase w", &format!("You are on {LAYER}"))?;
     // e2fsck had nothing to do, so that the machine was not started again by it.
     let journal = started.ok("journalctl -b -u systemd-fsck-root --no-pager; journalctl -b -k")?;
     let tells = journal.contains(&format!("imgbase: HostVG/{LAYER} is the root"));

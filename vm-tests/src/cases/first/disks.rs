@@ -31,7 +31,7 @@ fn waits_for_a_disk(vm: &mut Vm) -> Outcome {
     must(tells && said.contains("starts again in 5 s"), said)?;
 
     // At the prompt it can be tried again once the disk is there.
-    let later = one.with("imgbase.timeout=4").and("vdb", Bus::Later);
+    let later = one.with("imgbase.timeout=4 imgbase.onfail=prompt").and("vdb", Bus::Later);
     let mut started = vm.direct(&later)?;
     let said = started.says("imgbase> ")?;
     must(said.contains("no layer is there"), said)?;

@@ -12,6 +12,16 @@ pub(super) fn cases() -> Vec<Case> {
 const EDIT_TEXT: &str = "imgbase deactivate >/dev/null && vgcfgbackup -q -f /tmp/text HostVG &&
     sed -E -i \"$edit\" /tmp/text && vgcfgrestore -q -y --force -f /tmp/text HostVG";
 
+/// Kills a verb at a call after the other, until the text holds a message that the pool has not got.
+const KILL: &str = r#"
+for n in $(seq 4 60); do
+    strace -f -qq -o /dev/null -e trace=ioctl -e inject=ioctl:signal=KILL:when=$n \
+        imgbase layer --add Debian-12-1 >/dev/null 2>&1
+    imgbase --json recover --list | grep -q '"kind":"transaction"' && break
+done
+vgcfgbackup -q -f /tmp/text HostVG && grep -q 'create = ' /tmp/text
+"#;
+
 /// Sets the flag of the pool's metadata that the kernel sets where a write of it has failed
 /// (drivers/md/dm-thin-metadata.c: `flags` at byte 4, the checksum of all behind it at byte 0).
 const SET_FLAG: &str = r#"
@@ -38,8 +48,7 @@ fn out_of_step(vm: &mut Vm) -> Outcome {
     let virtio = Direct::from("vda", Bus::Virtio).initrd(&initrd).with(&words);
 
     // In the middle of a change: its messages are in the text and not in the pool.
-    vm.ok("strace -f -qq -o /dev/null -e trace=ioctl -e inject=ioctl:signal=KILL:when=12 \
-        imgbase layer --add Debian-12-1; imgbase recover --list >/tmp/left; [ -s /tmp/left ]")?;
+    vm.ok(KILL)?;
     starts(vm, &virtio, "")?;
     vm.imgbase("recover")?;
 

@@ -17,15 +17,15 @@ pub(super) fn cases() -> Vec<Case> {
 fn starts_a_layer(vm: &mut Vm) -> Outcome {
     prepare(vm)?;
     let initrd = initrd(vm, "")?;
-    let again = vm.ok("imgbase initrd --output /tmp/again.img --module virtio_console &&
-        cmp /tmp/initrd.img /tmp/again.img && stat -c %s /tmp/again.img")?;
-    println!("     the initramfs has {again} bytes");
+    vm.ok("imgbase initrd --output /tmp/again.img --module virtio_console &&
+        cmp /tmp/initrd.img /tmp/again.img")?;
+    println!("     the initramfs has {} bytes", initrd.len());
 
     let words = format!("img.bootid={LAYER} root=/dev/mapper/{DEVICE} rw extra 3");
     let virtio = Direct::from("vda", Bus::Virtio).initrd(&initrd).with(&words);
     let mut started = start(vm, &virtio, LAYER)?;
     started.says_of("grep -c 'rw extra 3$' /proc/cmdline", "1")?;
-    started.says_of("tr '\\0' ' ' </proc/1/cmdline", "/sbin/init extra 3")?;
+    started.says_of("tr '\\0' ' ' </proc/1/cmdline", "/sbin/init nokaslr extra 3")?;
     let root = started.ok("grep ' / ' /proc/mounts")?;
     let wanted = format!("/dev/mapper/{DEVICE} / ext4 rw,relatime,discard,noinit_itable 0 0");
     must(root == wanted, root)?;
@@ -41,7 +41,7 @@ fn starts_a_layer(vm: &mut Vm) -> Outcome {
     let mut started = start(vm, &nvme, OTHER)?;
     let root = started.ok("grep ' / ' /proc/mounts")?;
     must(root.contains(" / ext4 ro,nosuid,noatime,noinit_itable 0 0"), root)?;
-    started.says_of("tr '\\0' ' ' </proc/1/cmdline", "/usr/sbin/init ")?;
+    started.says_of("tr '\\0' ' ' </proc/1/cmdline", "/usr/sbin/init")?;
     started.says_of("cat /sys/module/virtio_blk/parameters/queue_depth", "32")?;
     started.ok("dmesg | grep -q 'imgbase: dm resume HostVG-ImagePool-tpool'")?;
     started.ends_quietly().map(drop)?;
@@ -61,19 +61,19 @@ fn starts_without(vm: &mut Vm) -> Outcome {
     for how in ["ro", "rw"] {
         let direct = direct.clone().with(&format!("{words} {how}"));
         let mut started = start(vm, &direct, LAYER)?;
-        started.says_of("tr '\\0' ' ' </proc/1/cmdline", "/sbin/init ")?;
+        started.says_of("tr '\\0' ' ' </proc/1/cmdline", "/sbin/init")?;
         // It is mounted nowhere and busy no more, and was left in order.
         started.ok("[ ! -e /imgbase ] && ! grep -q nvme0n2 /proc/self/mountinfo")?;
         let state = started.ok(
             "dd if=/dev/nvme0n2 of=/dev/null count=1 iflag=direct 2>/dev/null &&
             mount -t ext4 -o ro,noload /dev/nvme0n2 /mnt && ls /mnt | tr '\\n' ' ' && umount /mnt",
         )?;
-        must(state == "imgbase lost+found modules ", state)?;
+        must(state == "imgbase lost+found modules", state)?;
         let excl = "perl -e 'use Fcntl; sysopen(F, \"/dev/nvme0n2\", O_RDWR | O_EXCL) or exit 1'";
         started.ok(excl)?;
         started.says_of(
             "od -An -t u2 -j 1082 -N 2 /dev/nvme0n2 | tr -d ' '; \
-             od -An -t x4 -j 1120 -N 4 /dev/nvme0n2 | cut -c8",
+             od -An -t x4 -j 1120 -N 4 /dev/nvme0n2 | cut -c9",
             "1\n2",
         )?;
         started.ends_quietly().map(drop)?;
