@@ -21,6 +21,7 @@
 //! without C headers.
 #![forbid(unsafe_code)]
 
+pub mod boot;
 pub mod dev;
 pub mod diff;
 pub mod dm;

@@ -1,0 +1,390 @@
+//! What is found in the boot folder, as values: who boots next, who is on trial, what is wrong.
+
+use std::cmp::Ordering;
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::entry::Entry;
+use super::folder::BootPath;
+use super::name::{Counter, EntryName, KernelVersion};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{LayerName, compare_versions};
+
+/// The loaders that are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoaderKind {
+    /// systemd-boot.
+    SystemdBoot,
+    /// GRUB that reads entry files itself (Fedora's `blscfg`).
+    GrubBls,
+    /// GRUB without that.
+    Grub,
+}
+
+impl LoaderKind {
+    /// The word for it on the command line.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::SystemdBoot => "systemd-boot",
+            Self::GrubBls => "grub-bls",
+            Self::Grub => "grub",
+        }
+    }
+}
+
+/// A layer's entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// The layer.
+    pub layer: LayerName,
+    /// Its kernel.
+    pub kernel: KernelVersion,
+    /// What the file's name says.
+    pub name: EntryName,
+}
+
+/// An entry that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its file; of a menu entry of GRUB's the file that it stands in.
+    pub path: BootPath,
+    /// What the loader calls it, without a counter.
+    pub id: String,
+    /// What it says.
+    pub entry: Entry,
+    /// What people are shown.
+    pub title: String,
+    /// How often it may still be tried, where the loader counts in the file's name.
+    pub counter: Option<Counter>,
+    /// Where it is a layer's.
+    pub own: Option<Own>,
+    /// Files that it names and that are not there.
+    pub missing: Vec<BootPath>,
+    /// False for one that the loader does not show yet.
+    pub listed: bool,
+}
+
+impl Found {
+    /// True where the loader can start it.
+    pub fn is_bootable(&self) -> bool {
+        self.listed && self.missing.is_empty()
+    }
+
+    /// True for a layer's that nobody has found good yet.
+    pub fn is_unblessed(&self) -> bool {
+        self.own.is_some() && self.entry.is_unblessed()
+    }
+
+    /// The layer.
+    pub fn layer(&self) -> Option<&LayerName> {
+        self.own.as_ref().map(|own| &own.layer)
+    }
+
+    fn is_of(&self, layer: &LayerName) -> bool {
+        self.layer() == Some(layer)
+    }
+}
+
+/// A layer that falls back to another until it is blessed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// Its entry, by place in [`BootState::entries`].
+    pub entry: usize,
+    /// The entry that boots when all tries are used up.
+    pub fallback: Option<usize>,
+    /// Tries left; `None` where another program has found it good.
+    pub left: Option<u32>,
+    /// Tries done.
+    pub done: u32,
+    /// True for the one that the default means.
+    pub current: bool,
+}
+
+/// What is to boot once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Once {
+    /// As the loader has it.
+    pub name: String,
+    /// The entry, where there is one.
+    pub entry: Option<usize>,
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// A layer's entry names files that are not there.
+    Missing {
+        /// The entry's file.
+        entry: BootPath,
+        /// The files.
+        files: Vec<BootPath>,
+    },
+    /// Two entries whose names differ in the counter alone.
+    SameStem {
+        /// One file.
+        one: BootPath,
+        /// The other.
+        other: BootPath,
+    },
+    /// A file with a name like ours that leads to no layer of this group.
+    Odd {
+        /// The file.
+        file: BootPath,
+    },
+    /// The default names no entry.
+    NoSuchDefault {
+        /// As the loader has it.
+        name: String,
+    },
+    /// A setting that comes before another one that says otherwise.
+    Contradiction {
+        /// What counts.
+        first: String,
+        /// What is passed over.
+        second: String,
+    },
+    /// A file that the loader reads is not as it must be.
+    Malformed {
+        /// The file.
+        file: BootPath,
+        /// What is wrong.
+        why: String,
+    },
+    /// GRUB does not read what it is to read.
+    Unread {
+        /// The file that is not read.
+        file: BootPath,
+        /// The one that should lead to it.
+        by: BootPath,
+    },
+}
+
+impl Problem {
+    /// True for what keeps a layer from being started.
+    pub fn is_failure(&self) -> bool {
+        matches!(
+            self,
+            Self::Missing { .. } | Self::NoSuchDefault { .. } | Self::Malformed { .. } | Self::Unread { .. }
+        )
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { entry, files } => {
+                let names: Vec<&str> = files.iter().map(BootPath::as_str).collect();
+                write!(f, "{entry} names what is not there: {}", names.join(", "))
+            }
+            Self::SameStem { one, other } => {
+                write!(f, "{one} and {other} are one entry to the loader")
+            }
+            Self::Odd { file } => write!(f, "{file} leads to no layer of this group"),
+            Self::NoSuchDefault { name } => write!(f, "the default '{name}' is no entry"),
+            Self::Contradiction { first, second } => write!(f, "{first} hides {second}"),
+            Self::Malformed { file, why } => write!(f, "{file}: {why}"),
+            Self::Unread { file, by } => write!(f, "{by} does not lead GRUB to {file}"),
+        }
+    }
+}
+
+/// All of it. A pure view: nothing is read when it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BootState {
+    /// The loader.
+    pub kind: LoaderKind,
+    /// All entries, in the loader's order where that is known.
+    pub entries: Vec<Found>,
+    /// The entry that boots next, leaving aside what is to boot once.
+    pub default: Option<usize>,
+    /// What is to boot once.
+    pub once: Option<Once>,
+    /// Layers on trial, and those that have failed it.
+    pub trials: Vec<Trial>,
+    /// The file whose counter the loader has moved for the system that runs.
+    pub counted: Option<String>,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+}
+
+/// How the last trial went, as far as the running system can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing is on trial.
+    Nothing,
+    /// A layer is on trial.
+    OnTrial {
+        /// It.
+        layer: LayerName,
+        /// Tries left.
+        left: u32,
+    },
+    /// A layer used up its tries; the one before it boots.
+    Failed {
+        /// It.
+        layer: LayerName,
+        /// So often it was tried.
+        done: u32,
+    },
+    /// The running layer is on trial and the loader did not count: it may not be able to write.
+    NotCounted {
+        /// It.
+        layer: LayerName,
+    },
+}
+
+impl BootState {
+    /// An entry by its place.
+    pub fn entry(&self, place: usize) -> Option<&Found> {
+        self.entries.get(place)
+    }
+
+    /// The layer that boots next, leaving aside what is to boot once.
+    pub fn default_layer(&self) -> Option<&LayerName> {
+        self.default.and_then(|place| self.entry(place)).and_then(Found::layer)
+    }
+
+    /// The layer that boots once.
+    pub fn once_layer(&self) -> Option<&LayerName> {
+        self.once.as_ref()?.entry.and_then(|place| self.entry(place)).and_then(Found::layer)
+    }
+
+    /// A layer's entries, the one to be started first: that with the newest kernel, and of one
+    /// kernel that which the default means, then the newest revision.
+    pub fn of_layer<'s>(&'s self, layer: &LayerName) -> Vec<&'s Found> {
+        let own = |place: usize| self.entry(place).filter(|found| found.is_of(layer));
+        let mut all: Vec<(usize, &Found)> =
+            (0..self.entries.len()).filter_map(|place| Some((place, own(place)?))).collect();
+        all.sort_by(|a, b| self.before(*a, *b));
+        all.into_iter().map(|(_, found)| found).collect()
+    }
+
+    fn before(&self, (a, one): (usize, &Found), (b, other): (usize, &Found)) -> Ordering {
+        let kernel = |found: &Found| found.own.as_ref().map(|own| own.kernel.clone());
+        let newer = match (kernel(one), kernel(other)) {
+            (Some(one), Some(other)) => compare_versions(other.as_str(), one.as_str()),
+            _ => Ordering::Equal,
+        };
+        let revision = |found: &Found| found.own.as_ref().map_or(0, |own| own.name.revision);
+        one.is_bootable()
+            .cmp(&other.is_bootable())
+            .reverse()
+            .then(newer)
+            .then((self.default == Some(a)).cmp(&(self.default == Some(b))).reverse())
+            .then(revision(other).cmp(&revision(one)))
+    }
+
+    /// The layers that have entries.
+    pub fn layers(&self) -> BTreeSet<&LayerName> {
+        self.entries.iter().filter_map(Found::layer).collect()
+    }
+
+    /// True where a layer can be started.
+    pub fn is_bootable(&self, layer: &LayerName) -> bool {
+        self.entries.iter().any(|found| found.is_of(layer) && found.is_bootable())
+    }
+
+    /// True where a layer can be started and was found good.
+    pub fn is_blessed(&self, layer: &LayerName) -> bool {
+        let mut own = self.entries.iter().filter(|found| found.is_of(layer));
+        own.any(|found| found.is_bootable() && !found.is_unblessed())
+    }
+
+    /// The trial that the default means, while it has tries left.
+    pub fn on_trial(&self) -> Option<&Trial> {
+        self.trials.iter().find(|trial| trial.current && trial.left != Some(0))
+    }
+
+    fn layer_at(&self, place: usize) -> Option<&LayerName> {
+        self.entry(place).and_then(Found::layer)
+    }
+
+    /// The layer that a trial of `target` should fall back to: what boots now if it was found good,
+    /// else the running one, else the newest that was; and where none was, what boots now.
+    pub fn fallback_for(
+        &self,
+        target: &LayerName,
+        running: Option<&LayerName>,
+    ) -> Option<LayerName> {
+        let other = |layer: &&LayerName| *layer != target && self.is_bootable(layer);
+        let good = |layer: &&LayerName| other(layer) && self.is_blessed(layer);
+        let fallback = self.trials.iter().filter(|trial| trial.current);
+        let fallback = fallback.filter_map(|trial| self.layer_at(trial.fallback?)).next();
+        let newest = |a: &&LayerName, b: &&LayerName| {
+            a.base().compare(b.base()).then(a.index().cmp(&b.index()))
+        };
+        let first = [self.default_layer(), fallback, running];
+        let first = first.into_iter().flatten();
+        let found = first.clone().find(good);
+        let found = found.or_else(|| self.layers().into_iter().filter(good).max_by(newest));
+        found.or_else(|| first.clone().find(other)).cloned()
+    }
+
+    /// Fails where a layer's entries must stay.
+    ///
+    /// # Errors
+    /// [`Busy`](ErrorKind::Busy), saying why.
+    pub fn check_removable(&self, layer: &LayerName, running: Option<&LayerName>) -> Result<()> {
+        let Some(why) = self.why_kept(layer, running) else { return Ok(()) };
+        let error = Error::new(ErrorKind::Busy, why).op("remove its boot entry").at(layer);
+        Err(error.kept("nothing was changed"))
+    }
+
+    /// Why a layer's entries must stay: it runs, it boots next, it is what a trial falls back to, or
+    /// nothing else could be started.
+    pub fn why_kept(&self, layer: &LayerName, running: Option<&LayerName>) -> Option<&'static str> {
+        if running == Some(layer) {
+            return Some("it is the running layer");
+        }
+        if self.once_layer() == Some(layer) {
+            return Some("it is to boot once");
+        }
+        if self.default_layer() == Some(layer) {
+            return Some("it is the default");
+        }
+        let is_part = |trial: &&Trial| trial.current && trial.left != Some(0);
+        for trial in self.trials.iter().filter(is_part) {
+            if self.layer_at(trial.entry) == Some(layer) {
+                return Some("it is on trial");
+            }
+            if trial.fallback.and_then(|place| self.layer_at(place)) == Some(layer) {
+                return Some("the layer on trial falls back to it");
+            }
+        }
+        if running.is_some_and(|running| self.waits(running)) && self.is_blessed(layer) {
+            return Some("the running layer is not blessed yet, and may have to fall back to it");
+        }
+        let other = |found: &&Found| !found.is_of(layer) && found.is_bootable();
+        if self.is_bootable(layer) && !self.entries.iter().any(|found| other(&found)) {
+            return Some("nothing else could be started");
+        }
+        None
+    }
+
+    /// True where a layer has entries and none of them was found good.
+    fn waits(&self, layer: &LayerName) -> bool {
+        self.layers().contains(layer) && !self.is_blessed(layer)
+    }
+
+    /// How the last trial went.
+    pub fn verdict(&self, running: Option<&LayerName>) -> Verdict {
+        let mut verdict = Verdict::Nothing;
+        for trial in &self.trials {
+            let (Some(layer), Some(left)) = (self.layer_at(trial.entry), trial.left) else {
+                continue;
+            };
+            let (layer, runs, done) = (layer.clone(), running == Some(layer), trial.done);
+            verdict = match (left, trial.current) {
+                (_, true) if runs && done == 0 => Verdict::NotCounted { layer },
+                (0, _) if !runs => Verdict::Failed { layer, done },
+                (left, true) => Verdict::OnTrial { layer, left },
+                _ => continue,
+            };
+            if trial.current {
+                return verdict;
+            }
+        }
+        verdict
+    }
+}
