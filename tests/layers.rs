@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 6] = [
     &["units", "name", "error", "dev"],
     &["lvm2", "ext4", "xfs", "signature", "tree", "pack"],
-    &["dm", "image", "layout", "root", "first"],
+    &["dm", "image", "layout", "root", "first", "boot"],
     &["machine", "report", "diff"],
     &["ops"],
     &["host", "dry", "cli", "main"],

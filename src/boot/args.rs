@@ -195,10 +195,7 @@ mod tests {
     fn an_argument_keeps_its_place() {
         let mut args = Args::parse("console=tty0 root=/dev/a console=ttyS0 root=b quiet -- root=c");
         args.set("root=/dev/n", |word| name_of(word) == "root");
-        assert_eq!(
-            args.to_string(),
-            "console=tty0 root=/dev/n console=ttyS0 quiet -- root=c"
-        );
+        assert_eq!(args.to_string(), "console=tty0 root=/dev/n console=ttyS0 quiet -- root=c");
         args.add("panic=10").expect("a word");
         assert_eq!(args.remove("console"), 2);
         assert_eq!(args.remove("console"), 0);

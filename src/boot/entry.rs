@@ -250,16 +250,14 @@ mod tests {
         let mut args = waiting.lasting_args();
         args.add("panic=60").expect("a word");
         let changed = waiting.with_args(&args);
-        assert_eq!(
-            changed.args().to_string(),
-            "quiet panic=60 rd.shell=0 rd.emergency=reboot"
-        );
+        assert_eq!(changed.args().to_string(), "quiet panic=60 rd.shell=0 rd.emergency=reboot");
         assert_eq!(changed.blessed().args().to_string(), "quiet panic=60");
     }
 
     #[test]
     fn entries_of_others_are_read() {
-        let text = b"title  Debian\nlinux \\a\\b\nlinux /vmlinuz\noptions a\noptions b c\nextra x y\n";
+        let text =
+            b"title  Debian\nlinux \\a\\b\nlinux /vmlinuz\noptions a\noptions b c\nextra x y\n";
         let read = Entry::parse(text);
         assert_eq!(read.linux(), Some("/vmlinuz"));
         assert_eq!(read.args().to_string(), "a b c");

@@ -1,4 +1,5 @@
-//! Files of the boot folder that are there whole or not at all.
+//! Files of the boot folder that are there whole or not at all: made once, and never put in another's
+//! place.
 
 use std::io::Read;
 
@@ -28,32 +29,11 @@ pub(super) fn is_temporary(name: &str) -> bool {
 ///
 /// # Commit point
 /// The rename; it is durable when this returns.
-pub(super) fn create(
-    folder: &dyn BootFolder,
-    file: &BootPath,
-    from: &mut dyn Read,
-) -> Result<()> {
+pub(super) fn create(folder: &dyn BootFolder, file: &BootPath, from: &mut dyn Read) -> Result<()> {
     if folder.look(file)?.is_some() {
         let error = Error::new(ErrorKind::Exists, "there is such a file already");
         return Err(error.op("make a boot file").at(shown(folder, file)));
     }
-    put(folder, file, from)
-}
-
-/// Makes a file, or puts another in its place. On FAT a power cut may leave neither.
-///
-/// # Errors
-/// What the folder gives; the file is as it was, but where the last sync failed it may be the new
-/// one.
-///
-/// # Commit point
-/// The rename; it is durable when this returns.
-pub(super) fn replace(folder: &dyn BootFolder, file: &BootPath, bytes: &[u8]) -> Result<()> {
-    let mut from = bytes;
-    put(folder, file, &mut from)
-}
-
-fn put(folder: &dyn BootFolder, file: &BootPath, from: &mut dyn Read) -> Result<()> {
     let new = temporary(file)?;
     if folder.look(&new)?.is_some() {
         folder.remove(&new)?;

@@ -110,8 +110,7 @@ pub enum Kind {
 pub struct Facts {
     /// Where the folder is in its file system: empty for its root, else `/boot`.
     pub prefix: String,
-    /// True for FAT: no links, names that ignore case, and a rename over a file that a power cut
-    /// may leave without either.
+    /// True for FAT: no links, and names that ignore case.
     pub fat: bool,
     /// The file system's UUID as GRUB's `search --fs-uuid` takes it.
     pub uuid: Option<String>,
@@ -128,8 +127,10 @@ pub struct Room {
 
 /// The folder that the loader reads.
 ///
-/// These are steps that a file system takes one by one; [`files`](super::files) makes of them what
-/// is whole or not there at all. No implementation follows a symbolic link.
+/// These are steps that a file system takes one by one. There is none that puts a file in another's
+/// place: on FAT a power cut may leave neither of the two, and GRUB, which reads no journal, may find
+/// neither on ext4. Whatever changes is a new file, or bytes inside one. No implementation follows a
+/// symbolic link.
 ///
 /// Whatever fails names the file, and is [`NotFound`](crate::ErrorKind::NotFound),
 /// [`Exists`](crate::ErrorKind::Exists), [`Denied`](crate::ErrorKind::Denied) (a read-only file
@@ -173,6 +174,12 @@ pub trait BootFolder: Send + Sync {
     /// See the trait.
     fn open(&self, file: &BootPath) -> Result<Box<dyn Read + '_>>;
 
+    /// True for a file that was written on paper only, in a dry run: there is nothing to read back.
+    fn is_on_paper(&self, file: &BootPath) -> bool {
+        let _ = file;
+        false
+    }
+
     /// Makes a folder in one that is there.
     ///
     /// # Errors
@@ -193,10 +200,17 @@ pub trait BootFolder: Send + Sync {
     /// See the trait; nothing is known of these bytes then.
     fn overwrite(&self, file: &BootPath, at: Bytes, bytes: &[u8]) -> Result<()>;
 
-    /// Gives a file another name in its folder; a file of that name is replaced.
+    /// Adds bytes at a file's end, durably. What stood there before stays whatever happens; after a
+    /// power cut any of the new bytes may be missing, or be others.
     ///
     /// # Errors
     /// See the trait.
+    fn append(&self, file: &BootPath, bytes: &[u8]) -> Result<()>;
+
+    /// Gives a file a name in its folder that no other has.
+    ///
+    /// # Errors
+    /// See the trait; [`Exists`](crate::ErrorKind::Exists).
     fn rename(&self, from: &BootPath, to: &BootPath) -> Result<()>;
 
     /// Removes a file, a link, or an empty folder.
@@ -211,6 +225,16 @@ pub trait BootFolder: Send + Sync {
     /// See the trait. Do not try again: nothing may be assumed of what was done since the last sync
     /// that succeeded.
     fn sync(&self, folder: &BootPath) -> Result<()>;
+
+    /// Lets a loader that reads no journal see all that was made durable: GRUB on ext4 or XFS sees
+    /// the file system as it was when the journal was last emptied, but what was
+    /// [written over](Self::overwrite) at once.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn settle(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

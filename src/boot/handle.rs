@@ -1,16 +1,18 @@
 //! The boot entries of a volume group's layers, whatever the loader.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use super::args::Args;
 use super::entry::{Entry, Text};
 use super::files;
 use super::folder::{BootFolder, BootPath, Kind};
+use super::grub::{Grub, GrubBls};
 use super::loader::{Loader, OnTrial, Place, Tries, detect, grub_folder};
 use super::name::{KernelVersion, Pair};
 use super::own::{self, Whose};
 use super::sdboot::{SORT_KEY, SystemdBoot};
-use super::state::{BootState, Found, LoaderKind};
+use super::state::{BootState, Found, LoaderKind, Problem};
 use super::store::{self, Artefacts, Plan, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::LayerName;
@@ -24,12 +26,16 @@ pub struct Boot<'b> {
     loader: Box<dyn Loader + 'b>,
     /// So much room is left free.
     reserve: Bytes,
+    /// True where somebody may be storing what no entry names yet.
+    keep_unused: bool,
 }
 
 /// Where an entry's kernel comes from.
 pub enum Files<'a> {
     /// These files.
     Given(Artefacts<'a>),
+    /// Files that were stored before.
+    Stored(&'a Stored),
     /// The files that an entry of this layer with the same kernel names.
     Of(&'a LayerName),
 }
@@ -71,25 +77,46 @@ pub enum Leftover {
     },
     /// An entry that was made and is not shown.
     Unlisted(BootPath),
+    /// An entry for a layer and kernel that have another one, which counts.
+    Double(BootPath),
     /// A kernel that no entry names.
     Unused(BootPath),
     /// A file that was never finished.
     Temporary(BootPath),
 }
 
+impl fmt::Display for Leftover {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entry { path, layer, kept: None } => {
+                write!(f, "{path}: its layer {layer} is gone")
+            }
+            Self::Entry { path, layer, kept: Some(why) } => {
+                write!(f, "{path}: its layer {layer} is gone, but {why}")
+            }
+            Self::Unlisted(path) => write!(f, "{path}: the loader does not show it"),
+            Self::Unused(path) => write!(f, "{path}: no entry names it"),
+            Self::Double(path) => write!(f, "{path}: another entry is the same"),
+            Self::Temporary(path) => write!(f, "{path}: it was never finished"),
+        }
+    }
+}
+
 impl<'b> Boot<'b> {
     /// Looks which loader there is, or takes the one that is named. `None` where there is none.
     ///
     /// # Errors
-    /// As [`detect`]; [`NotFound`](ErrorKind::NotFound) where the one that is named is not there.
+    /// As [`detect`]; [`NotFound`](ErrorKind::NotFound) where the one that is named is not there;
+    /// [`Unsupported`](ErrorKind::Unsupported) where it could not read the folder.
     pub fn open(place: Place<'b>, vg: &VgName, kind: Option<LoaderKind>) -> Result<Option<Self>> {
         let kind = match kind {
             Some(kind) => Some(kind),
             None => detect(place)?,
         };
         let Some(kind) = kind else { return Ok(None) };
+        check_root(place, kind)?;
         let loader = loader(place, vg, kind)?;
-        Ok(Some(Self { place, vg: vg.clone(), loader, reserve: Bytes::mib(2) }))
+        Ok(Some(Self { place, vg: vg.clone(), loader, reserve: Bytes::mib(2), keep_unused: false }))
     }
 
     /// Leaves so much room free in the boot folder; 2 MiB unless set.
@@ -97,6 +124,12 @@ impl<'b> Boot<'b> {
     pub fn with_reserve(mut self, reserve: Bytes) -> Self {
         self.reserve = reserve;
         self
+    }
+
+    /// Keeps what no entry names: somebody may be storing it for one that is to come.
+    #[must_use]
+    pub fn keeping_unused(self) -> Self {
+        Self { keep_unused: true, ..self }
     }
 
     /// The loader.
@@ -123,7 +156,28 @@ impl<'b> Boot<'b> {
     /// [`NoSpace`](ErrorKind::NoSpace) with both figures; [`Invalid`](ErrorKind::Invalid),
     /// [`Io`](ErrorKind::Io).
     pub fn check_room(&self, artefacts: &Artefacts<'_>) -> Result<Bytes> {
-        Plan::make(self.folder(), artefacts)?.check_room(self.folder(), self.reserve)
+        self.check_room_beside(artefacts, Bytes::ZERO)
+    }
+
+    /// The same beside others that take so much.
+    ///
+    /// # Errors
+    /// As [`check_room`](Self::check_room).
+    pub fn check_room_beside(&self, artefacts: &Artefacts<'_>, others: Bytes) -> Result<Bytes> {
+        let plan = Plan::make(self.folder(), artefacts)?;
+        plan.check_room(self.folder(), self.reserve.saturating_add(others))
+    }
+
+    /// Stores files that an entry is to name; until it does, whoever removes what no entry names may
+    /// remove them.
+    ///
+    /// # Errors
+    /// As [`check_room`](Self::check_room); [`Corrupt`](ErrorKind::Corrupt) where what was read back
+    /// is not what was written.
+    pub fn store(&self, artefacts: &Artefacts<'_>) -> Result<Stored> {
+        let plan = Plan::make(self.folder(), artefacts)?;
+        plan.check_room(self.folder(), self.reserve)?;
+        plan.store(self.folder())
     }
 
     /// Makes a layer's entry, or another in its place. What boots next stays what it was, but for
@@ -149,7 +203,7 @@ impl<'b> Boot<'b> {
         };
         let entry = if old.is_unblessed() { entry.unblessed() } else { entry };
         let key = old.entry.sort_key().unwrap_or(SORT_KEY);
-        if old.entry == entry.with_sort_key(key) {
+        if old.entry == entry.with_sort_key(key) && old.is_bootable() {
             return Ok(false);
         }
         self.loader.change(&seen, old, &entry)?;
@@ -159,11 +213,8 @@ impl<'b> Boot<'b> {
 
     fn files(&self, seen: &BootState, new: &NewEntry<'_>) -> Result<Stored> {
         match &new.files {
-            Files::Given(artefacts) => {
-                let plan = Plan::make(self.folder(), artefacts)?;
-                plan.check_room(self.folder(), self.reserve)?;
-                plan.store(self.folder())
-            }
+            Files::Given(artefacts) => self.store(artefacts),
+            Files::Stored(stored) => Ok((*stored).clone()),
             Files::Of(layer) => {
                 let model = find(seen, layer, new.kernel).filter(|found| found.is_bootable());
                 let model = model.ok_or_else(|| {
@@ -191,6 +242,8 @@ impl<'b> Boot<'b> {
     fn compose(&self, new: &NewEntry<'_>, stored: &Stored) -> Result<Entry> {
         let whose = Whose { vg: &self.vg, layer: new.layer, boot: new.boot_uuid };
         let outside = |path: &BootPath| self.loader.outside(path);
+        let args = own::for_layer(new.args, whose)?;
+        check_args(self.kind(), &args)?;
         let base = new.layer.base();
         let (index, kernel) = (new.layer.index(), new.kernel.as_str());
         Ok(Entry::of(&Text {
@@ -202,7 +255,7 @@ impl<'b> Boot<'b> {
             linux: &outside(&stored.linux),
             initrds: &stored.initrds.iter().map(outside).collect::<Vec<_>>(),
             devicetree: stored.devicetree.as_ref().map(outside).as_deref(),
-            args: &own::for_layer(new.args, whose)?,
+            args: &args,
         }))
     }
 
@@ -224,6 +277,37 @@ impl<'b> Boot<'b> {
         self.loader.withdraw(&seen, &gone)?;
         self.sweep()?;
         Ok(true)
+    }
+
+    /// Removes a layer's entries for other kernels than these, and what they alone named. The entry
+    /// that boots next, once or after a failed trial stays, and so does the last one. Gives the
+    /// kernels whose entries went.
+    ///
+    /// # Errors
+    /// What the folder or the variables give.
+    ///
+    /// # Commit point
+    /// See [`Loader::withdraw`].
+    pub fn keep_kernels(
+        &self,
+        layer: &LayerName,
+        kept: &BTreeSet<KernelVersion>,
+    ) -> Result<Vec<KernelVersion>> {
+        let seen = self.state()?;
+        let needed = seen.needed();
+        let mut gone = seen.of_layer(layer);
+        let all = gone.len();
+        gone.retain(|found| {
+            let is_kept = found.own.as_ref().is_some_and(|own| kept.contains(&own.kernel));
+            let is_needed = needed.iter().any(|entry| entry.path == found.path);
+            !is_kept && !is_needed
+        });
+        if gone.is_empty() || gone.len() == all {
+            return Ok(Vec::new());
+        }
+        self.loader.withdraw(&seen, &gone)?;
+        self.sweep()?;
+        Ok(gone.iter().filter_map(|found| Some(found.own.as_ref()?.kernel.clone())).collect())
     }
 
     /// Makes a layer the default. With `tries` it is on trial, unless there is no other layer to
@@ -281,7 +365,8 @@ impl<'b> Boot<'b> {
         let Some(found) = booted(&seen, layer, kernel) else {
             return Err(no_entry(layer));
         };
-        let tried = |found: &Found| found.own.as_ref().is_some_and(|own| own.name.fallback.is_some());
+        let tried =
+            |found: &Found| found.own.as_ref().is_some_and(|own| own.name.fallback.is_some());
         let waits = seen.trials.iter().any(|trial| {
             trial.current && seen.entry(trial.entry).is_some_and(|entry| entry.path == found.path)
         });
@@ -316,7 +401,7 @@ impl<'b> Boot<'b> {
         edit: &dyn Fn(&mut Args) -> Result<()>,
     ) -> Result<bool> {
         let seen = self.state()?;
-        let entries = seen.of_layer(layer);
+        let entries = seen.by_kernel(layer);
         if entries.is_empty() {
             return Err(no_entry(layer));
         }
@@ -325,7 +410,9 @@ impl<'b> Boot<'b> {
             let mut args = found.entry.lasting_args();
             edit(&mut args)?;
             let whose = Whose { vg: &self.vg, layer, boot: None };
-            new.push((found, found.entry.with_args(&own::for_layer(&args, whose)?)));
+            let args = own::for_layer(&args, whose)?;
+            check_args(self.kind(), &args)?;
+            new.push((found, found.entry.with_args(&args)));
         }
         new.retain(|(found, entry)| found.entry != *entry);
         for (found, entry) in &new {
@@ -354,11 +441,14 @@ impl<'b> Boot<'b> {
                 left.push(Leftover::Entry { path, layer: layer.clone(), kept });
             } else if !found.listed && found.missing.is_empty() {
                 left.push(Leftover::Unlisted(path));
+            } else if !seen.by_kernel(layer).iter().any(|first| first.path == path) {
+                left.push(Leftover::Double(path));
             }
         }
-        left.extend(self.temporaries()?.into_iter().map(Leftover::Temporary));
-        let unused = store::unused(self.folder(), &self.used()?)?;
-        left.extend(unused.into_iter().map(Leftover::Unused));
+        if !self.keep_unused {
+            left.extend(self.temporaries(&seen)?.into_iter().map(Leftover::Temporary));
+        }
+        left.extend(self.unused()?.into_iter().map(Leftover::Unused));
         Ok(left)
     }
 
@@ -376,12 +466,16 @@ impl<'b> Boot<'b> {
         let is_gone = |found: &&Found| {
             let path = &found.path;
             left.iter().any(|left| match left {
-                Leftover::Entry { path: gone, .. } | Leftover::Unlisted(gone) => gone == path,
+                Leftover::Entry { path: gone, .. }
+                | Leftover::Unlisted(gone)
+                | Leftover::Double(gone) => gone == path,
                 _ => false,
             })
         };
         let gone: Vec<&Found> = seen.entries.iter().filter(is_gone).collect();
-        if !gone.is_empty() {
+        let unread = |problem: &Problem| matches!(problem, Problem::Unread { .. });
+        if !gone.is_empty() || seen.problems.iter().any(unread) {
+            // This also leads GRUB to its menu again.
             self.loader.withdraw(&seen, &gone)?;
         }
         for left in &left {
@@ -389,7 +483,7 @@ impl<'b> Boot<'b> {
                 files::remove(self.folder(), path)?;
             }
         }
-        for place in store::unused(self.folder(), &self.used()?)? {
+        for place in self.unused()? {
             store::remove(self.folder(), &place)?;
             if !left.contains(&Leftover::Unused(place.clone())) {
                 left.push(Leftover::Unused(place));
@@ -400,10 +494,18 @@ impl<'b> Boot<'b> {
 
     /// Removes the kernels that no entry names.
     fn sweep(&self) -> Result<()> {
-        for place in store::unused(self.folder(), &self.used()?)? {
+        for place in self.unused()? {
             store::remove(self.folder(), &place)?;
         }
         Ok(())
+    }
+
+    /// The folders of the store that can go.
+    fn unused(&self) -> Result<Vec<BootPath>> {
+        if self.keep_unused {
+            return Ok(Vec::new());
+        }
+        store::unused(self.folder(), &self.used()?)
     }
 
     /// The folders of the store that any file which a loader reads names.
@@ -433,8 +535,8 @@ impl<'b> Boot<'b> {
         Ok(paths)
     }
 
-    /// Files that were never finished.
-    fn temporaries(&self) -> Result<Vec<BootPath>> {
+    /// Files that were never finished, or that nothing leads to.
+    fn temporaries(&self, seen: &BootState) -> Result<Vec<BootPath>> {
         let folder = self.folder();
         let mut places: Vec<BootPath> = Vec::new();
         for place in TEXTS {
@@ -447,7 +549,9 @@ impl<'b> Boot<'b> {
                 places.push(store.join(&name)?);
             }
         }
-        let mut found = Vec::new();
+        let mut found = self.loader.stale()?;
+        let remains = seen.entries.iter().filter(|entry| entry.is_remains());
+        found.extend(remains.map(|entry| entry.path.clone()));
         for place in places {
             for (name, _) in folder.list(&place)? {
                 if files::is_temporary(&name) {
@@ -476,14 +580,51 @@ fn loader<'b>(place: Place<'b>, vg: &VgName, kind: LoaderKind) -> Result<Box<dyn
                 error.op("find the loader").at(place.boot.name())
             };
             let folder = folder.ok_or_else(error)?;
-            let _ = folder;
-            Err(error())
+            Ok(match kind {
+                LoaderKind::GrubBls => Box::new(GrubBls::new(place.boot, folder, vg)),
+                _ => Box::new(Grub::new(place.boot, folder, vg)),
+            })
         }
     }
 }
 
+/// systemd-boot reads a partition of its own, from its root on.
+fn check_root(place: Place<'_>, kind: LoaderKind) -> Result<()> {
+    let prefix = place.boot.facts().prefix;
+    if kind != LoaderKind::SystemdBoot || prefix.is_empty() {
+        return Ok(());
+    }
+    let why =
+        format!("systemd-boot reads no folder inside a file system, and this is {prefix} in one");
+    Err(Error::new(ErrorKind::Unsupported, why).op("use the boot folder").at(place.boot.name()))
+}
+
 fn no_entry(layer: &LayerName) -> Error {
     Error::new(ErrorKind::NotFound, "it has no boot entry").at(layer)
+}
+
+/// Fails for arguments that the loader would hand over otherwise.
+fn check_args(kind: LoaderKind, args: &Args) -> Result<()> {
+    let line = args.to_string();
+    let no = |word: &str, why| {
+        let error = Error::new(ErrorKind::Unsupported, why).at(format_args!("'{word}'"));
+        Err(error.kept("nothing was changed"))
+    };
+    if line.len() > 1 && line.starts_with('"') && line.ends_with('"') {
+        return no(&line, "loaders take quotes off a line that begins and ends with one");
+    }
+    // Fedora's GRUB reads an entry's arguments as a piece of its script.
+    let splits = |word: &&str| {
+        let mut quoted = false;
+        word.chars().any(|c| {
+            quoted ^= c == '"';
+            (!quoted && "{}|&;<>".contains(c)) || "'\\`".contains(c)
+        })
+    };
+    match args.words().find(splits).filter(|_| kind == LoaderKind::GrubBls) {
+        Some(word) => no(word, "GRUB would take it apart, as it reads entries as a script"),
+        None => Ok(()),
+    }
 }
 
 fn find<'s>(seen: &'s BootState, layer: &LayerName, kernel: &KernelVersion) -> Option<&'s Found> {

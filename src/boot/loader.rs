@@ -21,7 +21,10 @@ impl Tries {
     pub fn new(tries: u32) -> Result<Self> {
         match tries {
             1..=9 => Ok(Self(tries)),
-            _ => Err(Error::new(ErrorKind::Invalid, format!("{tries} is no number of tries: 1 to 9"))),
+            _ => Err(Error::new(
+                ErrorKind::Invalid,
+                format!("{tries} is no number of tries: 1 to 9"),
+            )),
         }
     }
 
@@ -64,13 +67,22 @@ pub trait Loader {
     /// What an entry calls a file of the boot folder.
     fn outside(&self, path: &BootPath) -> String;
 
+    /// Files of the loader's that were made and are not in force, or no more.
+    ///
+    /// # Errors
+    /// What the folder gives.
+    fn stale(&self) -> Result<Vec<BootPath>> {
+        Ok(Vec::new())
+    }
+
     /// Adds an entry. What boots next stays what it was, but for the very first entry.
     ///
     /// # Errors
     /// [`Exists`](ErrorKind::Exists); what the folder gives.
     ///
     /// # Commit point
-    /// The entry file's rename; for GRUB without entry files that of its menu.
+    /// The entry file's rename; for GRUB without entry files the write of the block that names its
+    /// menu.
     fn add(&self, seen: &BootState, pair: &Pair, entry: &Entry) -> Result<()>;
 
     /// Puts another text in an entry's place.
@@ -89,7 +101,8 @@ pub trait Loader {
     /// What the folder gives.
     ///
     /// # Commit point
-    /// The first file's removal; for GRUB without entry files the rename of its menu.
+    /// The first file's removal; for GRUB without entry files the write of the block that names its
+    /// menu.
     fn withdraw(&self, seen: &BootState, gone: &[&Found]) -> Result<()>;
 
     /// Makes an entry the default, for good or on trial. What was to boot once is dropped after it.
@@ -100,7 +113,7 @@ pub trait Loader {
     /// # Commit point
     /// systemd-boot: the write over one sector of loader.conf; of a layer on trial whose fallback is
     /// the default by a pattern already, the rename that gives its file a name. GRUB with entry
-    /// files: the write of grubenv; GRUB without: the rename of its menu.
+    /// files: the write of grubenv; GRUB without: the write of the block that names its menu.
     fn choose(&self, seen: &BootState, to: &Found, trial: Option<&OnTrial<'_>>) -> Result<()>;
 
     /// Lets an entry boot once, or none.

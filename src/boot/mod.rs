@@ -10,6 +10,7 @@ mod digest;
 pub mod entry;
 mod files;
 pub mod folder;
+pub mod grub;
 mod handle;
 pub mod lines;
 pub mod loader;
@@ -20,6 +21,7 @@ mod shelf;
 pub mod sim;
 pub mod state;
 pub mod store;
+pub mod uuid;
 pub mod vars;
 
 pub use handle::{Boot, Chosen, Files, Leftover, NewEntry};

@@ -111,7 +111,11 @@ fn capitals(text: &str) -> String {
 }
 
 fn shortened(encoded: String, text: &str, most: usize) -> String {
-    if encoded.len() <= most { encoded } else { format!("_h{}", Digest::of(text.as_bytes()).hex(DIGEST)) }
+    if encoded.len() <= most {
+        encoded
+    } else {
+        format!("_h{}", Digest::of(text.as_bytes()).hex(DIGEST))
+    }
 }
 
 /// How often an entry may still be tried, and has been.
@@ -265,8 +269,19 @@ mod tests {
         assert_eq!(Counter::split("a+3.CONF"), ("a.CONF".into(), counter(3, 0)));
         assert_eq!(Counter::split("a+b+0-12.conf"), ("a+b.conf".into(), counter(0, 12)));
         for none in [
-            "a.conf", "a+.conf", "a+3-.conf", "a+3-0", "a+3-0.efi", "a+x.conf", "a+-1.conf",
-            "a+3-0x.conf", "a+2147483648.conf", "a+3+.conf", "+.conf", ".conf", "+",
+            "a.conf",
+            "a+.conf",
+            "a+3-.conf",
+            "a+3-0",
+            "a+3-0.efi",
+            "a+x.conf",
+            "a+-1.conf",
+            "a+3-0x.conf",
+            "a+2147483648.conf",
+            "a+3+.conf",
+            "+.conf",
+            ".conf",
+            "+",
         ] {
             assert_eq!(Counter::split(none), (none.into(), None), "{none}");
         }
@@ -277,9 +292,16 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_not_taken_apart() {
         for other in [
-            "debian-6.1.conf", "imgbase__.conf", "imgbase__a__b.conf", "imgbase__a__b__c.conf",
-            "imgbase__a__b__r0.conf", "imgbase__a__b__r01.conf", "imgbase__a__b__c__d__e.conf",
-            "imgbase______.conf", "imgbase__a__b__.efi", "imgbase__a__b__c__.conf",
+            "debian-6.1.conf",
+            "imgbase__.conf",
+            "imgbase__a__b.conf",
+            "imgbase__a__b__c.conf",
+            "imgbase__a__b__r0.conf",
+            "imgbase__a__b__r01.conf",
+            "imgbase__a__b__c__d__e.conf",
+            "imgbase______.conf",
+            "imgbase__a__b__.efi",
+            "imgbase__a__b__c__.conf",
         ] {
             assert_eq!(EntryName::parse(other), None, "{other}");
         }

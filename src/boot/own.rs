@@ -41,7 +41,9 @@ pub fn for_layer(inherited: &Args, whose: Whose<'_>) -> Result<Args, BadName> {
     if first && !args.has("ro") && !args.has("rw") {
         args.push("ro");
     }
-    args.set(&format!("{LVM}={vg}/{lv}"), |word| before.is_volume(word, vg) || is_lv(word, vg, &lv));
+    args.set(&format!("{LVM}={vg}/{lv}"), |word| {
+        before.is_volume(word, vg) || is_lv(word, vg, &lv)
+    });
     if !args.has("rootflags") {
         args.push("rootflags=discard");
     }
@@ -136,7 +138,8 @@ mod tests {
     #[test]
     fn what_is_inherited_keeps_its_order_and_others_volumes() {
         let old = of("quiet", "Base-1-0+1", None);
-        let old = format!("console=ttyS0 {old} rd.lvm.lv=Host-VG/swap rd.lvm.lv=Host-VG/Base-1-0+10");
+        let old =
+            format!("console=ttyS0 {old} rd.lvm.lv=Host-VG/swap rd.lvm.lv=Host-VG/Base-1-0+10");
         assert_eq!(
             of(&old, "Base-2-0+3", None),
             "console=ttyS0 quiet root=/dev/mapper/Host--VG-Base--2--0+3 ro \

@@ -142,7 +142,7 @@ impl<'b> Shelf<'b> {
         let parsed = names.filter_map(|found| Some((found, EntryName::parse(found.path.name())?)));
         let (mut used, mut foreign) = (BTreeSet::new(), None);
         for (found, name) in parsed {
-            if name.pair == wanted.pair && found.own.is_none() {
+            if name.pair == wanted.pair && found.own.is_none() && !found.is_remains() {
                 foreign = Some(found);
             }
             used.insert(name.stem());
@@ -161,7 +161,8 @@ impl<'b> Shelf<'b> {
     pub(super) fn problems(&self, all: &[Found]) -> Vec<Problem> {
         let mut problems = Vec::new();
         for (place, found) in all.iter().enumerate() {
-            if found.own.is_none() && found.path.name().starts_with(PREFIX) {
+            let odd = found.own.is_none() && !found.is_remains();
+            if odd && found.path.name().starts_with(PREFIX) {
                 problems.push(Problem::Odd { file: found.path.clone() });
             }
             if found.own.is_some() && !found.missing.is_empty() {
@@ -170,7 +171,8 @@ impl<'b> Shelf<'b> {
             }
             let rest = all.iter().skip(place.saturating_add(1));
             let same = rest.filter(|other| {
-                other.id.eq_ignore_ascii_case(&found.id) && other.path.parent() == found.path.parent()
+                other.id.eq_ignore_ascii_case(&found.id)
+                    && other.path.parent() == found.path.parent()
             });
             for other in same.filter(|other| other.path != found.path) {
                 let (one, other) = (found.path.clone(), other.path.clone());

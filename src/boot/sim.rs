@@ -2,9 +2,10 @@
 //! that a power cut could have left.
 //!
 //! A file system with a journal keeps the order of what happens to names: a cut leaves what was
-//! done up to some point. FAT keeps none: of what was not synced any part may have happened, and a
-//! rename over a file may leave the old one, the new one, or neither. A file that was being written
-//! may be there, empty or in part. A variable is old or new.
+//! done up to some point. FAT keeps none: of what was not synced any part may have happened, and
+//! a name may be there without its bytes. So it is for a loader that reads no journal, until that
+//! is emptied, whatever was synced. A file that was being written may be there, empty or in part. A
+//! variable is old or new.
 
 mod crash;
 
@@ -58,6 +59,8 @@ struct World {
     events: Vec<Event>,
     calls: usize,
     fault: Option<Fault>,
+    /// True where a sync does nothing.
+    lazy: bool,
 }
 
 /// A boot folder and a machine's variables. A clone is the same one.
@@ -72,8 +75,8 @@ impl SimBoot {
 
     fn with(facts: Facts, capacity: Bytes, tree: Tree, variables: Variables) -> Self {
         let start = (tree.clone(), variables.clone());
-        let (events, calls, fault) = (Vec::new(), 0, None);
-        let world = World { facts, capacity, start, tree, variables, events, calls, fault };
+        let (events, calls, fault, lazy) = (Vec::new(), 0, None, false);
+        let world = World { facts, capacity, start, tree, variables, events, calls, fault, lazy };
         Self(Arc::new(Mutex::new(world)))
     }
 
@@ -166,12 +169,7 @@ impl SimBoot {
     /// A copy with a life of its own: whole, and nothing in its log.
     pub fn fork(&self) -> Self {
         let world = self.lock();
-        Self::with(
-            world.facts.clone(),
-            world.capacity,
-            world.tree.clone(),
-            world.variables.clone(),
-        )
+        Self::with(world.facts.clone(), world.capacity, world.tree.clone(), world.variables.clone())
     }
 
     /// Makes a call fail.
@@ -182,6 +180,11 @@ impl SimBoot {
     /// Lets calls succeed again.
     pub fn heal(&self) {
         self.lock().fault = None;
+    }
+
+    /// Lets syncs do nothing, to see that a test notices.
+    pub fn forget_syncs(&self) {
+        self.lock().lazy = true;
     }
 
     /// How many calls there were.
@@ -196,7 +199,12 @@ impl SimBoot {
     }
 
     /// Counts a call and lets it fail where it is to fail; else, or where it fails late, does it.
-    fn call<T>(&self, what: &str, at: &str, run: impl FnOnce(&mut World) -> Result<T>) -> Result<T> {
+    fn call<T>(
+        &self,
+        what: &str,
+        at: &str,
+        run: impl FnOnce(&mut World) -> Result<T>,
+    ) -> Result<T> {
         let mut world = self.lock();
         let this = world.calls;
         world.calls = world.calls.saturating_add(1);
@@ -254,7 +262,9 @@ impl SimFolder {
         run: impl FnOnce(&mut World, String) -> Result<T>,
     ) -> Result<T> {
         let (at, shown) = (self.at(path), super::files::shown(self, path));
-        self.world.call(what, &shown, |world| run(world, at).map_err(|e| e.op(what.to_owned()).at(&shown)))
+        self.world.call(what, &shown, |world| {
+            run(world, at).map_err(|e| e.op(what.to_owned()).at(&shown))
+        })
     }
 }
 
@@ -376,11 +386,21 @@ impl BootFolder for SimFolder {
         })
     }
 
+    fn append(&self, file: &BootPath, bytes: &[u8]) -> Result<()> {
+        self.call("add to", file, |world, at| match world.tree.get(&at) {
+            Some(Node::File(_)) => world.apply(Event::Append(at, bytes.to_vec())),
+            _ => failed(io::ErrorKind::NotFound),
+        })
+    }
+
     fn rename(&self, from: &BootPath, to: &BootPath) -> Result<()> {
         let to = self.at(to);
         self.call("rename", from, |world, from| {
             if !matches!(world.tree.get(&from), Some(Node::File(_))) {
                 return failed(io::ErrorKind::NotFound);
+            }
+            if world.tree.contains_key(&to) {
+                return failed(io::ErrorKind::AlreadyExists);
             }
             world.apply(Event::Rename(from, to))
         })
@@ -399,7 +419,16 @@ impl BootFolder for SimFolder {
 
     fn sync(&self, folder: &BootPath) -> Result<()> {
         self.call("sync", folder, |world, at| {
+            if world.lazy {
+                return Ok(());
+            }
             world.apply(Event::Sync(at.trim_end_matches('/').to_owned()))
+        })
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.call("settle", &BootPath::root(), |world, _| {
+            if world.lazy { Ok(()) } else { world.apply(Event::Settle) }
         })
     }
 }

@@ -70,9 +70,18 @@ impl Found {
         self.listed && self.missing.is_empty()
     }
 
-    /// True for a layer's that nobody has found good yet.
+    /// True for a layer's that nobody has found good yet; one whose counter another program has
+    /// taken away was found good by it.
     pub fn is_unblessed(&self) -> bool {
-        self.own.is_some() && self.entry.is_unblessed()
+        let Some(own) = &self.own else { return false };
+        let by_others = own.name.fallback.is_some() && self.counter.is_none();
+        self.entry.is_unblessed() && !by_others
+    }
+
+    /// True for a file of ours that a power cut has left without its bytes.
+    pub fn is_remains(&self) -> bool {
+        let is_ours = EntryName::parse(self.path.name()).is_some();
+        is_ours && self.own.is_none() && !self.entry.has_kernel()
     }
 
     /// The layer.
@@ -165,7 +174,10 @@ impl Problem {
     pub fn is_failure(&self) -> bool {
         matches!(
             self,
-            Self::Missing { .. } | Self::NoSuchDefault { .. } | Self::Malformed { .. } | Self::Unread { .. }
+            Self::Missing { .. }
+                | Self::NoSuchDefault { .. }
+                | Self::Malformed { .. }
+                | Self::Unread { .. }
         )
     }
 }
@@ -267,12 +279,31 @@ impl BootState {
             _ => Ordering::Equal,
         };
         let revision = |found: &Found| found.own.as_ref().map_or(0, |own| own.name.revision);
+        let tried =
+            |found: &Found| found.own.as_ref().is_some_and(|own| own.name.fallback.is_some());
         one.is_bootable()
             .cmp(&other.is_bootable())
             .reverse()
             .then(newer)
             .then((self.default == Some(a)).cmp(&(self.default == Some(b))).reverse())
+            .then(tried(one).cmp(&tried(other)))
             .then(revision(other).cmp(&revision(one)))
+    }
+
+    /// The first of a layer's entries for each of its kernels: the one that counts.
+    pub fn by_kernel<'s>(&'s self, layer: &LayerName) -> Vec<&'s Found> {
+        let mut seen = BTreeSet::new();
+        let mut all = self.of_layer(layer);
+        all.retain(|found| seen.insert(found.own.as_ref().map(|own| own.kernel.clone())));
+        all
+    }
+
+    /// The entries that may boot next: by default, once, or when the one on trial fails.
+    pub fn needed(&self) -> Vec<&Found> {
+        let once = self.once.as_ref().and_then(|once| once.entry);
+        let trial = self.on_trial().into_iter().flat_map(|t| [Some(t.entry), t.fallback]);
+        let places = [self.default, once].into_iter().chain(trial).flatten();
+        places.filter_map(|place| self.entry(place)).collect()
     }
 
     /// The layers that have entries.

@@ -23,12 +23,31 @@ const DIGEST: usize = 16;
 /// Units of room for what comes beside files: names, an entry, a menu.
 const BESIDE: u64 = 8;
 
+/// Something that can be read more than once.
+pub trait Reopen {
+    /// Opens it, to be read from its beginning.
+    ///
+    /// # Errors
+    /// As the file system gives them.
+    fn open(&self) -> io::Result<Box<dyn Read + '_>>;
+}
+
+impl<F, R> Reopen for F
+where
+    F: Fn() -> io::Result<R>,
+    R: Read + 'static,
+{
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(self()?))
+    }
+}
+
 /// A file to be stored. It is read more than once.
 pub struct Source<'a> {
     /// What it is to be called.
     pub name: &'a str,
-    /// Opens it.
-    pub open: &'a dyn Fn() -> io::Result<Box<dyn Read + 'a>>,
+    /// Where its bytes come from.
+    pub from: &'a dyn Reopen,
 }
 
 /// What a kernel needs to start.
@@ -46,7 +65,7 @@ pub struct Artefacts<'a> {
 
 /// Where they are, as paths in the boot folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stored {
+pub struct Stored {
     pub(super) linux: BootPath,
     pub(super) initrds: Vec<BootPath>,
     pub(super) devicetree: Option<BootPath>,
@@ -80,9 +99,10 @@ impl<'p, 'a> Plan<'p, 'a> {
     /// [`Invalid`](ErrorKind::Invalid) for a name that not every loader takes, or without a kernel;
     /// [`Io`](ErrorKind::Io).
     pub(super) fn make(folder: &dyn BootFolder, artefacts: &'p Artefacts<'a>) -> Result<Self> {
-        let kernel = artefacts.linux.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Invalid, "there is no kernel to be started")
-        })?;
+        let kernel = artefacts
+            .linux
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Invalid, "there is no kernel to be started"))?;
         let mut groups = vec![Group::read(folder, [kernel].into_iter().chain(&artefacts.beside))?];
         for single in artefacts.initrds.iter().chain(&artefacts.devicetree) {
             groups.push(Group::read(folder, [single])?);
@@ -157,7 +177,7 @@ impl<'p, 'a: 'p> Group<'p, 'a> {
         let (mut read, mut all) = (Vec::new(), String::new());
         for source in sources {
             check_name(source.name)?;
-            let opened = (source.open)().context("read a boot file", source.name)?;
+            let opened = source.from.open().context("read a boot file", source.name)?;
             let mut opened = opened;
             let read_all = Digest::read(&mut *opened).context("read a boot file", source.name)?;
             all.push_str(&format!("{} {}\n", read_all.0.hex(32), source.name));
@@ -180,7 +200,7 @@ impl Item<'_, '_> {
         // What is there under that name is damaged: nothing can have been relying on it.
         files::remove(folder, &self.path)?;
         let at = || shown(folder, &self.path);
-        let mut from = (self.source.open)().context("read a boot file", self.source.name)?;
+        let mut from = self.source.from.open().context("read a boot file", self.source.name)?;
         files::create(folder, &self.path, &mut *from)?;
         if is_there(folder, &self.path, self.digest, self.size)? {
             return Ok(());
@@ -194,6 +214,9 @@ impl Item<'_, '_> {
 fn is_there(folder: &dyn BootFolder, path: &BootPath, digest: Digest, size: u64) -> Result<bool> {
     if folder.look(path)? != Some(Kind::File(Bytes::new(size))) {
         return Ok(false);
+    }
+    if folder.is_on_paper(path) {
+        return Ok(true);
     }
     let mut file = folder.open(path)?;
     let read = Digest::read(&mut *file).context("read back a boot file", shown(folder, path))?;
@@ -241,9 +264,9 @@ fn is_digest(name: &str) -> bool {
 /// What the folder gives.
 pub(super) fn unused(folder: &dyn BootFolder, used: &BTreeSet<String>) -> Result<Vec<BootPath>> {
     let all = folder.list(&store())?;
-    let spare = all.into_iter().filter(|(name, kind)| {
-        *kind == Kind::Folder && is_digest(name) && !used.contains(name)
-    });
+    let spare = all
+        .into_iter()
+        .filter(|(name, kind)| *kind == Kind::Folder && is_digest(name) && !used.contains(name));
     spare.map(|(name, _)| Ok(store().join(&name)?)).collect()
 }
 

@@ -21,8 +21,6 @@ pub enum Variable {
     CountPath,
     /// Who the loader is: `systemd-boot 252`.
     Info,
-    /// What the loader can do, as bits.
-    Features,
 }
 
 impl Variable {
@@ -34,7 +32,6 @@ impl Variable {
             Self::Default => "LoaderEntryDefault",
             Self::CountPath => "LoaderBootCountPath",
             Self::Info => "LoaderInfo",
-            Self::Features => "LoaderFeatures",
         }
     }
 }

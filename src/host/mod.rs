@@ -2,6 +2,7 @@
 //! [`crate::dm::Kernel`].
 
 mod archive;
+mod boot;
 mod disks;
 mod filter;
 pub mod first;
@@ -29,6 +30,7 @@ use self::tools::RealTools;
 use crate::error::Result;
 use crate::machine::Machine;
 
+pub use self::boot::{HostBoot, RealBoot, RealVars};
 pub use self::disks::FileDev;
 
 /// How the machine is to be used.

@@ -2,7 +2,7 @@
 
 mod options;
 mod private;
-mod table;
+pub(super) mod table;
 
 use std::fs;
 use std::path::Path;

@@ -12,6 +12,7 @@
 //! - [`block`]: ioctls of block devices. [`aligned`]: memory for O_DIRECT.
 //! - [`signals`]: those that ask the program to end.
 //! - [`mount`]: mounts that are attached nowhere. [`grow`]: growing what is mounted.
+//! - [`journal`]: emptying a file system's journal.
 //! - `liblvm` (a feature): lvm2's command library, for the program `imgbase-liblvm`.
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -21,6 +22,7 @@ pub mod cookie;
 pub mod dm;
 pub mod grow;
 pub mod hold;
+pub mod journal;
 #[cfg(feature = "liblvm")]
 pub mod liblvm;
 pub mod mount;

@@ -2,7 +2,8 @@
 //!
 //! A boot partition of EFI is FAT, where a rename over a file may leave none. So ours is the last
 //! `default` of the file, as the last one counts, in lines of a fixed length that lie in one sector:
-//! writing over them leaves the old default or the new one. Lines of others stay to the byte.
+//! writing over them leaves the old default or the new one. They are added at the end, once. Lines of
+//! others stay to the byte.
 
 use super::super::folder::SECTOR;
 use super::super::lines::Lines;
@@ -25,10 +26,6 @@ pub(super) struct Conf {
 impl Conf {
     pub(super) fn parse(bytes: &[u8]) -> Self {
         Self { bytes: bytes.to_vec() }
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
     }
 
     fn last(&self, key: &str) -> Option<String> {
@@ -58,33 +55,32 @@ impl Conf {
         let fill = FILL.as_bytes();
         let at = self.bytes.windows(fill.len()).rposition(|window| window == fill)?;
         let before = self.bytes.get(..at.checked_sub(1)?)?;
-        let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |n| n.saturating_add(1));
+        let start =
+            before.iter().rposition(|byte| *byte == b'\n').map_or(0, |n| n.saturating_add(1));
         let block = self.bytes.get(start..)?.get(..BLOCK)?;
         let value = Lines::parse(block).last(KEY)?.to_owned();
         (in_one_sector(start) && block == lines(&value).ok()?).then_some(start)
     }
 
-    /// The file with that default in lines of ours, behind what others have written.
+    /// What is to be added at the end, so that this default in lines of ours is the last.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) for a name that is too long.
-    pub(super) fn with(&self, value: &str) -> Result<Self> {
-        let mut bytes = self.bytes.clone();
-        if let Some(old) = self.our_lines() {
-            bytes.drain(old..old.saturating_add(BLOCK).min(bytes.len()));
+    pub(super) fn more(&self, value: &str) -> Result<Vec<u8>> {
+        let mut more = Vec::new();
+        if self.bytes.last().is_some_and(|byte| *byte != b'\n') {
+            more.push(b'\n');
         }
-        if bytes.last().is_some_and(|byte| *byte != b'\n') {
-            bytes.push(b'\n');
-        }
-        while !in_one_sector(bytes.len()) {
+        let at = self.bytes.len().saturating_add(more.len());
+        if !in_one_sector(at) {
             // The rest of the sector becomes a comment.
             let sector = usize::try_from(SECTOR).unwrap_or(512);
-            let rest = sector.saturating_sub(bytes.len().checked_rem(sector).unwrap_or(0));
-            bytes.resize(bytes.len().saturating_add(rest).saturating_sub(1), b'#');
-            bytes.push(b'\n');
+            let rest = sector.saturating_sub(at.checked_rem(sector).unwrap_or(0));
+            more.resize(more.len().saturating_add(rest).saturating_sub(1), b'#');
+            more.push(b'\n');
         }
-        bytes.extend(lines(value)?);
-        Ok(Self { bytes })
+        more.extend(lines(value)?);
+        Ok(more)
     }
 }
 
@@ -117,35 +113,35 @@ mod tests {
 
     use super::*;
 
+    fn with(conf: &Conf, value: &str) -> Conf {
+        Conf::parse(&[conf.bytes.as_slice(), &conf.more(value).expect("short")].concat())
+    }
+
     #[test]
     fn ours_is_the_last_default_and_in_one_sector() {
-        let foreign = b"timeout 3\ndefault debian-*\n#console-mode keep";
-        let conf = Conf::parse(foreign);
+        let conf = Conf::parse(b"timeout 3\ndefault debian-*\n#console-mode keep");
         assert_eq!(conf.default().as_deref(), Some("debian-*"));
         assert_eq!(conf.place(), None);
-        let ours = conf.with("imgbase__a*").expect("short");
+        let ours = with(&conf, "imgbase__a*");
         assert_eq!(ours.default().as_deref(), Some("imgbase__a*"));
-        assert!(ours.bytes().starts_with(foreign));
         let place = ours.place().expect("ours");
-        assert_eq!(ours.bytes().len(), place + BLOCK);
-        let mut changed = ours.bytes().to_vec();
+        assert_eq!(ours.bytes.len(), place + BLOCK);
+        let mut changed = ours.bytes.clone();
         changed[place..].copy_from_slice(&lines("imgbase__b.conf").expect("short"));
         let changed = Conf::parse(&changed);
         assert_eq!(changed.default().as_deref(), Some("imgbase__b.conf"));
         assert_eq!(changed.place(), Some(place));
-        assert_eq!(Conf::parse(b"").with("x").expect("short").place(), Some(0));
+        assert_eq!(with(&Conf::parse(b""), "x").place(), Some(0));
     }
 
     #[test]
-    fn a_later_default_of_others_counts_until_ours_is_moved() {
-        let mut bytes = Conf::parse(b"").with("ours").expect("short").bytes().to_vec();
-        bytes.extend(b"default theirs\n");
-        let conf = Conf::parse(&bytes);
+    fn a_later_default_of_others_counts_until_ours_stands_behind_it() {
+        let ours = with(&Conf::parse(b""), "ours");
+        let conf = Conf::parse(&[ours.bytes.as_slice(), b"default theirs\n"].concat());
         assert_eq!((conf.default().as_deref(), conf.place()), (Some("theirs"), None));
-        let again = conf.with("ours").expect("short");
+        let again = with(&conf, "ours");
         assert_eq!(again.default().as_deref(), Some("ours"));
-        assert!(again.bytes().starts_with(b"default theirs\n"));
-        assert!(again.place().is_some());
+        assert!(again.place().is_some_and(|place| place > ours.bytes.len()));
     }
 
     #[test]
@@ -157,20 +153,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_stands_before_stays(
+        fn whatever_stands_before_does_not_matter(
             before in "[a-z #\n]{0,1200}", first in "[a-z*]{1,20}", second in "[a-z*]{1,200}",
         ) {
-            let one = Conf::parse(before.as_bytes()).with(&first).expect("short");
-            prop_assert!(one.bytes().starts_with(before.as_bytes()));
+            let one = with(&Conf::parse(before.as_bytes()), &first);
             prop_assert_eq!(one.default(), Some(first));
             let place = one.place().expect("ours");
-            let mut bytes = one.bytes().to_vec();
+            let mut bytes = one.bytes.clone();
             bytes[place..place + BLOCK].copy_from_slice(&lines(&second).expect("short"));
             let two = Conf::parse(&bytes);
-            prop_assert_eq!(two.default(), Some(second.clone()));
+            prop_assert_eq!(two.default(), Some(second));
             prop_assert_eq!(two.place(), Some(place));
-            let again = two.with(&second).expect("short");
-            prop_assert_eq!(again.bytes(), bytes.as_slice());
         }
     }
 }

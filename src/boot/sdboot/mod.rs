@@ -12,16 +12,16 @@ mod conf;
 mod pick;
 mod settings;
 
+use super::entry::Entry;
 use super::folder::BootFolder;
 use super::loader::{Loader, OnTrial};
 use super::name::{Counter, EntryName, Pair};
 use super::shelf::Shelf;
 use super::state::{BootState, Found, LoaderKind, Once, Own, Trial};
 use super::vars::EfiVars;
-use super::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::VgName;
-use settings::{Place, Settings};
+use settings::Place;
 
 /// Where entries are.
 const ENTRIES: &str = "loader/entries";
@@ -80,7 +80,8 @@ impl<'b> SystemdBoot<'b> {
             return Ok(name.clone());
         }
         // Without a counter, another program has found it good.
-        let entry = if found.counter.is_none() { found.entry.blessed() } else { found.entry.clone() };
+        let entry =
+            if found.counter.is_none() { found.entry.blessed() } else { found.entry.clone() };
         self.add_plain(all, &own.name.pair, &entry)
     }
 
@@ -91,7 +92,12 @@ impl<'b> SystemdBoot<'b> {
     }
 
     /// Puts a layer on trial; gives the name of its file, and what the default must be.
-    fn begin_trial(&self, seen: &BootState, to: &Found, trial: &OnTrial<'_>) -> Result<(EntryName, String)> {
+    fn begin_trial(
+        &self,
+        seen: &BootState,
+        to: &Found,
+        trial: &OnTrial<'_>,
+    ) -> Result<(EntryName, String)> {
         let back = self.plain(&seen.entries, trial.fallback)?.pair;
         let pattern = back.pattern();
         let counter = Counter { left: trial.tries.get(), done: 0 };
@@ -122,12 +128,24 @@ impl<'b> SystemdBoot<'b> {
         if seen.once.is_some() { self.place.set_once(None) } else { Ok(()) }
     }
 
-    /// True where the default means this file, by its name.
-    fn is_meant(&self, settings: &Settings, seen: &BootState, found: &Found) -> bool {
-        let Some((value, place)) = settings.in_force(&seen.entries) else { return false };
-        let by_name = |name: &EntryName| value == name.file() || value == name.systemd_id();
-        let named = found.own.as_ref().is_some_and(|own| by_name(&own.name));
-        named && seen.entry(place).is_some_and(|meant| meant.path == found.path)
+    /// Puts a file in place of all others of its layer and kernel. Where the default means one of
+    /// them by its name, it becomes the one.
+    fn replace_all(&self, seen: &BootState, new: &EntryName, is_default: bool) -> Result<()> {
+        let settings = self.place.read()?;
+        let in_force = settings.in_force(&seen.entries).map(|(value, _)| value);
+        let same = seen.entries.iter().filter(|found| {
+            found.own.as_ref().is_some_and(|own| own.name.pair == new.pair && own.name != *new)
+        });
+        let by_name = |own: &Own| {
+            let value = in_force.as_deref();
+            value == Some(&own.name.file()) || value == Some(&own.name.systemd_id())
+        };
+        let old: Vec<&Found> = same.collect();
+        let is_meant = old.iter().any(|found| found.own.as_ref().is_some_and(by_name));
+        if is_default || is_meant {
+            self.set_default(seen, new, &new.systemd_id())?;
+        }
+        self.shelf.remove(old)
     }
 }
 
@@ -140,9 +158,10 @@ fn own(found: &Found) -> Result<&Own> {
 
 /// A sort key before those of all other trials.
 fn trial_key(seen: &BootState) -> String {
-    let numbers = seen.entries.iter().filter_map(|found| {
-        found.entry.sort_key()?.strip_prefix(TRIAL_KEY)?.parse::<u32>().ok()
-    });
+    let numbers = seen
+        .entries
+        .iter()
+        .filter_map(|found| found.entry.sort_key()?.strip_prefix(TRIAL_KEY)?.parse::<u32>().ok());
     let next = numbers.min().map_or(HIGHEST, |lowest| lowest.saturating_sub(1));
     format!("{TRIAL_KEY}{:06}", next.min(HIGHEST))
 }
@@ -198,17 +217,14 @@ impl Loader for SystemdBoot<'_> {
     }
 
     fn change(&self, seen: &BootState, old: &Found, entry: &Entry) -> Result<()> {
-        let (settings, own) = (self.place.read()?, own(old)?);
+        let own = own(old)?;
         let name = self.shelf.free_name(&seen.entries, &own.name)?;
         let key = if own.name.fallback.is_some() { trial_key(seen) } else { SORT_KEY.to_owned() };
         self.shelf.create(&name, &entry.with_sort_key(&key))?;
         if seen.once.as_ref().is_some_and(|once| once.name == own.name.systemd_id()) {
             self.place.set_once(Some(&name.systemd_id()))?;
         }
-        if self.is_meant(&settings, seen, old) {
-            self.set_default(seen, &name, &name.systemd_id())?;
-        }
-        self.shelf.remove([old])
+        self.replace_all(seen, &name, false)
     }
 
     fn withdraw(&self, _seen: &BootState, gone: &[&Found]) -> Result<()> {
@@ -236,15 +252,17 @@ impl Loader for SystemdBoot<'_> {
         let (settings, own) = (self.place.read()?, own(found)?);
         let in_force = settings.in_force(&seen.entries).map(|(value, _)| value);
         let tried = own.name.fallback.as_ref().is_some_and(|back| in_force == Some(back.pattern()));
-        let name = self.add_plain(&seen.entries, &own.name.pair, &found.entry.blessed())?;
-        if tried || self.is_meant(&settings, seen, found) {
-            self.set_default(seen, &name, &name.file())?;
-        }
-        let others = seen.entries.iter().filter(|f| {
-            f.own.as_ref().is_some_and(|other| other.name.pair == own.name.pair)
-        });
-        self.shelf.remove(others)
+        let entry = found.entry.blessed().with_sort_key(SORT_KEY);
+        let name = match seen.entries.iter().find(|found| found.entry == entry && is_plain(found)) {
+            Some(Found { own: Some(same), .. }) => same.name.clone(),
+            _ => self.add_plain(&seen.entries, &own.name.pair, &entry)?,
+        };
+        self.replace_all(seen, &name, tried)
     }
+}
+
+fn is_plain(found: &Found) -> bool {
+    found.own.as_ref().is_some_and(|own| own.name.fallback.is_none())
 }
 
 impl SystemdBoot<'_> {

@@ -94,7 +94,8 @@ fn run<'t>(text: &mut &'t [u8], digits: bool) -> &'t [u8] {
 }
 
 fn compare_numbers(a: &[u8], b: &[u8]) -> Ordering {
-    let significant = |run: &'_ [u8]| run.iter().position(|byte| *byte != b'0').unwrap_or(run.len());
+    let significant =
+        |run: &'_ [u8]| run.iter().position(|byte| *byte != b'0').unwrap_or(run.len());
     let (x, y) = (significant(a), significant(b));
     let (x, y) = (a.get(x..).unwrap_or_default(), b.get(y..).unwrap_or_default());
     b.is_empty().cmp(&a.is_empty()).then(x.len().cmp(&y.len())).then_with(|| x.cmp(y))
@@ -181,8 +182,18 @@ mod tests {
     fn versions_are_ordered_as_systemd_orders_them() {
         // The list in systemd's own description of it.
         let ascending = [
-            "122.1", "123~rc1-1", "123", "123-a", "123-a.1", "123-1", "123-1.1", "123^post1",
-            "123.a-1", "123.1-1", "123a-1", "124-1",
+            "122.1",
+            "123~rc1-1",
+            "123",
+            "123-a",
+            "123-a.1",
+            "123-1",
+            "123-1.1",
+            "123^post1",
+            "123.a-1",
+            "123.1-1",
+            "123a-1",
+            "124-1",
         ];
         for (place, low) in ascending.iter().enumerate() {
             assert_eq!(compare_versions(low, low), Ordering::Equal);
@@ -200,15 +211,31 @@ mod tests {
     #[test]
     fn patterns_are_met_as_systemd_boot_meets_them() {
         for (pattern, text) in [
-            ("a*", "a"), ("a*", "abc"), ("*", ""), ("a?c", "abc"), ("a[b-d]e", "ace"),
-            ("a[]x]b", "a]b"), ("a[a-]b", "a-b"), ("*.conf", "x.conf"), ("a*b*c", "aXbYbZc"),
-            ("a\\*", "a*"), ("**a", "a"), ("[a-c-f]", "-"), ("[a-c-f]", "f"),
+            ("a*", "a"),
+            ("a*", "abc"),
+            ("*", ""),
+            ("a?c", "abc"),
+            ("a[b-d]e", "ace"),
+            ("a[]x]b", "a]b"),
+            ("a[a-]b", "a-b"),
+            ("*.conf", "x.conf"),
+            ("a*b*c", "aXbYbZc"),
+            ("a\\*", "a*"),
+            ("**a", "a"),
+            ("[a-c-f]", "-"),
+            ("[a-c-f]", "f"),
         ] {
             assert!(matches(pattern, text), "{pattern} {text}");
         }
         for (pattern, text) in [
-            ("a", "ab"), ("a*c", "ab"), ("?", ""), ("a[b-d]e", "aee"), ("a[b", "ab"), ("a\\", "a"),
-            ("[a-c-f]", "d"), ("", "a"),
+            ("a", "ab"),
+            ("a*c", "ab"),
+            ("?", ""),
+            ("a[b-d]e", "aee"),
+            ("a[b", "ab"),
+            ("a\\", "a"),
+            ("[a-c-f]", "d"),
+            ("", "a"),
         ] {
             assert!(!matches(pattern, text), "{pattern} {text}");
         }

@@ -66,8 +66,8 @@ impl Place<'_> {
 
     /// Makes `value` the default. Variables that come before loader.conf are taken away.
     ///
-    /// Where a default of another program's is replaced for the first time, loader.conf is written
-    /// anew with that one in lines of ours first.
+    /// Where it is the first time, lines of ours that say what is in force are added to loader.conf
+    /// before.
     ///
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) where loader.conf itself prefers an entry. Otherwise
@@ -78,7 +78,8 @@ impl Place<'_> {
     pub(super) fn set_default(&self, seen: &BootState, value: &str) -> Result<()> {
         let settings = self.read()?;
         if let Some(preferred) = settings.conf.preferred() {
-            let why = format!("it prefers '{preferred}': remove that line, which hides any default");
+            let why =
+                format!("it prefers '{preferred}': remove that line, which hides any default");
             let error = Error::new(ErrorKind::Unsupported, why).op("set the default");
             return Err(error.at(files::shown(self.folder, &path())).kept("nothing was changed"));
         }
@@ -120,22 +121,12 @@ impl Place<'_> {
         }
         let means = |value: &String| pick::find(&seen.entries, value).is_some();
         let in_force = settings.conf.default().filter(means);
-        let new = settings.conf.with(in_force.as_deref().unwrap_or(otherwise))?;
+        let more = settings.conf.more(in_force.as_deref().unwrap_or(otherwise))?;
+        if settings.exists {
+            return self.folder.append(&path(), &more);
+        }
         files::make_folder(self.folder, &path().parent())?;
-        // On FAT loader.conf may be gone after a power cut: meanwhile a variable says the same.
-        let bridge = in_force.filter(|_| self.folder.facts().fat && settings.default.is_none());
-        if let (Some(value), Some(_)) = (&bridge, self.vars) {
-            self.set(Variable::Default, value)?;
-        }
-        let written = if settings.exists {
-            files::replace(self.folder, &path(), new.bytes())
-        } else {
-            files::create(self.folder, &path(), &mut new.bytes())
-        };
-        match (&bridge, self.vars) {
-            (Some(_), Some(vars)) => written.and(vars.remove(Variable::Default)),
-            _ => written,
-        }
+        files::create(self.folder, &path(), &mut more.as_slice())
     }
 
     fn set(&self, variable: Variable, value: &str) -> Result<()> {

@@ -2,11 +2,22 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 
 use crate::machine::MountEntry;
 
 /// All lines that can be read; others are left out.
 pub(super) fn parse(text: &[u8]) -> Vec<MountEntry> {
+    text.split(|byte| *byte == b'\n').filter_map(line).collect()
+}
+
+/// Of each mount, in order, which folder of its file system it shows, and where.
+pub(in crate::host) fn roots(text: &[u8]) -> Vec<(PathBuf, PathBuf)> {
+    let path = |field: &[u8]| PathBuf::from(OsString::from_vec(unescape(field)));
+    let line = |line: &[u8]| {
+        let mut fields = line.split(|byte| *byte == b' ').skip(3);
+        Some((path(fields.next()?), path(fields.next()?)))
+    };
     text.split(|byte| *byte == b'\n').filter_map(line).collect()
 }
 
@@ -67,5 +78,7 @@ mod tests {
         assert_eq!(first.fs_type, "ext3");
         assert_eq!(first.options, ["rw", "noatime", "rw"]);
         assert_eq!(mounts[1].options, ["rw", "rw", "size=1k"]);
+        let roots = roots(text);
+        assert_eq!(roots[0], (PathBuf::from("/a"), PathBuf::from("/mnt x\\y")));
     }
 }

@@ -8,6 +8,7 @@ use crate::setup::shell::output;
 /// What is needed beyond git, a C compiler and the Rust toolchain.
 const PACKAGES: &[&str] = &[
     "e2fsprogs",
+    "grub-common",
     "kmod",
     "libclang-dev",
     "libdevmapper-dev",
