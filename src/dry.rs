@@ -5,6 +5,7 @@
 //! mounts and programs are only noted. [`DryRun::lines`] tells, in order, what
 //! would have been done.
 
+mod boot;
 mod disks;
 mod kernel;
 mod lvm2;
@@ -14,6 +15,7 @@ mod tools;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use self::boot::DryBoot;
 use self::disks::DryDisks;
 use self::kernel::DryKernel;
 use self::lvm2::DryLvm2;
@@ -44,6 +46,7 @@ pub struct DryRun<'m> {
     mounts: DryMounts<'m>,
     tools: DryTools<'m>,
     lvm2: DryLvm2<'m>,
+    boot: Option<DryBoot<'m>>,
     notes: Notes,
 }
 
@@ -60,6 +63,7 @@ impl<'m> DryRun<'m> {
             tools: DryTools::new(machine.tools, kernel.sim(), notes.clone()),
             mounts: DryMounts::new(machine.mounts, notes.clone()),
             lvm2: DryLvm2::new(machine.lvm2, notes.clone()),
+            boot: machine.boot.map(|boot| DryBoot::new(boot, &notes)),
             kernel,
             notes,
         })
@@ -73,6 +77,7 @@ impl<'m> DryRun<'m> {
             mounts: &self.mounts,
             tools: &self.tools,
             lvm2: &self.lvm2,
+            boot: self.boot.as_ref().map(DryBoot::at),
             in_order: true,
         }
     }

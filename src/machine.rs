@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::boot::{LoaderKind, Place, Tries};
 use crate::dev::Dev;
 use crate::dm::{DevNo, Kernel};
 use crate::error::Result;
@@ -28,9 +29,24 @@ pub struct Machine<'m> {
     pub tools: &'m dyn Tools,
     /// What lvm2 on the same host must find done: locks, hints, archives.
     pub lvm2: &'m dyn Lvm2Host,
+    /// What its loader reads; `None` where it has none, or is to be taken as having none.
+    pub boot: Option<BootAt<'m>>,
     /// One step after the other, always in the same order, where else those that wait would wait
     /// together: for a dry run, which lists them, and for tests.
     pub in_order: bool,
+}
+
+/// What the machine's loader reads, and what is known of the loader.
+#[derive(Clone, Copy)]
+pub struct BootAt<'m> {
+    /// Its folders and variables.
+    pub place: Place<'m>,
+    /// Which loader it is, where that was said.
+    pub loader: Option<LoaderKind>,
+    /// How often a layer on trial is started.
+    pub tries: Tries,
+    /// The kernel that runs (`uname -r`), where this is the machine that was booted.
+    pub release: Option<&'m str>,
 }
 
 /// Why a device is in use.
@@ -312,6 +328,14 @@ pub trait Lvm2Host: Send + Sync {
 
     /// Who watches the group's pool, as far as that can be known.
     fn watcher(&self, vg: &VgName) -> Option<String>;
+
+    /// Takes the boot folder for its stored kernels: beside others that store some, waiting for
+    /// it, or alone, to remove what no entry names; `None` where it would have to be waited for.
+    ///
+    /// # Errors
+    /// [`Busy`](crate::ErrorKind::Busy) where it was waited for too long, naming who holds it;
+    /// [`Denied`](crate::ErrorKind::Denied), [`Io`](crate::ErrorKind::Io).
+    fn lock_boot(&self, mode: LockMode) -> Result<Option<Box<dyn Held>>>;
 
     /// This host's system id, where lvm2's configuration gives it one, and the further ones it
     /// may use.

@@ -241,6 +241,8 @@ pub enum LeftoverKind {
     Copy,
     /// A thin device of the pool that no volume stands for.
     Stray,
+    /// Something in the boot folder that nothing needs.
+    Boot,
     /// Something that only a person can mend.
     Problem,
 }
@@ -294,4 +296,113 @@ pub struct InitrdReport {
     pub spare_modules: Vec<String>,
     /// Its size.
     pub size_bytes: u64,
+}
+
+/// A boot entry, ours or somebody's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EntryReport {
+    /// What the loader calls it.
+    pub id: String,
+    /// What people are shown.
+    pub title: String,
+    /// Its file in the boot folder.
+    pub file: String,
+    /// The layer, where it is one's.
+    pub nvr: Option<LayerName>,
+    /// The layer's kernel.
+    pub kernel: Option<String>,
+    /// True for the one that boots next.
+    pub default: bool,
+    /// True for the one that boots once, before the default.
+    pub once: bool,
+    /// True for the layer that this host runs from.
+    pub current: bool,
+    /// True for a layer that was found good.
+    pub blessed: bool,
+    /// True where all files that it names are there.
+    pub bootable: bool,
+    /// How often it is tried yet, where the loader counts.
+    pub tries_left: Option<u32>,
+    /// The kernel's arguments.
+    pub args: String,
+}
+
+/// A layer on trial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrialReport {
+    /// The layer.
+    pub nvr: LayerName,
+    /// The layer that boots when its tries are used up.
+    pub fallback: Option<LayerName>,
+    /// How often it is tried yet.
+    pub tries_left: Option<u32>,
+    /// How often it was.
+    pub tries_done: u32,
+}
+
+/// What the loader has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BootReport {
+    /// `systemd-boot`, `grub-bls`, `grub`.
+    pub loader: String,
+    /// The folder that it reads.
+    pub folder: String,
+    /// All entries, in its order where that is known.
+    pub entries: Vec<EntryReport>,
+    /// The layer that boots next.
+    pub default: Option<LayerName>,
+    /// The layer that boots once, before the default.
+    pub once: Option<LayerName>,
+    /// What is on trial.
+    pub trial: Option<TrialReport>,
+    /// How the last trial went, where there is something to say.
+    pub verdict: Option<String>,
+    /// What is wrong.
+    pub problems: Vec<String>,
+}
+
+/// What boots next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BootChoice {
+    /// The layer.
+    pub nvr: LayerName,
+    /// The layer that boots when this one fails; `None` where it is not on trial.
+    pub fallback: Option<LayerName>,
+    /// How often it is tried; `None` where it is not on trial.
+    pub tries: Option<u32>,
+    /// False where it was so already.
+    pub changed: bool,
+}
+
+/// A layer that was found good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Blessed {
+    /// The layer.
+    pub nvr: LayerName,
+    /// False where it was so already.
+    pub changed: bool,
+}
+
+/// A layer's kernel arguments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ArgsReport {
+    /// The layer.
+    pub nvr: LayerName,
+    /// The arguments, in order.
+    pub args: String,
+    /// True where this call changed them.
+    pub changed: bool,
+}
+
+/// What `boot --setup` did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct BootSetUp {
+    /// Layers whose entries were made or changed.
+    pub changed: Vec<LayerName>,
+    /// Layers whose entries were right.
+    pub unchanged: Vec<LayerName>,
+    /// Layers that hold no kernel.
+    pub unbootable: Vec<LayerName>,
+    /// What was removed, as nothing needs it.
+    pub cleaned: Vec<String>,
 }

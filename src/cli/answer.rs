@@ -2,8 +2,9 @@
 
 use imgbase::layout::{BaseName, ImageName, LayerName};
 use imgbase::report::{
-    Activation, BaseAdded, FreeSpaceReport, HealthReport, InitReport, InitrdReport, LayerAdded,
-    LayoutReport, MountReport, PoolGrown, RecoveryReport, Removed,
+    Activation, ArgsReport, BaseAdded, Blessed, BootChoice, BootReport, BootSetUp, FreeSpaceReport,
+    HealthReport, InitReport, InitrdReport, LayerAdded, LayoutReport, MountReport, PoolGrown,
+    RecoveryReport, Removed,
 };
 
 use super::args::Unit;
@@ -45,6 +46,20 @@ pub(crate) enum Answer {
     Mounted(MountReport),
     /// `umount`
     Unmounted(MountReport),
+    /// `boot --list`
+    Boot(BootReport),
+    /// `boot --set-default`, `rollback`
+    BootChoice(BootChoice),
+    /// `boot --once`, `--no-once`
+    Once(Option<LayerName>),
+    /// `boot --setup`
+    BootSetUp(BootSetUp),
+    /// `boot --bless`
+    Blessed(Blessed),
+    /// `boot --on-trial`
+    OnTrial,
+    /// `boot --args`
+    Args(ArgsReport),
     /// `check`
     Health(HealthReport),
     /// `recover`

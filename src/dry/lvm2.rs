@@ -39,6 +39,10 @@ impl Lvm2Host for DryLvm2<'_> {
         self.real.lock_watch(vg)
     }
 
+    fn lock_boot(&self, mode: LockMode) -> Result<Option<Box<dyn Held>>> {
+        self.real.lock_boot(mode)
+    }
+
     fn watcher(&self, vg: &VgName) -> Option<String> {
         self.real.watcher(vg)
     }

@@ -13,6 +13,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::machine::{Creator, Held, LockMode, Lvm2Host, NewPv, StagedBackup};
 use crate::name::VgName;
 
+/// Where locks are that lvm2 does not know.
+const RUN_DIR: &str = "/run/imgbase";
+
+/// Of the kernels in the boot folder.
+const BOOT_LOCK: &str = "boot";
+
 /// lvm2's locks, texts, hints and settings on this host, be it installed or not.
 #[derive(Clone, Debug)]
 pub(super) struct RealLvm2 {
@@ -20,6 +26,8 @@ pub(super) struct RealLvm2 {
     locks: LockFolder,
     /// Who watches a pool holds a lock here, which lvm2 does not know.
     watches: LockFolder,
+    /// So is the boot folder's, which may be waited for.
+    boot: LockFolder,
     /// Where lvm2 keeps its hints.
     run_dir: PathBuf,
     /// The program with lvm2's library, where texts go through that.
@@ -31,11 +39,13 @@ impl RealLvm2 {
     /// By this configuration; a lock is waited for no longer than `lock_timeout`.
     pub(super) fn new(conf: LvmConf, lock_timeout: Duration) -> Self {
         let locks = LockFolder::new(&conf.locking_dir, lock_timeout);
-        let watches = LockFolder::new("/run/imgbase", Duration::ZERO);
+        let watches = LockFolder::new(RUN_DIR, Duration::ZERO);
+        let boot = LockFolder::new(RUN_DIR, lock_timeout);
         Self {
             conf,
             locks,
             watches,
+            boot,
             run_dir: PathBuf::from("/run/lvm"),
             #[cfg(feature = "liblvm")]
             library: None,
@@ -109,6 +119,16 @@ impl Lvm2Host for RealLvm2 {
 
     fn lock_watch(&self, vg: &VgName) -> Result<Box<dyn Held>> {
         self.watches.lock(&watch_of(vg), LockMode::Exclusive)
+    }
+
+    fn lock_boot(&self, mode: LockMode) -> Result<Option<Box<dyn Held>>> {
+        match mode {
+            LockMode::Shared => self.boot.lock(BOOT_LOCK, mode).map(Some),
+            LockMode::Exclusive => match self.watches.lock(BOOT_LOCK, mode) {
+                Err(error) if error.kind() == ErrorKind::Busy => Ok(None),
+                held => held.map(Some),
+            },
+        }
     }
 
     fn watcher(&self, vg: &VgName) -> Option<String> {

@@ -111,6 +111,7 @@ impl Host {
             mounts: &self.mounts,
             tools: &self.tools,
             lvm2: &self.lvm2,
+            boot: None,
             in_order: false,
         }
     }

@@ -153,6 +153,14 @@ pub enum ImageName {
 }
 
 impl ImageName {
+    /// The layer's name, where it is one's.
+    pub fn layer(&self) -> Option<&LayerName> {
+        match self {
+            Self::Layer(layer) => Some(layer),
+            Self::Base(_) => None,
+        }
+    }
+
     /// `base` or `layer`.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -1,15 +1,19 @@
 //! `layer --add`: a writable snapshot of a base or a layer.
 //!
 //! Order: the text with the volume, tagged pending, and the message for the
-//! pool; the message; the device and its file system's own UUID; the text
-//! without tag and message, which is the commit point.
+//! pool; the message; the device, its file system's own UUID, its own root in
+//! its fstab, its kernels in the boot folder; the text without tag and message,
+//! which is the commit point; its boot entries.
 
+use super::entries::Start;
 use super::list::latest;
 use super::session::Session;
 use super::thin::{NewThin, Role};
 use super::{Imgbase, Watch, after_commit, filesystem};
+use crate::boot::Boot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{ImageName, LayerName, Layout};
+use crate::machine::LockMode;
 use crate::name::LvName;
 use crate::report::LayerAdded;
 use crate::units::Bytes;
@@ -32,39 +36,77 @@ impl Imgbase<'_> {
     pub fn add_layer(&self, on: Option<&ImageName>, watch: &mut dyn Watch) -> Result<LayerAdded> {
         let mut session = Session::change(self, "layer --add")?;
         let plan = Plan::make(&session.layout()?, on)?;
+        let boot = session.boot()?;
         let pool = session.pool_on()?;
         session.check_room(&pool, Bytes::ZERO)?;
+        // Nobody removes the kernels that are stored before the entry that is to name them.
+        let _stored = match boot {
+            Some(_) => self.machine.lvm2.lock_boot(LockMode::Shared)?,
+            None => None,
+        };
         let lv = plan.layer.lv_name();
         session.begin_thin(&plan.thin(), &pool)?;
-        let fs_uuid = match finish(&mut session, &lv) {
-            Ok(fs_uuid) => fs_uuid,
-            Err(error) => return Err(session.undo_thin(&lv, error)),
+        let (session, made) = match &boot {
+            None => at_once(session, &lv)?,
+            Some(boot) => with_kernels(session, &plan, boot, watch)?,
         };
         watch.committed(&format!("{} exists (seqno {})", plan.layer, session.vg().seqno));
         after_commit(watch, session.settle());
+        let bootable = session.publish(&plan.layer, boot.as_ref(), made.start.as_ref(), watch);
         Ok(LayerAdded {
             nvr: plan.layer,
             origin: plan.origin,
-            fs_uuid,
-            bootable: false,
+            fs_uuid: made.fs_uuid,
+            bootable,
             vg_seqno: session.vg().seqno,
         })
     }
 }
 
-/// Makes the layer of the snapshot and returns its file system's UUID. The kernel waits long in
-/// the new device's table load; all of the last commit but its last step is done meanwhile.
-fn finish(session: &mut Session<'_>, lv: &LvName) -> Result<Option<String>> {
+/// What became of the snapshot before it was a layer.
+struct Made {
+    fs_uuid: Option<String>,
+    start: Option<Start>,
+}
+
+/// Makes the layer of the snapshot. The kernel waits long in the new device's table load; all of
+/// the last commit but its last step is done meanwhile.
+fn at_once<'m>(mut session: Session<'m>, lv: &LvName) -> Result<(Session<'m>, Made)> {
     let mut fs_uuid = None;
-    session.finish_thin((lv, Role::Layer), &mut |session| {
+    let finished = session.finish_thin((lv, Role::Layer), &mut |session| {
         session.activate(&[lv])?;
         log::trace!("{lv} is active");
         let (device, node) = (session.open_volume(lv)?, session.node(lv)?);
-        fs_uuid = filesystem::give_own_uuid(session.machine(), &node, device.as_ref())?;
+        fs_uuid =
+            filesystem::make_own(session.machine(), (session.vg(), lv), &node, device.as_ref())?;
         log::trace!("{lv} has a UUID of its own");
         Ok(())
-    })?;
-    Ok(fs_uuid)
+    });
+    match finished {
+        Ok(()) => Ok((session, Made { fs_uuid, start: None })),
+        Err(error) => Err(session.undo_thin(lv, error)),
+    }
+}
+
+/// The same, and stores its kernels before it exists; the group is not locked meanwhile.
+fn with_kernels<'m>(
+    session: Session<'m>,
+    plan: &Plan,
+    boot: &Boot<'m>,
+    watch: &mut dyn Watch,
+) -> Result<(Session<'m>, Made)> {
+    let lv = plan.layer.lv_name();
+    let pending = session.into_pending(lv.clone())?;
+    watch.step("store its kernels");
+    let made = match pending.make_startable(&plan.origin, boot) {
+        Ok((fs_uuid, start)) => Made { fs_uuid, start },
+        Err(error) => return Err(pending.undo(error)),
+    };
+    let mut session = pending.relock()?;
+    match session.finish_filled((&lv, Role::Layer)) {
+        Ok(()) => Ok((session, made)),
+        Err(error) => Err(session.undo_thin(&lv, error)),
+    }
 }
 
 /// What will be made of what.

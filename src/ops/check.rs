@@ -2,10 +2,12 @@
 
 use super::session::Session;
 use super::{Imgbase, Watch};
+use crate::boot::state::Verdict;
+use crate::boot::{BootState, Leftover};
 use crate::dm::status::{PoolMode, PoolState};
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::layout::Layout;
+use crate::layout::{LayerName, Layout};
 use crate::report::{CheckReport, Health, HealthReport};
 
 /// From this share of the pool on, in percent, a check warns.
@@ -24,6 +26,7 @@ impl Imgbase<'_> {
         checks.push(pending(&layout));
         checks.push(orphans(&layout));
         checks.push(bases(&layout));
+        checks.extend(boot(&session, &layout));
         let health = checks.iter().map(|check| check.health).max().unwrap_or(Health::Ok);
         Ok(HealthReport { health, checks })
     }
@@ -145,4 +148,79 @@ fn bases(layout: &Layout<'_>) -> CheckReport {
         return report("bases", Health::Ok, "all are read-only");
     }
     report("bases", Health::Warning, format!("writable: {}", names.join(", ")))
+}
+
+/// Can what boots be started, and each layer? How did the last trial go?
+fn boot(session: &Session<'_>, layout: &Layout<'_>) -> Vec<CheckReport> {
+    let found = session.boot_alone().and_then(|boot| {
+        let Some((boot, _alone)) = boot else { return Ok(None) };
+        Ok(Some((boot.state()?, boot.leftovers(&session.layer_names()?)?)))
+    });
+    let (state, left) = match found {
+        Ok(None) => return Vec::new(),
+        Ok(Some(found)) => found,
+        Err(error) => return vec![report("boot", Health::Failed, error.to_string())],
+    };
+    let running = session.running().ok().flatten();
+    let mut checks = vec![entries(&state, layout), loader(&state, &left)];
+    if let Some((health, text)) = verdict(&state, running.as_ref()) {
+        checks.push(report("trial", health, text));
+    }
+    checks
+}
+
+fn entries(state: &BootState, layout: &Layout<'_>) -> CheckReport {
+    let layers = layout.layers().map(|layer| &layer.name);
+    let without: Vec<String> =
+        layers.filter(|layer| !state.is_bootable(layer)).map(ToString::to_string).collect();
+    if without.is_empty() {
+        return report("entries", Health::Ok, "each layer can be started");
+    }
+    let detail = format!("no entry that can be started: {}", without.join(", "));
+    report("entries", Health::Warning, detail)
+}
+
+fn loader(state: &BootState, left: &[Leftover]) -> CheckReport {
+    let mut health = Health::Ok;
+    let mut told: Vec<String> = Vec::new();
+    for problem in &state.problems {
+        let sort = if problem.is_failure() { Health::Failed } else { Health::Warning };
+        health = health.max(sort);
+        told.push(problem.to_string());
+    }
+    for left in left {
+        health = health.max(Health::Warning);
+        told.push(left.to_string());
+    }
+    if state.default_layer().is_none() {
+        health = health.max(Health::Warning);
+        told.push("what boots next is no layer of ours".to_owned());
+    }
+    let kind = state.kind.word();
+    match state.default_layer().filter(|_| told.is_empty()) {
+        Some(layer) => report("boot", health, format!("{kind} starts {layer} next")),
+        None => report("boot", health, format!("{kind}: {}", told.join("; "))),
+    }
+}
+
+/// How the last trial went.
+pub(super) fn verdict(state: &BootState, running: Option<&LayerName>) -> Option<(Health, String)> {
+    match state.verdict(running) {
+        Verdict::Nothing => None,
+        Verdict::OnTrial { layer, left } => {
+            let text = format!("{layer} is on trial, with {left} tries left, until it is blessed");
+            Some((Health::Ok, text))
+        }
+        Verdict::Failed { layer, done } => {
+            let text =
+                format!("{layer} was tried {done} times and never blessed: another layer boots");
+            Some((Health::Warning, text))
+        }
+        Verdict::NotCounted { layer } => {
+            let text = format!(
+                "{layer} is on trial, and the loader does not count: is its folder read-only to it?"
+            );
+            Some((Health::Warning, text))
+        }
+    }
 }

@@ -9,7 +9,10 @@ use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::ext4::{self, FsUuid};
 use crate::image::{FileSystem, Needs};
+use crate::lvm2::Vg;
 use crate::machine::{Machine, Tool};
+use crate::name::{DmName, LvName};
+use crate::root;
 use crate::units::Bytes;
 
 /// The file system on a volume of ours.
@@ -104,6 +107,41 @@ pub(super) fn give_own_uuid(
         FileSystem::Xfs(_) => set_xfs_uuid(machine, node, device, uuid)?,
     }
     Ok(Some(uuid.to_string()))
+}
+
+/// Makes the file system on a fresh snapshot one of its own: a UUID, and in its fstab the volume as
+/// the source of its root. Gives the UUID; `None` where it holds none that is known here.
+pub(super) fn make_own(
+    machine: &Machine<'_>,
+    (vg, lv): (&Vg, &LvName),
+    node: &Path,
+    device: &dyn Dev,
+) -> Result<Option<String>> {
+    let uuid = give_own_uuid(machine, node, device)?;
+    if uuid.is_some() {
+        let source = format!("/dev/mapper/{}", DmName::of_lv(&vg.name, lv, None)?);
+        name_root(machine, node, &read(device)?, &source)?;
+    }
+    Ok(uuid)
+}
+
+/// Writes the source of `/` into the tree's fstab, where that has such a line and says otherwise.
+fn name_root(
+    machine: &Machine<'_>,
+    node: &Path,
+    file_system: &FileSystem,
+    source: &str,
+) -> Result<()> {
+    let mut new = None;
+    machine.mounts.with_root(node, file_system.fs_type(), false, &mut |root| {
+        let table = root.read(root::FSTAB, root::CONFIG_MOST)?;
+        new = table.and_then(|table| root::with_root(&table, source));
+        Ok(())
+    })?;
+    let Some(new) = new else { return Ok(()) };
+    machine
+        .mounts
+        .with_root(node, file_system.fs_type(), true, &mut |root| root.rewrite(root::FSTAB, &new))
 }
 
 /// xfs_admin's exit code cannot be trusted: the UUID is read back.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::Imgbase;
 use super::session::Session;
+use crate::boot::BootState;
 use crate::dm::status::PoolState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{Base, BaseName, ImageName, LayerName, Layout, Volume};
@@ -139,6 +140,7 @@ struct Seen {
     active: std::collections::BTreeSet<crate::name::LvName>,
     pool: Option<PoolState>,
     current: Option<crate::name::LvName>,
+    boot: Option<BootState>,
 }
 
 impl Seen {
@@ -147,7 +149,13 @@ impl Seen {
         let devices = session.devices()?;
         let pool = session.pool_state_among(&devices, &session.pool()?).ok().flatten();
         let current = session.mounted_among(&devices, std::path::Path::new("/"))?;
-        Ok(Self { active: session.active_among(&devices), pool, current })
+        // The layout is told all the same where the loader's folder cannot be read.
+        let boot = session.boot().and_then(|boot| boot.map(|boot| boot.state()).transpose());
+        let boot = boot.unwrap_or_else(|error| {
+            log::warn!("{error}");
+            None
+        });
+        Ok(Self { active: session.active_among(&devices), pool, current, boot })
     }
 
     fn pool(&self, layout: &Layout<'_>) -> PoolReport {
@@ -184,8 +192,8 @@ impl Seen {
             active: self.active.contains(&layer.lv.name),
             device_id: layer.thin.device_id,
             current: self.current.as_ref() == Some(&layer.lv.name),
-            default: false,
-            bootable: false,
+            default: self.boot.as_ref().and_then(BootState::default_layer) == Some(&layer.name),
+            bootable: self.boot.as_ref().is_some_and(|boot| boot.is_bootable(&layer.name)),
         }
     }
 }

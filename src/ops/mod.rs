@@ -7,10 +7,12 @@
 mod activate;
 mod add_base;
 mod add_layer;
+mod boot;
 mod check;
 mod devices;
 #[cfg(feature = "host")]
 mod diff;
+mod entries;
 mod filesystem;
 mod find;
 mod grow;

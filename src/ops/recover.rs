@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use super::session::Session;
 use super::{Imgbase, Watch};
+use crate::boot;
 use crate::dm::pool::{self, Decision};
 use crate::dm::{self, Active, DmInfo};
 use crate::error::{Error, ErrorKind, Result};
@@ -87,6 +88,8 @@ struct Seen {
     strays: Vec<(u32, u64)>,
     /// Volumes whose thin device the pool does not have.
     lost: Vec<LvName>,
+    /// What is in the boot folder and nothing needs.
+    boot: Vec<boot::Leftover>,
     /// What only a person can mend.
     beyond: Vec<String>,
 }
@@ -118,6 +121,7 @@ impl Seen {
         if let Some(device) = devices.volume(session.vg(), &layout.pool.name) {
             seen.compare_ids(session, &layout, &device.name)?;
         }
+        seen.look_at_boot(session)?;
         let group = session.disks.group();
         for (member, copy) in group.writable_copies() {
             if copy.header.is_some_and(|header| !header.precommitted().is_empty()) {
@@ -139,6 +143,20 @@ impl Seen {
 }
 
 impl Seen {
+    /// What the boot folder has that nothing needs; a folder that cannot be read is told.
+    fn look_at_boot(&mut self, session: &Session<'_>) -> Result<()> {
+        let layers = session.layer_names()?;
+        let left = session.boot_alone().and_then(|boot| match boot {
+            Some((boot, _alone)) => boot.leftovers(&layers),
+            None => Ok(Vec::new()),
+        });
+        match left {
+            Ok(left) => self.boot = left,
+            Err(error) => self.beyond.push(error.to_string()),
+        }
+        Ok(())
+    }
+
     /// Holds the ids that the pool has against those of the text. What a message is still to
     /// make or to delete counts for neither.
     fn compare_ids(
@@ -198,6 +216,7 @@ enum Step {
     Refresh(String),
     Keep(u32, u64),
     Lost(LvName),
+    Boot(boot::Leftover),
     Tell(String),
 }
 
@@ -223,6 +242,7 @@ fn decide(seen: &Seen) -> Vec<Step> {
     steps.extend(seen.behind.iter().cloned().map(Step::Refresh));
     steps.extend(seen.strays.iter().map(|(id, chunks)| Step::Keep(*id, *chunks)));
     steps.extend(seen.lost.iter().cloned().map(Step::Lost));
+    steps.extend(seen.boot.iter().cloned().map(Step::Boot));
     steps.extend(seen.beyond.iter().cloned().map(Step::Tell));
     steps
 }
@@ -236,6 +256,7 @@ impl Step {
             Self::Remove(_) | Self::LeaveAlone(_) => LeftoverKind::Unfinished,
             Self::PutBack(_) | Self::Refresh(_) => LeftoverKind::Copy,
             Self::Keep(..) => LeftoverKind::Stray,
+            Self::Boot(_) => LeftoverKind::Boot,
             Self::Lost(_) | Self::Tell(_) => LeftoverKind::Problem,
         }
     }
@@ -246,6 +267,7 @@ impl Step {
             Self::Align(_) | Self::Look(_) => "thin pool".to_owned(),
             Self::Remove(lv) | Self::LeaveAlone(lv) | Self::Lost(lv) => lv.to_string(),
             Self::Keep(id, _) => format!("thin device {id}"),
+            Self::Boot(_) => "boot folder".to_owned(),
             Self::PutBack(_) | Self::Refresh(_) | Self::Tell(_) => "metadata".to_owned(),
         }
     }
@@ -269,6 +291,7 @@ impl Step {
                  it may be all that is left of somebody's data"
             ),
             Self::Lost(_) => "the pool has no thin device for it".to_owned(),
+            Self::Boot(left) => left.to_string(),
             Self::PutBack(why) | Self::Refresh(why) | Self::Tell(why) => why.clone(),
         }
     }
@@ -279,6 +302,7 @@ impl Step {
             Self::LeaveAlone(_) => Outcome::LeftAlone,
             Self::Keep(..) | Self::Lost(_) | Self::Tell(_) => Outcome::ForYou,
             Self::Align(Decision::Refuse { .. }) => Outcome::ForYou,
+            Self::Boot(boot::Leftover::Entry { kept: Some(_), .. }) => Outcome::ForYou,
             _ => Outcome::Pending,
         }
     }
@@ -312,9 +336,18 @@ impl Step {
                 }
                 Ok(Outcome::Done)
             }
-            Self::LeaveAlone(_) | Self::Keep(..) | Self::Lost(_) | Self::Tell(_) => {
-                Ok(self.planned())
+            // One clean-up takes all of them.
+            Self::Boot(_) if self.planned() == Outcome::Pending => {
+                if let Some((boot, _alone)) = session.boot_alone()? {
+                    boot.clean(&session.layer_names()?)?;
+                }
+                Ok(Outcome::Done)
             }
+            Self::LeaveAlone(_)
+            | Self::Keep(..)
+            | Self::Lost(_)
+            | Self::Boot(_)
+            | Self::Tell(_) => Ok(self.planned()),
         }
     }
 }

@@ -3,8 +3,12 @@
 //! One transaction: the commit of the text without the volumes, with a delete
 //! message for each, is the commit point; what comes after only finishes.
 
+use std::collections::BTreeSet;
+
 use super::session::Session;
 use super::{Imgbase, Watch, after_commit};
+use crate::boot::BootState;
+use crate::boot::state::Found;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{BaseName, ImageName, LayerName, Layout};
 use crate::name::LvName;
@@ -15,8 +19,8 @@ impl Imgbase<'_> {
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) where there is none,
-    /// [`Busy`](ErrorKind::Busy) where it is mounted, open or what this host runs from;
-    /// nothing is changed then.
+    /// [`Busy`](ErrorKind::Busy) where it is mounted, open, what this host runs from, the default,
+    /// what a trial falls back to, or the last that can be started; nothing is changed then.
     ///
     /// # Commit point
     /// The commit of the text without the layer.
@@ -56,11 +60,20 @@ fn remove(
 ) -> Result<Removed> {
     let names: Vec<LvName> = images.iter().map(ImageName::lv_name).collect();
     refuse_in_use(session, &images)?;
+    let boot = session.boot_alone()?;
+    if let Some((boot, _)) = &boot {
+        refuse_needed(session, &boot.state()?, &images)?;
+    }
     session.deactivate(&names.iter().collect::<Vec<_>>())?;
     session.pool_on()?;
     session.remove_thins(&names)?;
     let list: Vec<String> = images.iter().map(ToString::to_string).collect();
     watch.committed(&format!("{} removed (seqno {})", list.join(", "), session.vg().seqno));
+    if let Some((boot, _alone)) = &boot {
+        // What has lost its layer goes, with the kernels that no other has.
+        let cleaned = session.layer_names().and_then(|layers| boot.clean(&layers));
+        after_commit(watch, cleaned.map(drop));
+    }
     let tidied = session.pool_as_before().and_then(|()| session.settle());
     after_commit(watch, tidied);
     Ok(Removed { removed: images, vg_seqno: session.vg().seqno })
@@ -79,6 +92,25 @@ fn refuse_in_use(session: &Session<'_>, images: &[ImageName]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Refuses layers that the machine may have to start.
+fn refuse_needed(session: &Session<'_>, state: &BootState, images: &[ImageName]) -> Result<()> {
+    let running = session.running()?;
+    let going: BTreeSet<&LayerName> = images.iter().filter_map(ImageName::layer).collect();
+    for layer in &going {
+        if let Some(why) = state.why_kept(layer, running.as_ref()) {
+            return Err(busy(&ImageName::Layer((*layer).clone()), why.into()));
+        }
+    }
+    let stays = |found: &&Found| found.layer().is_none_or(|layer| !going.contains(layer));
+    let starts = |found: &&Found| found.is_bootable();
+    let last = state.entries.iter().any(|found| starts(&found) && !stays(&found))
+        && !state.entries.iter().any(|found| starts(&found) && stays(&found));
+    match images.first().filter(|_| last) {
+        Some(image) => Err(busy(image, "nothing else could be started".into())),
+        None => Ok(()),
+    }
 }
 
 fn busy(image: &ImageName, why: String) -> Error {

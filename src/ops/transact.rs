@@ -7,13 +7,16 @@
 
 use std::sync::Arc;
 
+use super::entries::Start;
+use super::filesystem;
 use super::session::Session;
 use super::thin::{NewThin, Role};
+use crate::boot::Boot;
 use crate::dev::Dev;
 use crate::dm::pool::{Mode, PoolMessage, Transaction};
 use crate::dm::{Active, ActivePool};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::tag;
+use crate::layout::{ImageName, tag};
 use crate::lvm2::Vg;
 use crate::lvm2::edit::{Birth, ThinSpec};
 use crate::lvm2::model::Message;
@@ -285,6 +288,25 @@ pub(super) struct Pending<'m> {
 impl<'m> Pending<'m> {
     pub(super) fn machine(&self) -> &Machine<'m> {
         &self.session.machine
+    }
+
+    /// Gives the snapshot what it needs to be started as a layer of its own: a file system's UUID,
+    /// its own root in its fstab, its kernels in the boot folder.
+    pub(super) fn make_startable(
+        &self,
+        origin: &ImageName,
+        boot: &Boot<'_>,
+    ) -> Result<(Option<String>, Option<Start>)> {
+        let session = &self.session;
+        let args = session.inherited_args(boot, origin)?;
+        let volume = (session.vg(), &self.lv);
+        let fs_uuid = filesystem::make_own(self.machine(), volume, &self.node()?, self.device())?;
+        let start = match fs_uuid {
+            // Whatever is on it, no tree can be looked into.
+            None => None,
+            Some(_) => session.store_kernels(boot, &self.lv, args)?,
+        };
+        Ok((fs_uuid, start))
     }
 
     pub(super) fn device(&self) -> &dyn Dev {

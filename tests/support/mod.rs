@@ -4,24 +4,28 @@
 pub(crate) mod figures;
 pub(crate) mod world;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use imgbase::boot::folder::Facts;
+use imgbase::boot::sim::{SimBoot, SimFolder, SimVars};
+use imgbase::boot::{Place, Tries};
 use imgbase::dev::{Dev, MemDev};
 use imgbase::dm::DevNo;
 use imgbase::dm::sim::SimKernel;
 use imgbase::image::NoHoles;
 use imgbase::machine::{
-    Creator, Disks, Held, ImageFile, InUse, LockMode, Lvm2Host, Machine, MountEntry, MountHow,
-    Mounts, NewPv, StagedBackup, Tool, ToolOutput, Tools,
+    BootAt, Creator, Disks, Held, ImageFile, InUse, LockMode, Lvm2Host, Machine, MountEntry,
+    MountHow, Mounts, NewPv, StagedBackup, Tool, ToolOutput, Tools,
 };
 use imgbase::name::VgName;
 use imgbase::ops::{AddBase, ImageSource, Imgbase, Init, Unwatched};
-use imgbase::root::RootChange;
+use imgbase::root::{RootChange, RootFiles};
 use imgbase::units::Bytes;
 use imgbase::{Error, ErrorKind, Result};
 
@@ -32,6 +36,8 @@ pub(crate) struct SimMachine {
     pub(crate) mounts: SimMounts,
     pub(crate) tools: SimTools,
     pub(crate) lvm2: SimLvm2,
+    /// The boot folder, where there is one.
+    pub(crate) boot: Option<SimBootAt>,
     /// As in [`Machine`].
     pub(crate) in_order: bool,
     /// The size that bases are asked for with.
@@ -76,6 +82,7 @@ impl SimMachine {
             mounts: SimMounts::default(),
             tools: SimTools::default(),
             lvm2: SimLvm2::default(),
+            boot: None,
             in_order: false,
             base_size: None,
         }
@@ -97,6 +104,7 @@ impl SimMachine {
             mounts: &self.mounts,
             tools: &self.tools,
             lvm2: &self.lvm2,
+            boot: self.boot.as_ref().map(SimBootAt::at),
             in_order: self.in_order,
         }
     }
@@ -149,6 +157,27 @@ impl SimMachine {
         let image = ImageSource::Path(path);
         let request = AddBase { nvr: nvr.parse().expect("a name"), image, size: self.base_size };
         self.imgbase().add_base(&request, &mut Unwatched)
+    }
+}
+
+/// A boot folder with systemd-boot in it.
+pub(crate) struct SimBootAt {
+    pub(crate) sim: SimBoot,
+    folder: SimFolder,
+    vars: SimVars,
+}
+
+impl SimBootAt {
+    pub(crate) fn systemd_boot() -> Self {
+        let sim = SimBoot::new(Facts { fat: true, ..Facts::default() });
+        sim.put("EFI/systemd/systemd-bootx64.efi", "MZ");
+        let (folder, vars) = (sim.folder(), sim.vars());
+        Self { sim, folder, vars }
+    }
+
+    fn at(&self) -> BootAt<'_> {
+        let place = Place { boot: &self.folder, esp: None, vars: Some(&self.vars) };
+        BootAt { place, loader: None, tries: Tries::default(), release: Some("6.1.0-9-amd64") }
     }
 }
 
@@ -327,6 +356,8 @@ pub(crate) struct SimMounts {
     pub(crate) there: Vec<MountEntry>,
     /// True where a file system cannot be mounted privately.
     pub(crate) refuse_once: bool,
+    /// The files that every private mount shows.
+    pub(crate) files: Mutex<BTreeMap<String, Vec<u8>>>,
 }
 
 impl Mounts for SimMounts {
@@ -357,12 +388,51 @@ impl Mounts for SimMounts {
 
     fn with_root(
         &self,
-        device: &Path,
+        _device: &Path,
         _fs_type: &str,
         _writable: bool,
-        _with: &mut dyn FnMut(&dyn RootChange) -> Result<()>,
+        with: &mut dyn FnMut(&dyn RootChange) -> Result<()>,
     ) -> Result<()> {
-        Err(missing(device))
+        with(&SimRoot(&self.files))
+    }
+}
+
+/// A tree in memory.
+struct SimRoot<'f>(&'f Mutex<BTreeMap<String, Vec<u8>>>);
+
+impl SimRoot<'_> {
+    fn bytes(&self, path: &str) -> Option<Vec<u8>> {
+        self.0.lock().expect("not poisoned").get(path).cloned()
+    }
+}
+
+impl RootFiles for SimRoot<'_> {
+    fn read(&self, path: &str, _most: Bytes) -> Result<Option<Vec<u8>>> {
+        Ok(self.bytes(path))
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<String>> {
+        let files = self.0.lock().expect("not poisoned");
+        let names = files.keys().filter_map(|path| path.strip_prefix(folder)?.strip_prefix('/'));
+        let first = |path: &str| path.split('/').next().unwrap_or_default().to_owned();
+        Ok(names.map(first).collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    fn open(&self, path: &str) -> Result<Option<(Box<dyn Read + '_>, Bytes)>> {
+        Ok(self.bytes(path).map(|bytes| -> (Box<dyn Read>, Bytes) {
+            let size = Bytes::new(bytes.len() as u64);
+            (Box::new(Cursor::new(bytes)), size)
+        }))
+    }
+}
+
+impl RootChange for SimRoot<'_> {
+    fn rewrite(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        match self.0.lock().expect("not poisoned").get_mut(path) {
+            Some(file) => *file = bytes.to_vec(),
+            None => return Err(missing(Path::new(path))),
+        }
+        Ok(())
     }
 }
 
@@ -393,6 +463,8 @@ pub(crate) struct SimLvm2 {
     pub(crate) archived: Mutex<Vec<u64>>,
     /// True where there is no room for the archive.
     pub(crate) archive_is_full: bool,
+    /// True where somebody stores kernels.
+    pub(crate) boot_is_taken: bool,
     /// The backup of the group's text.
     pub(crate) backup: Option<String>,
 }
@@ -416,6 +488,11 @@ impl Lvm2Host for SimLvm2 {
 
     fn lock_watch(&self, _vg: &VgName) -> Result<Box<dyn Held>> {
         Ok(Box::new(Free))
+    }
+
+    fn lock_boot(&self, mode: LockMode) -> Result<Option<Box<dyn Held>>> {
+        let taken = mode == LockMode::Exclusive && self.boot_is_taken;
+        Ok((!taken).then(|| -> Box<dyn Held> { Box::new(Free) }))
     }
 
     fn watcher(&self, _vg: &VgName) -> Option<String> {

@@ -151,8 +151,8 @@ fn count(script: &mut Script) {
     script.line(&format!("set {TRY}="));
     let came_up = format!("\"${{{SUCCESS}}}\" = \"1\" -a \"${{{COUNTER}}}\" != \"0\"");
     script.line(&format!("if [ {came_up} ]; then set {TRY}=1"));
-    for left in (1..=9).rev() {
-        let one_less = left - 1;
+    for one_less in (0..9_u32).rev() {
+        let left = one_less.saturating_add(1);
         script.line(&format!(
             "elif [ \"${{{COUNTER}}}\" = \"{left}\" ]; then set {TRY}=1; set {COUNTER}={one_less}"
         ));

@@ -4,6 +4,7 @@
 //! one. What the words mean together is the business of `commands`.
 
 mod base;
+mod boot;
 mod global;
 mod layer;
 mod layout;
@@ -13,6 +14,7 @@ mod word;
 use clap::{Parser, Subcommand};
 
 pub(crate) use base::BaseArgs;
+pub(crate) use boot::{BootArgs, RollbackArgs};
 #[cfg(feature = "liblvm")]
 pub(crate) use global::MetadataBy;
 pub(crate) use global::{GlobalArgs, Loader};
@@ -69,6 +71,8 @@ pub(crate) enum Command {
     Layout(LayoutArgs),
     Base(BaseArgs),
     Layer(LayerArgs),
+    Boot(BootArgs),
+    Rollback(RollbackArgs),
     Mount(MountArgs),
     Umount(UmountArgs),
     /// Activate bases and layers
@@ -98,6 +102,8 @@ impl Command {
             Self::Layout(_) => "layout",
             Self::Base(_) => "base",
             Self::Layer(_) => "layer",
+            Self::Boot(_) => "boot",
+            Self::Rollback(_) => "rollback",
             Self::Mount(_) => "mount",
             Self::Umount(_) => "umount",
             Self::Activate(_) => "activate",
@@ -120,6 +126,8 @@ impl Command {
             Self::Layout(layout) => layout.changes(),
             Self::Base(base) => base.changes(),
             Self::Layer(layer) => layer.changes(),
+            Self::Boot(boot) => boot.changes(),
+            Self::Rollback(_) => true,
             Self::Mount(_) | Self::Umount(_) | Self::Activate(_) | Self::Deactivate(_) => true,
             Self::Diff(_) | Self::Check(_) | Self::Recover(_) | Self::Watch(_) => true,
             Self::Initrd(_) => true,
@@ -142,11 +150,13 @@ mod tests {
     fn every_verb_knows_its_name() {
         let listed: Vec<String> =
             Cli::command().get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        assert_eq!(listed.len(), 15, "{listed:?}");
+        assert_eq!(listed.len(), 17, "{listed:?}");
         for (verb, rest) in [
             ("layout", ""),
             ("base", "--latest"),
             ("layer", "--latest"),
+            ("boot", "--list"),
+            ("rollback", ""),
             ("mount", "a-1-0 /mnt"),
             ("umount", "/mnt"),
             ("activate", ""),

@@ -2,6 +2,7 @@
 //! into an answer.
 
 mod base;
+mod boot;
 mod check;
 mod completions;
 mod diff;
@@ -33,6 +34,8 @@ pub(crate) fn run(command: &Command, session: &Session<'_>, data: &Data) -> Resu
         Command::Layout(args) => layout::run(args, session)?,
         Command::Base(args) => base::run(args, session)?,
         Command::Layer(args) => layer::run(args, session)?,
+        Command::Boot(args) => boot::boot(args, session)?,
+        Command::Rollback(args) => boot::rollback(args, session)?,
         Command::Mount(args) => mount::mount(args, session)?,
         Command::Umount(args) => mount::umount(args, session)?,
         Command::Activate(args) => mount::activate(args, session)?,

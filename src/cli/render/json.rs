@@ -59,6 +59,13 @@ impl Serialize for Body<'_> {
             Answer::Removed(report) => report.serialize(to),
             Answer::Activated(report) | Answer::Deactivated(report) => report.serialize(to),
             Answer::Mounted(report) | Answer::Unmounted(report) => report.serialize(to),
+            Answer::Boot(report) => report.serialize(to),
+            Answer::BootChoice(report) => report.serialize(to),
+            Answer::Once(nvr) => Once { nvr: nvr.as_ref() }.serialize(to),
+            Answer::BootSetUp(report) => report.serialize(to),
+            Answer::Blessed(report) => report.serialize(to),
+            Answer::OnTrial => OnTrial { on_trial: true }.serialize(to),
+            Answer::Args(report) => report.serialize(to),
             Answer::Health(report) => report.serialize(to),
             Answer::Grown(report) => report.serialize(to),
             Answer::Initrd(report) => report.serialize(to),
@@ -72,6 +79,16 @@ impl Serialize for Body<'_> {
 
 #[derive(Serialize)]
 struct Nothing {}
+
+#[derive(Serialize)]
+struct Once<'a> {
+    nvr: Option<&'a LayerName>,
+}
+
+#[derive(Serialize)]
+struct OnTrial {
+    on_trial: bool,
+}
 
 #[derive(Serialize)]
 struct Bases<'a> {

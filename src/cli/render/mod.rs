@@ -2,6 +2,7 @@
 //! as [`text`] or [`json`], and what is for people on the [`Console`].
 
 mod bar;
+mod boot;
 mod changes;
 mod console;
 mod data;

@@ -6,7 +6,7 @@ use std::io::{Result, Write};
 use imgbase::report::{FreeSpaceReport, Health, HealthReport, InitReport, Outcome, RecoveryReport};
 use imgbase::units::Bytes;
 
-use super::{printable, tree};
+use super::{boot, printable, tree};
 use crate::cli::answer::{Answer, Commit, Plan};
 use crate::cli::args::Unit;
 
@@ -37,6 +37,13 @@ pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<
         Answer::Activated(report) | Answer::Deactivated(report) => lines(out, &report.changed),
         Answer::Initrd(report) => lines(out, report.output.as_slice()),
         Answer::Pin(_) | Answer::Mounted(_) | Answer::Unmounted(_) | Answer::Watched => Ok(()),
+        Answer::Boot(report) => boot::list(out, report, look),
+        Answer::BootChoice(report) => writeln!(out, "{}", report.nvr),
+        Answer::Once(layer) => lines(out, layer.as_slice()),
+        Answer::BootSetUp(report) => lines(out, &report.changed),
+        Answer::Blessed(report) => writeln!(out, "{}", report.nvr),
+        Answer::Args(report) => writeln!(out, "{}", printable(&report.args)),
+        Answer::OnTrial => Ok(()),
         Answer::Health(report) => health(out, report, look),
         Answer::Recovered(report) => recovered(out, report),
         Answer::Document(document) => out.write_all(document.text.as_bytes()),
@@ -63,6 +70,12 @@ pub(crate) fn note(answer: &Answer) -> Option<String> {
         }
         Answer::Recovered(report) if report.found.is_empty() => {
             Some("nothing is left to recover".to_owned())
+        }
+        Answer::Boot(report) => boot::list_note(report),
+        Answer::BootChoice(choice) => boot::choice_note(choice),
+        Answer::BootSetUp(report) => boot::set_up_note(report),
+        Answer::Blessed(report) if !report.changed => {
+            Some(format!("{} was found good already", report.nvr))
         }
         Answer::Pin(pin) if !pin.changed => {
             let state = if pin.pinned { "pinned" } else { "not pinned" };

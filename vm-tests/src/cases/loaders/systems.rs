@@ -3,7 +3,7 @@
 use crate::case::{Case, Outcome, must};
 use crate::cases::loaders::by_hand::{self, DISK, is_layer};
 use crate::loaders::Loader;
-use crate::vm::{Booted, Handed, End, Firmware, Start, Vm};
+use crate::vm::{Booted, End, Firmware, Handed, Start, Vm};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![

@@ -1,0 +1,231 @@
+//! A layer's boot entries: what its own tree says of its start, in the loader's folder.
+//!
+//! Kernels are stored before the layer exists, the entries are made after: what the loader shows
+//! can be started.
+
+use std::io::{self, Read};
+
+use super::session::Session;
+use super::{Watch, filesystem};
+use crate::boot::args::Args;
+use crate::boot::name::KernelVersion;
+use crate::boot::store::{Artefacts, Reopen, Source, Stored};
+use crate::boot::{Boot, Files, NewEntry};
+use crate::error::Result;
+use crate::layout::{ImageName, LayerName};
+use crate::machine::{Held, LockMode};
+use crate::name::LvName;
+use crate::root::{Extra, KernelFiles, OsRelease, RootFiles, default_arguments, find_kernels};
+use crate::units::Bytes;
+
+/// What a layer is started with, its files stored.
+pub(super) struct Start {
+    pub(super) kernels: Vec<(KernelVersion, Stored)>,
+    pub(super) args: Args,
+    pub(super) machine_id: Option<String>,
+}
+
+/// The loader's folder, and the lock that keeps others from storing into it, where it is to be had.
+pub(super) type BootAlone<'m> = (Boot<'m>, Option<Box<dyn Held>>);
+
+impl<'m> Session<'m> {
+    /// The loader's folder, where there is one. What no entry names there is kept.
+    pub(super) fn boot(&self) -> Result<Option<Boot<'m>>> {
+        let Some(at) = self.machine().boot else { return Ok(None) };
+        let boot = Boot::open(at.place, &self.vg().name, at.loader)?;
+        Ok(boot.map(Boot::keeping_unused))
+    }
+
+    /// The same with what no entry names seen, and removed, unless somebody is storing kernels:
+    /// nobody can, as long as the lock that comes with it is held.
+    pub(super) fn boot_alone(&self) -> Result<Option<BootAlone<'m>>> {
+        let Some(at) = self.machine().boot else { return Ok(None) };
+        let Some(boot) = Boot::open(at.place, &self.vg().name, at.loader)? else { return Ok(None) };
+        Ok(Some(match self.machine().lvm2.lock_boot(LockMode::Exclusive)? {
+            Some(held) => (boot, Some(held)),
+            None => (boot.keeping_unused(), None),
+        }))
+    }
+
+    /// Shows the tree on a volume that is active.
+    pub(super) fn with_files(
+        &self,
+        lv: &LvName,
+        with: &mut dyn FnMut(&dyn RootFiles) -> Result<()>,
+    ) -> Result<()> {
+        let file_system = filesystem::read(self.open_volume(lv)?.as_ref())?;
+        let node = self.node(lv)?;
+        let mounts = self.machine().mounts;
+        mounts.with_root(&node, file_system.fs_type(), false, &mut |root| with(root))
+    }
+
+    /// Stores a layer's kernels, all of them or none that is named; `None` where its tree has none.
+    ///
+    /// # Errors
+    /// [`NoSpace`](crate::ErrorKind::NoSpace) before anything is written, and as [`Boot::store`].
+    pub(super) fn store_kernels(
+        &self,
+        boot: &Boot<'_>,
+        lv: &LvName,
+        args: Option<Args>,
+    ) -> Result<Option<Start>> {
+        let mut start = None;
+        self.with_files(lv, &mut |root| {
+            start = store(boot, root, args.clone())?;
+            Ok(())
+        })?;
+        Ok(start)
+    }
+
+    /// The arguments that a new layer inherits: those of the layer that it is a snapshot of, else
+    /// of the one that boots next. `None` where none of them has an entry.
+    pub(super) fn inherited_args(
+        &self,
+        boot: &Boot<'_>,
+        origin: &ImageName,
+    ) -> Result<Option<Args>> {
+        let state = boot.state()?;
+        let models = [origin.layer(), state.default_layer()].into_iter().flatten();
+        let first = models.map(|layer| state.of_layer(layer)).find_map(|all| all.first().copied());
+        Ok(first.map(|found| found.entry.lasting_args()))
+    }
+
+    /// Makes the entries of a layer that exists, where it can be started at all; true then. What
+    /// fails is told: the layer stays.
+    pub(super) fn publish(
+        &self,
+        layer: &LayerName,
+        boot: Option<&Boot<'_>>,
+        start: Option<&Start>,
+        watch: &mut dyn Watch,
+    ) -> bool {
+        let (Some(boot), Some(start)) = (boot, start) else {
+            let why =
+                if boot.is_some() { "its tree holds no kernel" } else { "there is no boot loader" };
+            watch.warn(&format!("{layer} has no boot entry: {why}"));
+            return false;
+        };
+        match self.put_entries(boot, layer, start) {
+            Ok(_) => true,
+            Err(error) => {
+                let way = format!("try again with 'imgbase boot --setup {layer}'");
+                watch.warn(&format!("{layer} exists, but has no boot entry: {error}; {way}"));
+                false
+            }
+        }
+    }
+
+    /// Makes the entries of a layer that exists; the first layer of the group that can be started
+    /// becomes the default.
+    ///
+    /// # Errors
+    /// As [`Boot::put`] and [`Boot::set_default`].
+    pub(super) fn put_entries(
+        &self,
+        boot: &Boot<'_>,
+        layer: &LayerName,
+        start: &Start,
+    ) -> Result<bool> {
+        let mut changed = false;
+        for (kernel, stored) in &start.kernels {
+            let files = Files::Stored(stored);
+            let facts = self.machine().boot.map(|at| at.place.boot.facts());
+            changed |= boot.put(&NewEntry {
+                layer,
+                kernel,
+                files,
+                args: &start.args,
+                boot_uuid: facts.as_ref().and_then(|facts| facts.uuid.as_deref()),
+                machine_id: start.machine_id.as_deref(),
+            })?;
+        }
+        let state = boot.state()?;
+        if state.default_layer().is_none() && state.layers().iter().all(|other| *other == layer) {
+            boot.set_default(layer, None, None)?;
+            changed = true;
+        }
+        Ok(changed)
+    }
+}
+
+fn store(boot: &Boot<'_>, root: &dyn RootFiles, args: Option<Args>) -> Result<Option<Start>> {
+    let found = find_kernels(root)?;
+    if found.is_empty() {
+        return Ok(None);
+    }
+    let args = match args {
+        Some(args) => args,
+        None => Args::parse(&default_arguments(root)?),
+    };
+    let mut need = Bytes::ZERO;
+    for kernel in &found {
+        let more = with_artefacts(root, kernel, |all| boot.check_room_beside(all, need))?;
+        need = need.saturating_add(more);
+    }
+    let mut kernels = Vec::new();
+    for kernel in &found {
+        let stored = with_artefacts(root, kernel, |all| boot.store(all))?;
+        kernels.push((kernel.version.parse()?, stored));
+    }
+    Ok(Some(Start { kernels, args, machine_id: OsRelease::read(root)?.machine_id }))
+}
+
+/// A file of a tree.
+struct FileOf<'r> {
+    root: &'r dyn RootFiles,
+    path: &'r str,
+}
+
+impl Reopen for FileOf<'_> {
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        let opened = self.root.open(self.path).map_err(io::Error::other)?;
+        let (file, _) = opened.ok_or(io::ErrorKind::NotFound)?;
+        Ok(file)
+    }
+}
+
+/// Calls `with` with all files of a kernel.
+fn with_artefacts<T>(
+    root: &dyn RootFiles,
+    kernel: &KernelFiles,
+    with: impl FnOnce(&Artefacts<'_>) -> Result<T>,
+) -> Result<T> {
+    let mut paths: Vec<(Role, &str)> = vec![(Role::Linux, &kernel.kernel)];
+    paths.extend(kernel.extras.iter().map(|(extra, path)| (Role::of(*extra), path.as_str())));
+    paths.extend(kernel.initrd.iter().map(|path| (Role::Initrd, path.as_str())));
+    let files: Vec<(Role, FileOf<'_>)> =
+        paths.into_iter().map(|(role, path)| (role, FileOf { root, path })).collect();
+    let of = |role: Role| files.iter().filter(move |(other, _)| *other == role);
+    with(&Artefacts {
+        linux: of(Role::Linux).map(source).next(),
+        beside: of(Role::Beside).map(source).collect(),
+        initrds: of(Role::Initrd).map(source).collect(),
+        devicetree: of(Role::DeviceTree).map(source).next(),
+    })
+}
+
+fn source<'a>((_, file): &'a (Role, FileOf<'a>)) -> Source<'a> {
+    Source { name: name_of(file.path), from: file }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Linux,
+    Beside,
+    Initrd,
+    DeviceTree,
+}
+
+impl Role {
+    const fn of(extra: Extra) -> Self {
+        match extra {
+            Extra::Microcode => Self::Initrd,
+            Extra::DeviceTree => Self::DeviceTree,
+            Extra::Checksum => Self::Beside,
+        }
+    }
+}
+
+fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}

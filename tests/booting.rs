@@ -1,0 +1,317 @@
+//! Layers and what boots: the verbs over a machine in memory, with systemd-boot's folder.
+
+mod support;
+
+use imgbase::ErrorKind;
+use imgbase::boot::Tries;
+use imgbase::boot::sim::Fault;
+use imgbase::dm::Kernel;
+use imgbase::layout::{ImageName, LayerName};
+use imgbase::machine::MountEntry;
+use imgbase::ops::{Unwatched, Watch};
+use imgbase::report::Health;
+
+use support::{SimBootAt, SimMachine};
+
+const BASE: &str = "Base-1-0";
+const KERNEL: &str = "/boot/vmlinuz-6.1.0-9-amd64";
+
+fn layer(name: &str) -> LayerName {
+    name.parse().expect("a layer")
+}
+
+/// A machine with a boot folder, and a base whose tree holds a kernel.
+fn machine() -> SimMachine {
+    let mut sim = SimMachine::with_disks(1);
+    sim.boot = Some(SimBootAt::systemd_boot());
+    sim.init();
+    let files = [
+        (KERNEL, "a kernel"),
+        ("/boot/initrd.img-6.1.0-9-amd64", "an initramfs"),
+        ("/etc/kernel/cmdline", "quiet console=ttyS0\n"),
+        ("/etc/fstab", "# root\nUUID=1-2 / ext4 errors=remount-ro 0 1\n"),
+    ];
+    *sim.mounts.files.lock().expect("not poisoned") =
+        files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())).into();
+    sim.add_base(BASE).expect("the base is made");
+    sim
+}
+
+fn boot(sim: &SimMachine) -> &SimBootAt {
+    sim.boot.as_ref().expect("it has one")
+}
+
+/// Warnings.
+#[derive(Default)]
+struct Warned(Vec<String>);
+
+impl Watch for Warned {
+    fn warn(&mut self, warning: &str) {
+        self.0.push(warning.to_owned());
+    }
+}
+
+fn add_layer(sim: &SimMachine, on: &str) -> LayerName {
+    let on: ImageName = on.parse().expect("a name");
+    let mut warned = Warned::default();
+    let added = sim.imgbase().add_layer(Some(&on), &mut warned).expect("a layer");
+    assert!(added.bootable && warned.0.is_empty(), "{:?}", warned.0);
+    added.nvr
+}
+
+/// As if the machine ran from that layer.
+fn run_from(sim: &mut SimMachine, layer: &LayerName) {
+    sim.imgbase().activate(&[ImageName::Layer(layer.clone())]).expect("it can be activated");
+    let name = format!("HostVG-{}", layer.to_string().replace('-', "--"));
+    let name = name.parse().expect("a device's name");
+    let device = sim.kernel.info(&name).expect("readable").expect("active");
+    sim.mounts.there = vec![MountEntry {
+        number: device.number,
+        dir: "/".into(),
+        fs_type: "ext4".into(),
+        options: Vec::new(),
+    }];
+}
+
+/// Folders of the store.
+fn stored(sim: &SimMachine) -> usize {
+    let files = boot(sim).sim.files();
+    let mut folders: Vec<&str> = files
+        .keys()
+        .filter_map(|path| path.strip_prefix("imgbase/")?.split_once('/'))
+        .filter(|(folder, _)| folder.len() == 32)
+        .map(|(folder, _)| folder)
+        .collect();
+    folders.dedup();
+    folders.len()
+}
+
+#[test]
+fn each_layer_gets_an_entry_and_the_first_is_the_default() {
+    let sim = machine();
+    let first = add_layer(&sim, BASE);
+    let second = add_layer(&sim, &first.to_string());
+    let report = sim.imgbase().boot_entries().expect("readable");
+    assert_eq!((report.loader.as_str(), report.entries.len()), ("systemd-boot", 2));
+    assert_eq!(report.default, Some(first.clone()));
+    assert!(report.problems.is_empty() && report.entries.iter().all(|entry| entry.bootable));
+    assert_eq!(stored(&sim), 2, "one kernel and one initramfs, whoever has them");
+    let args = sim.imgbase().kernel_arguments(&second).expect("it has an entry").args;
+    assert_eq!(
+        args,
+        "quiet console=ttyS0 root=/dev/mapper/HostVG-Base--1--0+2 ro rd.lvm.lv=HostVG/Base-1-0+2 \
+         rootflags=discard img.bootid=Base-1-0+2"
+    );
+    let table = sim.mounts.files.lock().expect("not poisoned")["/etc/fstab"].clone();
+    let wanted = "# root\n/dev/mapper/HostVG-Base--1--0+2 / ext4 errors=remount-ro 0 1\n";
+    assert_eq!(String::from_utf8(table).expect("text"), wanted);
+    let layout = sim.imgbase().layout().expect("readable");
+    let flags: Vec<_> = layout.bases[0].layers.iter().map(|it| (it.default, it.bootable)).collect();
+    assert_eq!(flags, [(true, true), (false, true)]);
+}
+
+#[test]
+fn arguments_belong_to_a_layer_and_are_inherited() {
+    let sim = machine();
+    let first = add_layer(&sim, BASE);
+    let (add, remove) = (["panic=60".to_owned(), "debug".to_owned()], ["quiet".to_owned()]);
+    let edited = sim.imgbase().edit_kernel_arguments(&first, &add, &remove).expect("edited");
+    assert!(edited.changed && edited.args.starts_with("console=ttyS0 root="), "{}", edited.args);
+    let second = add_layer(&sim, &first.to_string());
+    let args = sim.imgbase().kernel_arguments(&second).expect("it has an entry").args;
+    assert!(args.ends_with("img.bootid=Base-1-0+2 panic=60 debug"), "{args}");
+    let again = sim.imgbase().edit_kernel_arguments(&first, &add, &remove).expect("edited");
+    assert!(!again.changed);
+    for word in ["root=/dev/sda1", "img.bootid=x", "two words", ""] {
+        let error = sim.imgbase().edit_kernel_arguments(&first, &[word.to_owned()], &[]);
+        assert_eq!(error.expect_err(word).kind(), ErrorKind::Invalid);
+    }
+}
+
+#[test]
+fn a_new_default_is_on_trial_until_it_is_blessed() {
+    let mut sim = machine();
+    let first = add_layer(&sim, BASE);
+    run_from(&mut sim, &first);
+    assert!(sim.imgbase().bless().expect("it runs").changed);
+    assert!(!sim.imgbase().bless().expect("it runs").changed);
+    let second = add_layer(&sim, &first.to_string());
+    let chosen = sim.imgbase().set_default_layer(&second, None).expect("it can be started");
+    assert_eq!((chosen.fallback, chosen.tries), (Some(first.clone()), Some(3)));
+    assert_eq!(sim.imgbase().default_layer().expect("a layer"), second);
+    // What may be needed stays.
+    for (layer, why) in [(&second, "default"), (&first, "runs from it")] {
+        let error = sim.imgbase().remove_layer(layer, &mut Unwatched).expect_err(why);
+        assert_eq!(error.kind(), ErrorKind::Busy);
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    run_from(&mut sim, &second);
+    assert!(sim.imgbase().is_on_trial().expect("it runs from a layer"));
+    let error = sim.imgbase().remove_layer(&first, &mut Unwatched).expect_err("the fallback");
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert!(sim.imgbase().bless().expect("it runs").changed);
+    assert!(!sim.imgbase().is_on_trial().expect("it runs from a layer"));
+    sim.imgbase().remove_layer(&first, &mut Unwatched).expect("nobody needs it now");
+    let left = sim.imgbase().boot_entries().expect("readable");
+    assert_eq!((left.entries.len(), left.default), (1, Some(second)));
+}
+
+#[test]
+fn a_rollback_goes_back_in_time_and_never_round() {
+    let mut sim = machine();
+    let first = add_layer(&sim, BASE);
+    let second = add_layer(&sim, &first.to_string());
+    let third = add_layer(&sim, BASE);
+    run_from(&mut sim, &third);
+    let back = sim.imgbase().roll_back(None).expect("there is one before it");
+    assert_eq!(back.nvr, second);
+    run_from(&mut sim, &first);
+    let error = sim.imgbase().roll_back(None).expect_err("it is the oldest");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(sim.imgbase().default_layer().expect("a layer"), second, "nothing was changed");
+    assert_eq!(sim.imgbase().roll_back(Some(&third)).expect("named").nvr, third);
+    let error = sim.imgbase().roll_back(Some(&layer("Base-1-0+9"))).expect_err("there is none");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn what_boots_once_is_told_and_forgotten() {
+    let sim = machine();
+    let first = add_layer(&sim, BASE);
+    let second = add_layer(&sim, BASE);
+    sim.imgbase().boot_once(Some(&second)).expect("it can be started");
+    let report = sim.imgbase().boot_entries().expect("readable");
+    assert_eq!((report.once, report.default), (Some(second), Some(first)));
+    sim.imgbase().boot_once(None).expect("forgotten");
+    assert_eq!(sim.imgbase().boot_entries().expect("readable").once, None);
+}
+
+#[test]
+fn a_tree_without_a_kernel_gets_no_entry() {
+    let sim = machine();
+    sim.mounts.files.lock().expect("not poisoned").remove(KERNEL);
+    let mut warned = Warned::default();
+    let added = sim.imgbase().add_layer(None, &mut warned).expect("a layer");
+    assert!(!added.bootable);
+    assert_eq!(warned.0, [format!("{} has no boot entry: its tree holds no kernel", added.nvr)]);
+    let error = sim.imgbase().set_default_layer(&added.nvr, None).expect_err("no entry");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    // Once there is one, it can be set up.
+    sim.mounts.files.lock().expect("not poisoned").insert(KERNEL.to_owned(), b"new".to_vec());
+    let set_up = sim.imgbase().set_up_boot(None, &mut Unwatched).expect("set up");
+    assert_eq!(set_up.changed, std::slice::from_ref(&added.nvr));
+    assert_eq!(sim.imgbase().default_layer().expect("the only one"), added.nvr);
+    let again = sim.imgbase().set_up_boot(None, &mut Unwatched).expect("set up");
+    assert_eq!((again.changed.len(), again.unchanged), (0, vec![added.nvr]));
+}
+
+#[test]
+fn the_last_that_can_be_started_stays() {
+    let sim = machine();
+    let first = add_layer(&sim, BASE);
+    let base = BASE.parse().expect("a base");
+    let error = sim.imgbase().remove_base(&base, &mut Unwatched).expect_err("its layer boots");
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    let error = sim.imgbase().remove_layer(&first, &mut Unwatched).expect_err("it boots");
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert!(sim.imgbase().layout().expect("readable").bases[0].layers.len() == 1);
+}
+
+#[test]
+fn no_room_in_the_boot_folder_leaves_everything_as_it_was() {
+    let sim = machine();
+    let first = add_layer(&sim, BASE);
+    let big = vec![7; 3 << 20];
+    sim.mounts.files.lock().expect("not poisoned").insert(KERNEL.to_owned(), big);
+    boot(&sim).sim.set_capacity(imgbase::units::Bytes::mib(4));
+    let before = boot(&sim).sim.files();
+    let error = sim.imgbase().add_layer(None, &mut Unwatched).expect_err("no room");
+    assert!(matches!(error.kind(), ErrorKind::NoSpace { .. }), "{error}");
+    assert_eq!(boot(&sim).sim.files(), before);
+    let layout = sim.imgbase().layout().expect("readable");
+    assert_eq!(layout.bases[0].layers.iter().map(|it| &it.nvr).collect::<Vec<_>>(), [&first]);
+    assert!(layout.pending.is_empty());
+}
+
+#[test]
+fn check_tells_what_boots() {
+    let sim = machine();
+    let first = add_layer(&sim, BASE);
+    let check = |sim: &SimMachine, name: &str| {
+        let report = sim.imgbase().check(&mut Unwatched).expect("looked at");
+        let found = report.checks.into_iter().find(|check| check.name == name);
+        found.unwrap_or_else(|| panic!("there is no check '{name}'"))
+    };
+    assert_eq!(check(&sim, "entries").health, Health::Ok);
+    let boots = check(&sim, "boot");
+    assert!(boots.health == Health::Ok && boots.detail.contains(&first.to_string()), "{boots:?}");
+    // Its kernel is gone.
+    let kernel = boot(&sim).sim.files().into_keys().find(|path| path.contains("vmlinuz"));
+    boot(&sim).sim.take(&kernel.expect("it was stored"));
+    assert_eq!(check(&sim, "boot").health, Health::Failed);
+    assert_eq!(check(&sim, "entries").health, Health::Warning);
+}
+
+/// Whichever step in the boot folder fails, what is said is true, and one recovery ends in a state
+/// in which all is told and the default boots.
+#[test]
+fn whichever_call_on_the_boot_folder_fails() {
+    let prepared = || {
+        let sim = machine();
+        let first = add_layer(&sim, BASE);
+        (sim, first)
+    };
+    let mut outcomes = [0; 3];
+    for call in 0.. {
+        assert!(call < 400, "the fault is never passed");
+        let (sim, first) = prepared();
+        sim.mounts.files.lock().expect("not poisoned").insert(KERNEL.to_owned(), b"2".to_vec());
+        let start = boot(&sim).sim.calls();
+        let kind = ErrorKind::Io;
+        boot(&sim).sim.fail(Fault { call: start + call, kind, late: false, lasting: false });
+        let mut warned = Warned::default();
+        let result = sim.imgbase().add_layer(None, &mut warned);
+        let reached = boot(&sim).sim.calls() > start + call;
+        boot(&sim).sim.heal();
+        let when = format!("call {call}: {result:?}, {:?}", warned.0);
+        let layers = sim.imgbase().layout().expect("readable").bases[0].layers.len();
+        let outcome = match &result {
+            Err(_) => {
+                assert_eq!(layers, 1, "{when}");
+                0
+            }
+            Ok(added) if added.bootable => {
+                assert_eq!(layers, 2, "{when}");
+                1
+            }
+            Ok(_) => {
+                assert!(layers == 2 && warned.0.len() == 1, "{when}");
+                2
+            }
+        };
+        outcomes[outcome] += 1;
+        sim.imgbase().recover(&mut Unwatched).unwrap_or_else(|error| panic!("{when}: {error}"));
+        let left = sim.imgbase().leftovers().expect("readable").found;
+        assert!(left.is_empty(), "{when}: {left:?}");
+        assert_eq!(sim.imgbase().default_layer().expect("a layer"), first, "{when}");
+        let report = sim.imgbase().boot_entries().expect("readable");
+        assert!(report.problems.is_empty(), "{when}: {:?}", report.problems);
+        if !reached {
+            assert!(call > 10, "only {call} calls");
+            break;
+        }
+    }
+    support::figures::figure(&format!("faults in the boot folder under layer --add: {outcomes:?}"));
+    assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}");
+}
+
+#[test]
+fn tries_are_bounded() {
+    assert!(Tries::new(0).is_err() && Tries::new(10).is_err());
+    let sim = machine();
+    add_layer(&sim, BASE);
+    let second = add_layer(&sim, BASE);
+    let tries = Some(Tries::new(5).expect("a number"));
+    let chosen = sim.imgbase().set_default_layer(&second, tries).expect("it can be started");
+    assert_eq!(chosen.tries, Some(5));
+}
