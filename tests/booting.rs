@@ -6,12 +6,14 @@ use imgbase::ErrorKind;
 use imgbase::boot::Tries;
 use imgbase::boot::sim::Fault;
 use imgbase::dm::Kernel;
+use imgbase::ext4::Tree;
 use imgbase::layout::{ImageName, LayerName};
 use imgbase::machine::MountEntry;
 use imgbase::ops::{Unwatched, Watch};
 use imgbase::report::Health;
+use imgbase::units::Bytes;
 
-use support::{SimBootAt, SimMachine};
+use support::{SimBootAt, SimMachine, ext4_of, strange_ext4};
 
 const BASE: &str = "Base-1-0";
 const KERNEL: &str = "/boot/vmlinuz-6.1.0-9-amd64";
@@ -20,20 +22,28 @@ fn layer(name: &str) -> LayerName {
     name.parse().expect("a layer")
 }
 
-/// A machine with a boot folder, and a base whose tree holds a kernel.
-fn machine() -> SimMachine {
+const FILES: [(&str, &str); 4] = [
+    (KERNEL, "a kernel"),
+    ("/boot/initrd.img-6.1.0-9-amd64", "an initramfs"),
+    ("/etc/kernel/cmdline", "quiet console=ttyS0\n"),
+    ("/etc/fstab", "# root\nUUID=1-2 / ext4 errors=remount-ro 0 1\n"),
+];
+
+/// A machine with a boot folder.
+fn empty() -> SimMachine {
     let mut sim = SimMachine::with_disks(1);
     sim.boot = Some(SimBootAt::systemd_boot());
     sim.init();
-    let files = [
-        (KERNEL, "a kernel"),
-        ("/boot/initrd.img-6.1.0-9-amd64", "an initramfs"),
-        ("/etc/kernel/cmdline", "quiet console=ttyS0\n"),
-        ("/etc/fstab", "# root\nUUID=1-2 / ext4 errors=remount-ro 0 1\n"),
-    ];
+    sim
+}
+
+/// One with a base whose tree holds a kernel, which a mount shows.
+fn machine() -> SimMachine {
+    let sim = empty();
     *sim.mounts.files.lock().expect("not poisoned") =
-        files.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())).into();
-    sim.add_base(BASE).expect("the base is made");
+        FILES.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec())).into();
+    let image = sim.put_bytes(BASE, strange_ext4("16M"));
+    sim.add_base_of(BASE, image).expect("the base is made");
     sim
 }
 
@@ -108,6 +118,30 @@ fn each_layer_gets_an_entry_and_the_first_is_the_default() {
     let layout = sim.imgbase().layout().expect("readable");
     let flags: Vec<_> = layout.bases[0].layers.iter().map(|it| (it.default, it.bootable)).collect();
     assert_eq!(flags, [(true, true), (false, true)]);
+}
+
+#[test]
+fn an_ext4_needs_no_mount() {
+    let mut sim = empty();
+    let image = sim.put_bytes(BASE, ext4_of("metadata_csum", "16M", &FILES));
+    sim.add_base_of(BASE, image).expect("the base is made");
+    // Whoever mounts now finds another tree.
+    sim.mounts.refuse_once = true;
+    let first = add_layer(&sim, BASE);
+    let second = add_layer(&sim, &first.to_string());
+    for layer in [&first, &second] {
+        sim.imgbase().activate(&[ImageName::Layer(layer.clone())]).expect("it can be activated");
+        let name = format!("HostVG-{}", layer.to_string().replace('-', "--"));
+        let device = sim.kernel.open(&name.parse().expect("a name")).expect("active");
+        let tree = Tree::open(device.as_ref()).expect("an ext4");
+        let table = tree.read_file("etc/fstab", Bytes::mib(1)).expect("readable").expect("there");
+        let root = format!("/dev/mapper/HostVG-{}", layer.to_string().replace('-', "--"));
+        let wanted = format!("# root\n{root} / ext4 errors=remount-ro 0 1\n");
+        assert_eq!(String::from_utf8(table).expect("text"), wanted);
+        let args = sim.imgbase().kernel_arguments(layer).expect("it has an entry").args;
+        assert!(args.starts_with(&format!("quiet console=ttyS0 root={root} ")), "{args}");
+    }
+    assert_eq!(stored(&sim), 2, "one kernel and one initramfs, whoever has them");
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use imgbase::boot::LoaderKind;
 use imgbase::error::IoContext;
-use imgbase::host::{HostConfig, Metadata};
+use imgbase::host::{self, HostConfig, Metadata};
 use imgbase::name::VgName;
 use imgbase::{Error, ErrorKind, Result};
 
@@ -87,8 +88,7 @@ fn loudness(args: &GlobalArgs) -> Loudness {
 impl Settings {
     /// Fails where a file that was named is not there.
     pub(crate) fn check(&self) -> Result<()> {
-        let (boot_dir, loader, yes) = (&self.boot_dir, self.loader, self.yes);
-        log::debug!("boot folder {boot_dir:?}, loader {loader:?}, yes {yes}");
+        log::debug!("yes {}", self.yes);
         let Some(config) = &self.config else { return Ok(()) };
         let shown = config.display().to_string();
         let file = std::fs::metadata(config).context("read the configuration", &shown)?;
@@ -101,7 +101,18 @@ impl Settings {
 
     /// How the machine is to be used.
     pub(crate) fn host(&self) -> HostConfig {
-        let (lock_timeout, metadata) = (self.lock_timeout, self.metadata);
-        HostConfig { lock_timeout, metadata, ..HostConfig::default() }
+        HostConfig {
+            lock_timeout: self.lock_timeout,
+            metadata: self.metadata,
+            loader: match self.loader {
+                None => host::BootLoader::Any,
+                Some(Loader::None) => host::BootLoader::None,
+                Some(Loader::SystemdBoot) => host::BootLoader::Known(LoaderKind::SystemdBoot),
+                Some(Loader::GrubBls) => host::BootLoader::Known(LoaderKind::GrubBls),
+                Some(Loader::Grub) => host::BootLoader::Known(LoaderKind::Grub),
+            },
+            boot_dir: self.boot_dir.clone(),
+            ..HostConfig::default()
+        }
     }
 }

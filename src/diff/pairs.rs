@@ -404,7 +404,7 @@ fn same_lists(args: &str, cases: u32) {
         Ok(())
     });
     result.expect("both lists are the same");
-    assert!(told.get() > cases as usize, "the edits changed next to nothing");
+    assert!(told.get() > cases as usize / 4, "the edits changed next to nothing");
 }
 
 #[test]

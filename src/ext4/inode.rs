@@ -18,9 +18,12 @@ pub(super) const I_BLOCK_LEN: usize = 60;
 
 /// `i_flags`.
 pub(super) mod flag {
+    pub(in crate::ext4) const IMMUTABLE: u32 = 0x10;
+    pub(in crate::ext4) const APPEND: u32 = 0x20;
     pub(in crate::ext4) const ENCRYPT: u32 = 0x800;
     pub(in crate::ext4) const INDEX: u32 = 0x1000;
     pub(in crate::ext4) const EXTENTS: u32 = 0x8_0000;
+    pub(in crate::ext4) const VERITY: u32 = 0x10_0000;
     pub(in crate::ext4) const EA_INODE: u32 = 0x20_0000;
     pub(in crate::ext4) const INLINE_DATA: u32 = 0x1000_0000;
     pub(in crate::ext4) const CASEFOLD: u32 = 0x4000_0000;
@@ -187,6 +190,33 @@ impl Inode {
         (self.i_block(), self.fields().le32(0x24), wide, self.fields().le32(0x20))
     }
 
+    /// Its bytes with another size, and a change of its content at that time.
+    pub(super) fn rewritten(&self, sb: &Superblock, size: u64, now: Time) -> Box<[u8]> {
+        let mut raw = self.raw.clone();
+        let (low, high) = halves(size);
+        put(&mut raw, 0x04, &low.to_le_bytes());
+        put(&mut raw, 0x6C, &high.to_le_bytes());
+        let (seconds, epoch) = halves(now.0.cast_unsigned().wrapping_add(1 << 31));
+        let seconds = seconds.wrapping_sub(1 << 31);
+        let extra = (epoch & 3) | (now.1 << 2);
+        for (at, extra_at) in [(0x10, 0x88_usize), (0x0C, 0x84)] {
+            put(&mut raw, at, &seconds.to_le_bytes());
+            if extra_at.saturating_add(4) <= self.known_end() {
+                put(&mut raw, extra_at, &extra.to_le_bytes());
+            }
+        }
+        let version = self.fields().le32(0x24).wrapping_add(1);
+        put(&mut raw, 0x24, &version.to_le_bytes());
+        if sb.features().ro_compat(ro_compat::METADATA_CSUM) {
+            let [a, b, c, d] = checksum(&raw, self.seed).0.to_le_bytes();
+            put(&mut raw, I_CHECKSUM_LO, &[a, b]);
+            if stored_extra(&raw) >= 4 {
+                put(&mut raw, I_CHECKSUM_HI, &[c, d]);
+            }
+        }
+        raw
+    }
+
     pub(super) fn wrong(&self, why: &'static str) -> Detail {
         Detail::Inode(self.ino.0, why)
     }
@@ -207,24 +237,36 @@ fn stored_extra(raw: &[u8]) -> usize {
     if raw.len() == OLD { 0 } else { Fields(raw).le16(0x80).into() }
 }
 
-/// The checksum covers the inode with zeros in its place; an inode without the further field for
-/// it has but the lower half.
-fn checksum_holds(raw: &[u8], seed: u32) -> bool {
-    let fields = Fields(raw);
+/// The checksum of an inode, and which of its bits are stored: it covers the inode with zeros in
+/// its place, and an inode without the further field for it has but the lower half.
+fn checksum(raw: &[u8], seed: u32) -> (u32, u32) {
     let mut copy = raw.to_vec();
-    let mut zero = |at: usize| {
-        if let Some(field) = copy.get_mut(at..at.saturating_add(2)) {
-            field.fill(0);
-        }
-    };
-    zero(I_CHECKSUM_LO);
-    let (mut stored, mut mask) = (u32::from(fields.le16(I_CHECKSUM_LO)), 0xFFFF);
-    if stored_extra(raw) >= 4 {
-        zero(I_CHECKSUM_HI);
-        stored |= u32::from(fields.le16(I_CHECKSUM_HI)) << 16;
-        mask = u32::MAX;
+    put(&mut copy, I_CHECKSUM_LO, &[0; 2]);
+    if stored_extra(raw) < 4 {
+        return (crc32c(seed, &copy), 0xFFFF);
     }
-    crc32c(seed, &copy) & mask == stored
+    put(&mut copy, I_CHECKSUM_HI, &[0; 2]);
+    (crc32c(seed, &copy), u32::MAX)
+}
+
+fn checksum_holds(raw: &[u8], seed: u32) -> bool {
+    let (fields, (sum, mask)) = (Fields(raw), checksum(raw, seed));
+    let high = if stored_extra(raw) >= 4 { fields.le16(I_CHECKSUM_HI) } else { 0 };
+    let stored = u32::from(fields.le16(I_CHECKSUM_LO)) | (u32::from(high) << 16);
+    sum & mask == stored
+}
+
+/// The lower and the upper half of a number.
+fn halves(number: u64) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = number.to_le_bytes();
+    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]))
+}
+
+/// Writes a field that lies inside the inode: nothing else is asked for here.
+fn put(raw: &mut [u8], at: usize, field: &[u8]) {
+    if let Some(place) = raw.get_mut(at..at.saturating_add(field.len())) {
+        place.copy_from_slice(field);
+    }
 }
 
 /// `S_IFMT` of a mode.

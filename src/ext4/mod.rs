@@ -1,7 +1,7 @@
 //! ext2, ext3 and ext4: is it one, is it whole and clean, which blocks does it use, how does it get
-//! another UUID; and its folders and files, to read only ([`Tree`]).
+//! another UUID; and its folders and files ([`Tree`]).
 //!
-//! Nothing but a UUID is ever written. Fields keep the names that the
+//! Nothing is ever written but a UUID, and another text in a file's own blocks. Fields keep the names that the
 //! kernel's `fs/ext4/ext4.h` gives them; facts about the layout are from the
 //! kernel's documentation (`Documentation/filesystems/ext4`).
 
@@ -18,6 +18,7 @@ mod indirect;
 mod inode;
 mod map;
 mod pair;
+mod rewrite;
 mod superblock;
 mod tree;
 mod used;
@@ -36,6 +37,7 @@ pub use content::Content;
 pub use geometry::Geometry;
 pub use inode::{Ino, Inode};
 pub use pair::{Apart, Pair, View};
+pub use rewrite::rewrite;
 pub use superblock::{State, Superblock};
 pub use tree::{Name, Tree};
 pub use used::{Distrust, Extent, UsedExtents, free_extents, used_extents};

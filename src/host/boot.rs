@@ -16,6 +16,7 @@ use std::path::Path;
 use imgbase_sys::journal;
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
 
+use crate::boot::Tries;
 use crate::boot::folder::{BootFolder, BootPath, Facts, Kind, Room};
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::Bytes;
@@ -27,6 +28,22 @@ pub use variables::RealVars;
 const FAT: u64 = 0x4d44;
 const EXT: u64 = 0xef53;
 const XFS: u64 = 0x5846_5342;
+
+/// How often a layer on trial is started here, where `/etc/kernel/tries` says so: a number, which
+/// systemd's kernel-install reads as well.
+pub(super) fn tries() -> Option<Tries> {
+    let text = std::fs::read_to_string("/etc/kernel/tries").ok()?;
+    let tries = text.trim().parse().ok().and_then(|tries| Tries::new(tries).ok());
+    if tries.is_none() {
+        log::warn!("/etc/kernel/tries: no number from 1 to 9; taken as 3");
+    }
+    tries
+}
+
+/// The kernel that runs.
+pub(super) fn release() -> Option<String> {
+    rustix::system::uname().release().to_str().ok().map(str::to_owned)
+}
 
 /// A folder of this machine.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ mod mounts;
 mod root;
 mod tools;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use self::disks::{RealDisks, number_of};
@@ -27,8 +28,9 @@ use self::lvm2_host::RealLvm2;
 use self::lvmconf::LvmConf;
 use self::mounts::RealMounts;
 use self::tools::RealTools;
+use crate::boot::{LoaderKind, Tries};
 use crate::error::Result;
-use crate::machine::Machine;
+use crate::machine::{BootAt, Machine};
 
 pub use self::boot::{HostBoot, RealBoot, RealVars};
 pub use self::disks::FileDev;
@@ -40,17 +42,39 @@ pub struct HostConfig {
     pub lock_timeout: Duration,
     /// Who reads and writes the groups' texts.
     pub metadata: Metadata,
+    /// What starts this host.
+    pub loader: BootLoader,
+    /// The folder that the loader reads, as it is mounted now; else it is looked for at `/boot`,
+    /// `/efi` and `/boot/efi`.
+    pub boot_dir: Option<PathBuf>,
     /// True before any udev has started on this machine, for one that will: the devices that are
     /// activated are left to it as if it had seen them come.
     pub before_udev: bool,
 }
 
 impl Default for HostConfig {
-    /// 20 seconds for a lock; no library of lvm2's; udev where one runs.
+    /// 20 seconds for a lock; no library of lvm2's; the loader that is there; udev where one runs.
     fn default() -> Self {
-        let (lock_timeout, metadata) = (Duration::from_secs(20), Metadata::Native);
-        Self { lock_timeout, metadata, before_udev: false }
+        Self {
+            lock_timeout: Duration::from_secs(20),
+            metadata: Metadata::Native,
+            loader: BootLoader::Any,
+            boot_dir: None,
+            before_udev: false,
+        }
     }
+}
+
+/// What starts a host.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BootLoader {
+    /// The one that is there, if any.
+    #[default]
+    Any,
+    /// This one.
+    Known(LoaderKind),
+    /// None, or none that is to be touched.
+    None,
 }
 
 /// Who reads and writes the texts of volume groups.
@@ -74,6 +98,10 @@ pub struct Host {
     mounts: RealMounts,
     tools: RealTools,
     lvm2: RealLvm2,
+    boot: Option<HostBoot>,
+    loader: Option<LoaderKind>,
+    tries: Tries,
+    release: Option<String>,
 }
 
 impl Host {
@@ -82,7 +110,8 @@ impl Host {
     ///
     /// # Errors
     /// [`Tool`](crate::ErrorKind::Tool) where lvm2's library is asked for and its program is not
-    /// there. What else is missing shows where it is needed.
+    /// there; [`NotFound`](crate::ErrorKind::NotFound) where a boot folder is named that is not;
+    /// [`Io`](crate::ErrorKind::Io). What else is missing shows where it is needed.
     pub fn new(config: HostConfig) -> Result<Self> {
         let conf = LvmConf::read();
         // lvm2 lets a device pass only if both lists accept it; the global one is asked first.
@@ -94,12 +123,23 @@ impl Host {
             Metadata::Native => lvm2,
             Metadata::Liblvm => lvm2.with_library(library::Helper::find()?),
         };
+        let (boot, loader) = match config.loader {
+            BootLoader::None => (None, None),
+            BootLoader::Any => (HostBoot::open(config.boot_dir.as_deref(), None)?, None),
+            BootLoader::Known(kind) => {
+                (HostBoot::open(config.boot_dir.as_deref(), Some(kind))?, Some(kind))
+            }
+        };
         Ok(Self {
             disks: RealDisks::new(filters),
             kernel: if config.before_udev { RealKernel::before_udev() } else { RealKernel::new() },
             mounts: RealMounts,
             tools: RealTools,
             lvm2,
+            tries: boot.as_ref().and_then(|_| boot::tries()).unwrap_or_default(),
+            release: boot.as_ref().and_then(|_| boot::release()),
+            boot,
+            loader,
         })
     }
 
@@ -111,7 +151,12 @@ impl Host {
             mounts: &self.mounts,
             tools: &self.tools,
             lvm2: &self.lvm2,
-            boot: None,
+            boot: self.boot.as_ref().map(|boot| BootAt {
+                place: boot.place(),
+                loader: self.loader,
+                tries: self.tries,
+                release: self.release.as_deref(),
+            }),
             in_order: false,
         }
     }

@@ -53,10 +53,8 @@ impl<'m> Session<'m> {
         lv: &LvName,
         with: &mut dyn FnMut(&dyn RootFiles) -> Result<()>,
     ) -> Result<()> {
-        let file_system = filesystem::read(self.open_volume(lv)?.as_ref())?;
-        let node = self.node(lv)?;
-        let mounts = self.machine().mounts;
-        mounts.with_root(&node, file_system.fs_type(), false, &mut |root| with(root))
+        let (device, node) = (self.open_volume(lv)?, self.node(lv)?);
+        filesystem::with_files(self.machine(), &node, device.as_ref(), with)
     }
 
     /// Stores a layer's kernels, all of them or none that is named; `None` where its tree has none.

@@ -3,16 +3,17 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Watch;
 use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::ext4::{self, FsUuid};
+use crate::ext4::{self, FsUuid, Tree};
 use crate::image::{FileSystem, Needs};
 use crate::lvm2::Vg;
 use crate::machine::{Machine, Tool};
 use crate::name::{DmName, LvName};
-use crate::root;
+use crate::root::{self, RootFiles};
 use crate::units::Bytes;
 
 /// The file system on a volume of ours.
@@ -81,10 +82,11 @@ impl Seal<'_> {
     }
 }
 
-/// Gives the file system on a fresh snapshot a UUID of its own and returns it; `None` where it
-/// holds none that is known here.
-pub(super) fn give_own_uuid(
+/// Makes the file system on a fresh snapshot one of its own: a UUID, and in its fstab the volume as
+/// the source of its root. Gives the UUID; `None` where it holds none that is known here.
+pub(super) fn make_own(
     machine: &Machine<'_>,
+    (vg, lv): (&Vg, &LvName),
     node: &Path,
     device: &dyn Dev,
 ) -> Result<Option<String>> {
@@ -99,30 +101,72 @@ pub(super) fn give_own_uuid(
         file_system = read(device)?;
     }
     let uuid = FsUuid::random()?;
+    let source = format!("/dev/mapper/{}", DmName::of_lv(&vg.name, lv, None)?);
     match &file_system {
         FileSystem::Ext4(superblock) => {
             ext4::set_uuid_of(device, superblock, uuid)?;
+            let named = name_root_in_place(device, &source)?;
             device.sync().context("sync", device.name())?;
+            if !named {
+                name_root(machine, node, &file_system, &source)?;
+            }
         }
-        FileSystem::Xfs(_) => set_xfs_uuid(machine, node, device, uuid)?,
+        FileSystem::Xfs(_) => {
+            set_xfs_uuid(machine, node, device, uuid)?;
+            name_root(machine, node, &file_system, &source)?;
+        }
     }
     Ok(Some(uuid.to_string()))
 }
 
-/// Makes the file system on a fresh snapshot one of its own: a UUID, and in its fstab the volume as
-/// the source of its root. Gives the UUID; `None` where it holds none that is known here.
-pub(super) fn make_own(
+/// Shows the tree on a volume that nobody has mounted: an ext4's as it lies on the device, else by
+/// a mount that nobody else sees.
+pub(super) fn with_files(
     machine: &Machine<'_>,
-    (vg, lv): (&Vg, &LvName),
     node: &Path,
     device: &dyn Dev,
-) -> Result<Option<String>> {
-    let uuid = give_own_uuid(machine, node, device)?;
-    if uuid.is_some() {
-        let source = format!("/dev/mapper/{}", DmName::of_lv(&vg.name, lv, None)?);
-        name_root(machine, node, &read(device)?, &source)?;
+    with: &mut dyn FnMut(&dyn RootFiles) -> Result<()>,
+) -> Result<()> {
+    let file_system = read(device)?;
+    if let Some(tree) = open_tree(device, &file_system)? {
+        return with(&tree);
     }
-    Ok(uuid)
+    machine.mounts.with_root(node, file_system.fs_type(), false, &mut |root| with(root))
+}
+
+/// `None` where only the kernel can read it, or has it mounted for writing.
+fn open_tree<'d>(device: &'d dyn Dev, file_system: &FileSystem) -> Result<Option<Tree<'d>>> {
+    match file_system {
+        FileSystem::Ext4(superblock) if superblock.is_clean() => {}
+        _ => return Ok(None),
+    }
+    match Tree::open(device) {
+        Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+        tree => tree.map(Some),
+    }
+}
+
+/// Writes the source of `/` into an ext4's fstab, in the file's own blocks; false where that is the
+/// kernel's to do, or its to tell what is wrong.
+fn name_root_in_place(device: &dyn Dev, source: &str) -> Result<bool> {
+    match name_root_in(device, source) {
+        Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::Corrupt) => {
+            log::debug!("{error}");
+            Ok(false)
+        }
+        named => named,
+    }
+}
+
+fn name_root_in(device: &dyn Dev, source: &str) -> Result<bool> {
+    let tree = Tree::open(device)?;
+    let table = RootFiles::read(&tree, root::FSTAB, root::CONFIG_MOST)?;
+    let Some(new) = table.and_then(|table| root::with_root(&table, source)) else {
+        return Ok(true);
+    };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = (i64::try_from(now.as_secs()).unwrap_or(i64::MAX), now.subsec_nanos());
+    ext4::rewrite(&tree, root::FSTAB, &new, now)
 }
 
 /// Writes the source of `/` into the tree's fstab, where that has such a line and says otherwise.

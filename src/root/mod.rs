@@ -7,6 +7,7 @@
 )]
 
 mod cmdline;
+mod ext4;
 mod fstab;
 mod kernels;
 mod os;

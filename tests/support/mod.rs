@@ -196,13 +196,29 @@ pub(crate) fn small_ext4() -> Vec<u8> {
 
 /// An ext4 of that size with a file in it.
 pub(crate) fn ext4(size: &str) -> Vec<u8> {
+    ext4_of("", size, &[("hello", "hello")])
+}
+
+/// An ext4 that only a mount can show: it says that its folders hold more than names (`dirdata`).
+pub(crate) fn strange_ext4(size: &str) -> Vec<u8> {
+    let mut bytes = ext4_of("^metadata_csum", size, &[]);
+    bytes[1024 + 0x61] |= 0x10;
+    bytes
+}
+
+/// An ext4 of that size with these files in it.
+pub(crate) fn ext4_of(features: &str, size: &str, files: &[(&str, &str)]) -> Vec<u8> {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("image");
     let content = folder.path().join("content");
     std::fs::create_dir(&content).expect("makes");
-    std::fs::write(content.join("hello"), "hello").expect("writes");
+    for (path, text) in files {
+        let path = content.join(path.trim_start_matches('/'));
+        std::fs::create_dir_all(path.parent().expect("it has one")).expect("makes");
+        std::fs::write(path, text).expect("writes");
+    }
     let made = Command::new("mke2fs")
-        .args(["-q", "-t", "ext4", "-d"])
+        .args(["-q", "-t", "ext4", "-O", features, "-d"])
         .arg(&content)
         .arg(&file)
         .arg(size)

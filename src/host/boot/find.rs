@@ -13,7 +13,7 @@ use crate::boot::folder::BootFolder;
 use crate::boot::uuid::{HEAD, fs_uuid};
 use crate::boot::vars::EfiVars;
 use crate::boot::{LoaderKind, Place, detect};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::host::mounts::table;
 
 /// Where it is looked for.
@@ -29,26 +29,32 @@ pub struct HostBoot {
 
 impl HostBoot {
     /// Opens the folder that is named, or finds one: the first of `/boot`, `/efi` and `/boot/efi`
-    /// that a loader is in. `None` where there is none.
+    /// that the loader is in, or any where none is named. `None` where there is none. Where there
+    /// are two loaders in it, whoever uses it is told.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound) for a named folder that is not there; as
-    /// [`detect`].
-    pub fn open(dir: Option<&Path>) -> Result<Option<Self>> {
-        let vars = RealVars::open();
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a named folder that is not there;
+    /// [`Io`](crate::ErrorKind::Io).
+    pub fn open(dir: Option<&Path>, loader: Option<LoaderKind>) -> Result<Option<Self>> {
         if let Some(dir) = dir {
-            let boot = RealBoot::open(dir)?;
-            let esp = partition_beside(dir)?;
-            return Ok(Some(Self { boot, esp, vars }.narrowed()?));
+            return Self::at(dir, loader).map(Some);
         }
         for place in PLACES.map(Path::new).into_iter().filter(|place| place.is_dir()) {
-            let (boot, esp) = (RealBoot::open(place)?, partition_beside(place)?);
-            let found = Self { boot, esp, vars: RealVars::open() }.narrowed()?;
-            if detect(found.place())?.is_some() {
+            let found = Self::at(place, loader)?;
+            let is_it = match detect(found.place()) {
+                Ok(there) => there.is_some() && (loader.is_none() || there == loader),
+                Err(error) => error.kind() == ErrorKind::Unsupported,
+            };
+            if is_it {
                 return Ok(Some(found));
             }
         }
         Ok(None)
+    }
+
+    fn at(dir: &Path, loader: Option<LoaderKind>) -> Result<Self> {
+        let (boot, esp) = (RealBoot::open(dir)?, partition_beside(dir)?);
+        Self { boot, esp, vars: RealVars::open() }.narrowed(loader)
     }
 
     /// For [`Boot::open`](crate::boot::Boot::open).
@@ -61,8 +67,9 @@ impl HostBoot {
     }
 
     /// systemd-boot reads the EFI partition, and beside it only a partition of its own.
-    fn narrowed(self) -> Result<Self> {
-        let systemd = detect(self.place()).ok().flatten() == Some(LoaderKind::SystemdBoot);
+    fn narrowed(self, loader: Option<LoaderKind>) -> Result<Self> {
+        let there = || detect(self.place()).ok().flatten();
+        let systemd = loader.or_else(there) == Some(LoaderKind::SystemdBoot);
         let own = self.boot.facts().prefix.is_empty()
             && self.boot.look(&"loader/entries".parse()?)?.is_some();
         Ok(match self.esp {
@@ -129,10 +136,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(dir.path().join("grub")).expect("made");
         std::fs::write(dir.path().join("grub/grub.cfg"), "menuentry 'x' {\n}\n").expect("written");
-        let found = HostBoot::open(Some(dir.path())).expect("opened").expect("there");
+        let found = HostBoot::open(Some(dir.path()), None).expect("opened").expect("there");
         assert_eq!(detect(found.place()).expect("detected"), Some(LoaderKind::Grub));
         assert_eq!(found.place().boot.name(), dir.path().display().to_string());
-        assert!(HostBoot::open(Some(Path::new("/does/not/exist"))).is_err());
+        assert!(HostBoot::open(Some(Path::new("/does/not/exist")), None).is_err());
     }
 
     #[test]
@@ -141,7 +148,7 @@ mod tests {
         let esp = dir.path().join("efi");
         std::fs::create_dir_all(esp.join("EFI/systemd")).expect("made");
         std::fs::write(esp.join("EFI/systemd/systemd-bootx64.efi"), "x").expect("written");
-        let found = HostBoot::open(Some(dir.path())).expect("opened").expect("there");
+        let found = HostBoot::open(Some(dir.path()), None).expect("opened").expect("there");
         assert_eq!(detect(found.place()).expect("detected"), Some(LoaderKind::SystemdBoot));
         assert_eq!(found.place().boot.name(), esp.display().to_string());
         assert!(found.place().esp.is_none());

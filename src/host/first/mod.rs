@@ -26,7 +26,7 @@ use self::loader::Loader;
 use self::places::Home;
 use self::root::Seeker;
 use self::voice::say;
-use super::{Host, HostConfig};
+use super::{BootLoader, Host, HostConfig};
 use crate::error::{IoContext, Result};
 use crate::first::cmdline::Words;
 use crate::first::request::{OnFailure, Request};
@@ -104,7 +104,11 @@ impl First {
     }
 
     fn start(&mut self) -> Result<std::convert::Infallible> {
-        let host = Host::new(HostConfig { before_udev: true, ..HostConfig::default() })?;
+        let host = Host::new(HostConfig {
+            before_udev: true,
+            loader: BootLoader::None,
+            ..HostConfig::default()
+        })?;
         let imgbase = Imgbase::new(host.machine());
         let mut seeker = Seeker {
             imgbase: &imgbase,

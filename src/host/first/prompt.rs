@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, IsTerminal};
 
 use super::voice::say;
 use crate::first::request::Root;
-use crate::host::{Host, HostConfig};
+use crate::host::{BootLoader, Host, HostConfig};
 use crate::ops::Imgbase;
 
 /// What was answered.
@@ -42,7 +42,11 @@ fn console() -> Option<File> {
 }
 
 fn startable() -> Vec<Root> {
-    let host = Host::new(HostConfig { before_udev: true, ..HostConfig::default() });
+    let host = Host::new(HostConfig {
+        before_udev: true,
+        loader: BootLoader::None,
+        ..HostConfig::default()
+    });
     let roots = host.and_then(|host| Imgbase::new(host.machine()).startable());
     roots.inspect_err(|error| say::warning(&error.to_string())).unwrap_or_default()
 }
