@@ -22,7 +22,9 @@ pub struct Whose<'a> {
     pub vg: &'a VgName,
     /// The layer.
     pub layer: &'a LayerName,
-    /// The boot file system's UUID, where the layer is to be told (`boot=UUID=...`, as FIPS wants).
+    /// The boot file system's UUID: a system in FIPS mode is told (`boot=UUID=...`), as dracut looks
+    /// for the kernel's checksum there. No other is: to initramfs-tools `boot=` names a script of its
+    /// own, and it panics where there is none.
     pub boot: Option<&'a str>,
 }
 
@@ -47,7 +49,7 @@ pub fn for_layer(inherited: &Args, whose: Whose<'_>) -> Result<Args, BadName> {
     if !args.has("rootflags") {
         args.push("rootflags=discard");
     }
-    if let Some(uuid) = whose.boot {
+    if let Some(uuid) = whose.boot.filter(|_| inherited.value("fips").as_deref() == Some("1")) {
         args.set(&format!("boot=UUID={uuid}"), is("boot"));
     }
     args.set(&format!("{BOOT_ID}={}", whose.layer), is(BOOT_ID));
@@ -129,10 +131,11 @@ mod tests {
              rootflags=discard img.bootid=Base-1-0+1"
         );
         assert_eq!(
-            of("rw rootflags=noatime", "Base-1-0+1", Some("ab-cd")),
-            "rw rootflags=noatime root=/dev/mapper/Host--VG-Base--1--0+1 \
+            of("rw rootflags=noatime fips=1", "Base-1-0+1", Some("ab-cd")),
+            "rw rootflags=noatime fips=1 root=/dev/mapper/Host--VG-Base--1--0+1 \
              rd.lvm.lv=Host-VG/Base-1-0+1 boot=UUID=ab-cd img.bootid=Base-1-0+1"
         );
+        assert!(!of("rw", "Base-1-0+1", Some("ab-cd")).contains("boot=UUID"));
     }
 
     #[test]

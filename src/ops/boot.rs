@@ -131,7 +131,10 @@ impl Imgbase<'_> {
         let state = session.need_boot()?.state()?;
         let place = state.on_trial().map(|trial| trial.entry);
         let on_trial = place.and_then(|place| state.entry(place)).and_then(Found::layer);
-        Ok(on_trial == Some(&layer) || (state.is_bootable(&layer) && !state.is_blessed(&layer)))
+        // Where it is the default by itself, nothing else would be started.
+        let comes_back = state.default_layer() == Some(&layer);
+        let waits = state.is_bootable(&layer) && !state.is_blessed(&layer);
+        Ok(on_trial == Some(&layer) || (waits && !comes_back))
     }
 
     /// A layer's own kernel arguments, as its entries have them.

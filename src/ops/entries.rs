@@ -124,6 +124,7 @@ impl<'m> Session<'m> {
         layer: &LayerName,
         start: &Start,
     ) -> Result<bool> {
+        let first = boot.state()?.layers().is_empty();
         let mut changed = false;
         for (kernel, stored) in &start.kernels {
             let files = Files::Stored(stored);
@@ -137,8 +138,8 @@ impl<'m> Session<'m> {
                 machine_id: start.machine_id.as_deref(),
             })?;
         }
-        let state = boot.state()?;
-        if state.default_layer().is_none() && state.layers().iter().all(|other| *other == layer) {
+        // Said outright, so that no entry of others takes its place by its name.
+        if first {
             boot.set_default(layer, None, None)?;
             changed = true;
         }

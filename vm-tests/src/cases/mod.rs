@@ -1,6 +1,7 @@
 //! The cases: Rust functions that read as scripts, and the table that names them.
 
 mod beside_lvm2;
+mod entries;
 mod file_systems;
 mod first;
 mod full;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Case> {
         taking_turns::cases(),
         power::cases(),
         loaders::cases(),
+        entries::cases(),
         full::cases(),
         first::cases(),
         side_by_side::cases(),

@@ -81,7 +81,7 @@ END"
 
 /// The system that is up must be the layer: by what the kernel was told, by a file in it, and by the
 /// name of the device that is its root.
-pub(super) fn is_layer(booted: &mut Booted<'_>, layer: &str) -> Outcome {
+pub(in crate::cases) fn is_layer(booted: &mut Booted<'_>, layer: &str) -> Outcome {
     let told = booted.argument("img.bootid").map(str::to_owned);
     must(told.as_deref() == Some(layer), format!("{layer}: the kernel was told {told:?}"))?;
     booted.says("cat /etc/marker", layer)?;

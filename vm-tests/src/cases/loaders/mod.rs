@@ -10,6 +10,8 @@ mod systems;
 
 use crate::case::Case;
 
+pub(super) use by_hand::is_layer;
+
 pub(super) fn cases() -> Vec<Case> {
     [counting::cases(), systemd_boot::cases(), systems::cases(), cuts::cases()].concat()
 }
