@@ -142,8 +142,8 @@ impl<'v> Layout<'v> {
                 self.sort_volume(lv, &mut layers);
             }
         }
-        self.bases.sort_by_key(|base| base.base.thin.device_id);
-        layers.sort_by_key(|layer: &Volume<'_, LayerName>| layer.thin.device_id);
+        self.bases.sort_unstable_by_key(|base| base.base.thin.device_id);
+        layers.sort_unstable_by_key(|layer: &Volume<'_, LayerName>| layer.thin.device_id);
         for layer in layers {
             self.place_layer(layer);
         }

@@ -559,7 +559,7 @@ impl<'b> Boot<'b> {
                 }
             }
         }
-        found.sort();
+        found.sort_unstable();
         found.dedup();
         Ok(found)
     }

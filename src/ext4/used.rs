@@ -127,7 +127,7 @@ impl UsedExtents<'_> {
         if group == 0 {
             // The boot block and the superblock: no bitmap is needed to know of them.
             used.push(0..geometry.front(0).end);
-            used.sort_by_key(|blocks| blocks.start);
+            used.sort_unstable_by_key(|blocks| blocks.start);
         }
         Ok(used)
     }
@@ -225,7 +225,7 @@ fn own_blocks(sb: &Superblock, descriptor: Descriptor<'_>, group: u64) -> Vec<Ra
         *blocks = blocks.start.max(all.start)..blocks.end.min(all.end);
     }
     own.retain(|blocks| blocks.start < blocks.end);
-    own.sort_by_key(|blocks| blocks.start);
+    own.sort_unstable_by_key(|blocks| blocks.start);
     own
 }
 

@@ -82,7 +82,7 @@ fn archived(dir: &Path, vg: &str) -> io::Result<Vec<(u32, PathBuf)>> {
             found.push((number, entry.path()));
         }
     }
-    found.sort();
+    found.sort_unstable();
     Ok(found)
 }
 
@@ -178,7 +178,7 @@ mod tests {
         let mut names: Vec<_> = entries
             .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
             .collect();
-        names.sort();
+        names.sort_unstable();
         names
     }
 

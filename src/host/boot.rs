@@ -131,7 +131,7 @@ impl RealBoot {
                 found.push((name, kind));
             }
         }
-        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
         Ok(found)
     }
 

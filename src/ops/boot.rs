@@ -319,7 +319,7 @@ impl<'m> Session<'m> {
 /// All layers in the order in which they were made.
 fn timeline(layout: &Layout<'_>) -> Vec<LayerName> {
     let mut layers: Vec<_> = layout.layers().collect();
-    layers.sort_by_key(|layer| layer.thin.device_id);
+    layers.sort_unstable_by_key(|layer| layer.thin.device_id);
     layers.into_iter().map(|layer| layer.name.clone()).collect()
 }
 

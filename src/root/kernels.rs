@@ -65,7 +65,7 @@ pub fn find_kernels(root: &dyn RootFiles) -> Result<Vec<KernelFiles>> {
             }
         }
     }
-    kernels.sort_by(|(a, _), (b, _)| compare_versions(b, a).then_with(|| b.cmp(a)));
+    kernels.sort_unstable_by(|(a, _), (b, _)| compare_versions(b, a).then_with(|| b.cmp(a)));
     kernels.dedup_by(|(a, _), (b, _)| a == b);
     kernels.into_iter().map(|(version, kernel)| belonging(root, version, kernel)).collect()
 }

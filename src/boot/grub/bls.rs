@@ -43,7 +43,7 @@ impl<'b> GrubBls<'b> {
 
     fn entries(&self) -> Result<Vec<Found>> {
         let mut all = read(&self.shelf)?;
-        all.sort_by(|a, b| compare(&b.id, &a.id));
+        all.sort_unstable_by(|a, b| compare(&b.id, &a.id));
         Ok(all)
     }
 

@@ -64,7 +64,7 @@ impl<'b> SystemdBoot<'b> {
             all.extend(esp.read()?.into_iter().map(|found| Found { own: None, ..found }));
         }
         all.retain(|found| !found.path.name().starts_with("auto-"));
-        all.sort_by(pick::compare);
+        all.sort_unstable_by(pick::compare);
         Ok(all)
     }
 

@@ -59,7 +59,7 @@ fn bases(report: &LayoutReport) -> Vec<BaseName> {
 /// The layers of all bases in order of creation.
 fn layers(report: &LayoutReport) -> Vec<LayerName> {
     let mut layers: Vec<_> = report.bases.iter().flat_map(|base| &base.layers).collect();
-    layers.sort_by_key(|layer| layer.device_id);
+    layers.sort_unstable_by_key(|layer| layer.device_id);
     layers.into_iter().map(|layer| layer.nvr.clone()).collect()
 }
 
@@ -146,7 +146,7 @@ mod tests {
         ] {
             let request = init(line).expect(line);
             let mut devices = request.devices.clone();
-            devices.sort();
+            devices.sort_unstable();
             assert_eq!(devices, [PathBuf::from("/dev/x"), PathBuf::from("/dev/y")], "{line}");
             let (name, image) = request.base.expect(line);
             assert_eq!((name.as_str(), image), ("a-1-0", ImageSource::Path("./i".into())));

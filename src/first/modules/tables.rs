@@ -209,9 +209,9 @@ mod tests {
             "dm_thin_pool",
         ];
         let mut sorted = names.clone();
-        sorted.sort();
+        sorted.sort_unstable();
         let mut all = wanted.map(str::to_owned);
-        all.sort();
+        all.sort_unstable();
         assert_eq!(sorted, all);
         let place = |name: &str| names.iter().position(|other| other == name);
         for (before, after) in [

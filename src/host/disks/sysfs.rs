@@ -32,7 +32,7 @@ fn entries(folder: &Path) -> Vec<String> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut names: Vec<String> = names.collect();
-    names.sort();
+    names.sort_unstable();
     names
 }
 
@@ -43,7 +43,7 @@ fn entries(folder: &Path) -> Vec<String> {
 pub(super) fn candidates() -> Result<Vec<PathBuf>> {
     let list = fs::read_to_string(PARTITIONS).context("list the disks", PARTITIONS)?;
     let mut names = listed(&list);
-    names.sort();
+    names.sort_unstable();
     let volumes = Volumes::find();
     let may_carry = |name: &&String| may_carry(name, &names, &volumes);
     Ok(names.iter().filter(may_carry).map(|name| node(name)).collect())

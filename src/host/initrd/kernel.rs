@@ -41,7 +41,7 @@ fn only_one(folder: &Path) -> Result<String> {
     let entries = fs::read_dir(folder).context("list the kernels", folder.display())?;
     let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
     let mut names: Vec<String> = names.collect();
-    names.sort();
+    names.sort_unstable();
     match names.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(Error::new(ErrorKind::NotFound, "there is no kernel's folder")),

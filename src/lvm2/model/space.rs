@@ -71,7 +71,7 @@ impl Vg {
                 map.into_iter().for_each(|map| map.runs.push(run));
             }
         }
-        maps.iter_mut().for_each(|map| map.runs.sort_by_key(|run| run.start));
+        maps.iter_mut().for_each(|map| map.runs.sort_unstable_by_key(|run| run.start));
         maps
     }
 

@@ -203,7 +203,7 @@ pub(super) fn assemble(scanner: Scanner) -> Scan {
             scan.groups.push(group);
         }
     }
-    scan.groups.sort_by_key(|group| group.vg.id);
+    scan.groups.sort_unstable_by_key(|group| group.vg.id);
     find_claimed(&mut scan.groups);
     find_same_names(&mut scan.groups);
     for pv in pvs {
