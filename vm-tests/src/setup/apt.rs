@@ -1,8 +1,10 @@
 //! The packages of Debian that building and testing take.
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use crate::error::{Doing, Fail, Result};
+use crate::runner::lock;
 use crate::setup::shell::output;
 
 /// What is needed beyond git, a C compiler and the Rust toolchain.
@@ -51,14 +53,20 @@ fn installed(package: &str) -> bool {
     query.is_ok_and(|status| status == "installed")
 }
 
-/// Fetches the lists of packages: with old ones apt asks for versions that are gone, or finds that
-/// what is installed is newer than what it knows. Where they cannot be fetched, those that are there
-/// must do.
+/// Fetches the lists of packages, once: with old ones apt asks for versions that are gone, or finds
+/// that what is installed is newer than what it knows. Where they cannot be fetched, those that are
+/// there must do.
 pub(super) fn update_lists() -> Result<()> {
-    match output("apt-get", &["-qq", "update"]) {
-        Err(_) if Path::new("/var/lib/apt/lists").read_dir().is_ok_and(has_a_list) => Ok(()),
-        result => result.map(drop).doing("apt-get update"),
+    static DONE: Mutex<bool> = Mutex::new(false);
+    let mut done = lock(&DONE);
+    if !*done {
+        match output("apt-get", &["-qq", "update"]) {
+            Err(_) if Path::new("/var/lib/apt/lists").read_dir().is_ok_and(has_a_list) => {}
+            result => result.map(drop).doing("apt-get update")?,
+        }
     }
+    *done = true;
+    Ok(())
 }
 
 fn has_a_list(entries: std::fs::ReadDir) -> bool {

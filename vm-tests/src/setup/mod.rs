@@ -5,7 +5,6 @@
 
 mod apt;
 mod binaries;
-mod debian;
 mod firmware;
 mod guest_root;
 mod kernel;
@@ -16,6 +15,7 @@ mod systems;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::thread::{self, ScopedJoinHandle};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -23,7 +23,6 @@ use crate::error::{Doing, Result};
 
 pub use apt::{install, packages};
 pub use binaries::{Binaries, tools_disk};
-pub use debian::{Debian, debian};
 
 /// The Debian release of guest and samples.
 pub const SUITE: &str = "bookworm";
@@ -52,13 +51,34 @@ pub struct Assets {
 /// A sentence that names the step.
 pub fn assets() -> Result<Assets> {
     packages()?;
+    // Most of the time one waits for packages or for a single processor.
+    let (guest, systems, ovmf) = thread::scope(|scope| {
+        let guest = scope.spawn(guest);
+        let ovmf = scope.spawn(firmware::ovmf);
+        let systems = systems::systems();
+        (finished(guest), systems, finished(ovmf))
+    });
+    let Guest { kernel, root: guest_root, samples } = guest?;
+    let [sample, images] = ["debian.ext4", "images.img"].map(|name| samples.join(name));
+    Ok(Assets { kernel, guest_root, sample, images, systems: systems?, ovmf: ovmf? })
+}
+
+/// What stands on one another.
+struct Guest {
+    kernel: PathBuf,
+    root: PathBuf,
+    samples: PathBuf,
+}
+
+fn guest() -> Result<Guest> {
     let kernel = kernel::kernel()?;
-    let guest_root = guest_root::guest_root(&kernel)?;
-    let samples = samples::samples(&kernel.image, &guest_root)?;
-    let sample = samples.join("debian.ext4");
-    let images = samples.join("images.img");
-    let (systems, ovmf) = (systems::systems()?, firmware::ovmf()?);
-    Ok(Assets { kernel: kernel.image, guest_root, sample, images, systems, ovmf })
+    let root = guest_root::guest_root(&kernel)?;
+    let samples = samples::samples(&kernel.image, &root)?;
+    Ok(Guest { kernel: kernel.image, root, samples })
+}
+
+fn finished<T>(work: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+    work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// The workspace's folder.

@@ -6,6 +6,8 @@
 //! | `small.ext4` | busybox and the harness's half as the first process; initramfs-tools with lvm2 |
 //! | `dracut.ext4` | the same with dracut's initramfs |
 //! | `full.ext4` | Debian with systemd, udev, lvm2, and the harness's half as a service |
+//!
+//! All come out of one root.
 
 use std::path::{Path, PathBuf};
 
@@ -13,9 +15,9 @@ use crate::error::Result;
 use crate::setup::shell::script;
 use crate::setup::{SUITE, once};
 
-const INCLUDE: &str = "busybox-static,dbus,dosfstools,e2fsprogs,efibootmgr,grub-efi-amd64-bin,\
-    grub2-common,initramfs-tools,kmod,linux-image-cloud-amd64,lvm2,systemd-boot,systemd-sysv,\
-    thin-provisioning-tools,udev,zstd";
+const INCLUDE: &str = "busybox-static,dbus,dosfstools,dracut-core,e2fsprogs,efibootmgr,\
+    grub-efi-amd64-bin,grub2-common,initramfs-tools,kmod,linux-image-cloud-amd64,lvm2,systemd-boot,\
+    systemd-sysv,thin-provisioning-tools,udev,zstd";
 
 /// The first process of the small ones. The tools are on a disk of their own.
 const INIT: &str = r#"#!/bin/sh
@@ -41,68 +43,69 @@ const FSTAB: &str = "# root and tools
 LABEL=tools /tools ext4 ro,noload,nofail 0 0
 ";
 
-/// Of the modules only those that any machine here can want.
+/// Each initramfs is made once, where all is there, and both at once; the kernel's package would
+/// make one as well. Of the modules the small ones get those that any machine here can want.
 const BUILD: &str = r#"
 suite=$1 include=$2 init=$3 unit=$4 fstab=$5
 printf '%s' "$fstab" >fstab
 # An initramfs holds e2fsck where the type of the root is known when it is made.
 echo FSTYPE=ext4 >fstype
-mmdebstrap --quiet --variant=minbase --include="$include" \
+INITRD=No mmdebstrap --quiet --variant=minbase --include="$include" \
+    --aptopt='Acquire::Languages "none"' --dpkgopt=force-unsafe-io \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/info/*' \
+    --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/man/*' \
     --essential-hook='mkdir -p "$1/etc/initramfs-tools/conf.d"' \
     --essential-hook='copy-in fstype /etc/initramfs-tools/conf.d' \
     --essential-hook='copy-in fstab /etc' "$suite" root
 version=$(basename root/lib/modules/*)
 initrd=boot/initrd.img-$version
+[ ! -e root/$initrd ]
 
-cp -a root dracut
-echo "deb http://deb.debian.org/debian $suite main" >dracut/etc/apt/sources.list
-cp /etc/resolv.conf dracut/etc/
-chroot dracut sh -eu -c '
-    mount -t proc proc /proc
-    trap "umount /proc" EXIT
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get -qq update
-    apt-get -qq -y --no-install-recommends install dracut-core >/dev/null
-    dracut --quiet --no-hostonly --add lvm --kver "$1" /dracut.img' sh "$version"
-mv dracut/dracut.img dracut.img
-rm -rf dracut
+mount -t proc proc root/proc
+trap 'umount root/proc' EXIT
+chroot root dracut --quiet --no-hostonly --add lvm --compress 'zstd -1' \
+    --kver "$version" /dracut.img & dracut=$!
+chroot root update-initramfs -c -k "$version"
+wait $dracut
+umount root/proc
+trap - EXIT
+mv root/dracut.img .
+cp root/$initrd small.img
+# Nothing stays of dracut and of what it has brought along.
+chroot root dpkg --purge dracut-core kpartx
+[ -z "$(chroot root dpkg-query -f '${db:Status-Abbrev}' -W dracut-core kpartx 2>/dev/null)" ]
 
-small() {
-    mkdir -p small/usr/bin small/usr/sbin small/usr/lib/modules small/usr/lib64
-    for name in bin sbin lib lib64; do ln -s usr/$name small/$name; done
-    (cd small && mkdir boot dev etc mnt proc root run sys tmp tools var)
-    cp -a root/boot/vmlinuz-$version small/boot/
-    cp "$2" small/$initrd
-    cp root/usr/lib/os-release small/usr/lib/
-    ln -s ../usr/lib/os-release small/etc/os-release
-    cp root/usr/bin/busybox root/usr/bin/bootctl small/usr/bin/
-    chroot root ldd /usr/bin/bootctl | grep -o '/[^ ]*' |
-        (cd root && xargs -I{} cp -L --parents .{} ../small/)
-    chroot small /bin/busybox --install -s
-    (cd root/usr/lib/modules && for part in arch crypto fs/efivarfs fs/fat fs/nls lib \
-        drivers/block drivers/char drivers/md drivers/virtio; do
-        cp -a --parents $version/kernel/$part ../../../../small/usr/lib/modules/
-    done && cp $version/modules.builtin* $version/modules.order \
-        ../../../../small/usr/lib/modules/$version/)
-    depmod -b small $version
-    rm small/usr/sbin/init
-    printf '%s' "$init" >small/usr/sbin/init
-    cp fstab small/etc/
-    chmod 755 small/usr/sbin/init
-    mke2fs -q -t ext4 -b 4096 -L root -d small systems/$1.ext4 256M
-    rm -rf small
-}
-mkdir systems
-small small root/$initrd
-small dracut dracut.img
+mkdir -p small/usr/bin small/usr/sbin small/usr/lib/modules small/usr/lib64 systems
+for name in bin sbin lib lib64; do ln -s usr/$name small/$name; done
+(cd small && mkdir boot dev etc mnt proc root run sys tmp tools var)
+cp root/boot/vmlinuz-$version small/boot/
+cp root/usr/lib/os-release small/usr/lib/
+ln -s ../usr/lib/os-release small/etc/os-release
+cp root/usr/bin/busybox root/usr/bin/bootctl small/usr/bin/
+chroot root ldd /usr/bin/bootctl | grep -o '/[^ ]*' |
+    (cd root && xargs -I{} cp -L --parents .{} ../small/)
+chroot small /bin/busybox --install -s
+(cd root/usr/lib/modules && for part in arch crypto fs/efivarfs fs/fat fs/nls lib \
+    drivers/block drivers/char drivers/md drivers/virtio; do
+    cp -a --parents $version/kernel/$part ../../../../small/usr/lib/modules/
+done && cp $version/modules.builtin* $version/modules.order \
+    ../../../../small/usr/lib/modules/$version/)
+depmod -b small $version
+rm small/usr/sbin/init
+printf '%s' "$init" >small/usr/sbin/init
+cp fstab small/etc/
+chmod 755 small/usr/sbin/init
+for name in small dracut; do
+    cp $name.img small/$initrd
+    mke2fs -q -t ext4 -b 4096 -L root -d small systems/$name.ext4 256M
+done
 
 printf '%s' "$unit" >root/etc/systemd/system/harness.service
 mkdir root/tools
 chroot root systemctl --quiet enable harness.service
 chroot root systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer e2scrub_reap.service
-rm -rf root/var/cache/apt root/var/lib/apt/lists root/usr/share/doc root/usr/share/locale root/usr/share/man
 mke2fs -q -t ext4 -b 4096 -L root -d root systems/full.ext4 1G
-rm -rf root dracut.img fstab fstype
+rm -rf root small small.img dracut.img fstab fstype
 mke2fs -q -t ext4 -O ^has_journal -d systems systems.img 2G
 rm -rf systems
 "#;

@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use crate::error::{Doing, Fail, Result};
 use crate::runner::lock;
-use crate::setup::shell::{path, script};
 use crate::vm::qemu::{self, Console};
 use crate::vm::{Vm, append};
 use crate::wire::text;
@@ -38,9 +37,9 @@ pub enum Bus {
 #[derive(Debug, Clone, Default)]
 pub struct Direct {
     /// Disks of the first machine, by name.
-    pub disks: Vec<(&'static str, Bus)>,
-    /// The kernel, where it is not the first machine's.
-    pub kernel: Option<PathBuf>,
+    pub disks: Vec<(String, Bus)>,
+    /// The kernel; empty for the first machine's.
+    pub kernel: Vec<u8>,
     /// The initramfs; empty for none.
     pub initrd: Vec<u8>,
     /// The kernel's command line beyond the console.
@@ -50,8 +49,8 @@ pub struct Direct {
 impl Direct {
     /// From one disk.
     #[must_use]
-    pub fn from(disk: &'static str, bus: Bus) -> Self {
-        Self { disks: vec![(disk, bus)], ..Self::default() }
+    pub fn from(disk: &str, bus: Bus) -> Self {
+        Self::default().and(disk, bus)
     }
 
     /// The same with an initramfs.
@@ -62,8 +61,8 @@ impl Direct {
 
     /// The same with another kernel.
     #[must_use]
-    pub fn kernel(self, kernel: &Path) -> Self {
-        Self { kernel: Some(kernel.to_owned()), ..self }
+    pub fn kernel(self, kernel: &[u8]) -> Self {
+        Self { kernel: kernel.to_vec(), ..self }
     }
 
     /// The same with these words on the command line.
@@ -74,8 +73,8 @@ impl Direct {
 
     /// The same with another disk.
     #[must_use]
-    pub fn and(mut self, disk: &'static str, bus: Bus) -> Self {
-        self.disks.push((disk, bus));
+    pub fn and(mut self, disk: &str, bus: Bus) -> Self {
+        self.disks.push((disk.to_owned(), bus));
         self
     }
 }
@@ -93,25 +92,12 @@ const KERNEL_ARGS: &str =
     "console=ttyS0 loglevel=5 panic=-1 mitigations=off nokaslr no_timer_check";
 
 impl Vm {
-    /// Puts a file's content onto the disk of that name, which nobody uses.
-    ///
-    /// # Errors
-    /// Where it does not fit, and those of the file system.
-    pub fn lay_down(&mut self, image: &Path, disk: &str) -> Result<()> {
-        let place = self.folder.join(format!("{disk}.img"));
-        let args = [image, &place].map(path);
-        let copy = r#"[ $(stat -c %s "$1") -le $(stat -c %s "$2") ] &&
-            dd if="$1" of="$2" bs=1M conv=sparse,notrunc status=none"#;
-        script(&self.folder, copy, &args)?;
-        self.ok(&format!("blockdev --flushbufs /dev/{disk}")).map(drop)
-    }
-
     /// Starts a second machine from disks of this one, which must not be in use.
     ///
     /// # Errors
     /// Where one is, or QEMU does not start.
     pub fn direct(&mut self, direct: &Direct) -> Result<Started> {
-        let names: Vec<&str> = direct.disks.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = direct.disks.iter().map(|(name, _)| name.as_str()).collect();
         self.ok(&format!(
             "imgbase deactivate >/dev/null 2>&1; sync; for disk in {}; do
                 ! grep ^/dev/$disk /proc/mounts || exit
@@ -128,11 +114,13 @@ impl Started {
     fn new(bench: &Vm, direct: &Direct) -> Result<Self> {
         let folder = bench.folder.join("direct");
         fs::create_dir_all(&folder)?;
-        let initrd = folder.join("initrd.img");
-        fs::write(&initrd, &direct.initrd).doing(initrd.display())?;
+        for (name, content) in [("kernel", &direct.kernel), ("initrd.img", &direct.initrd)] {
+            let file = folder.join(name);
+            fs::write(&file, content).doing(file.display())?;
+        }
         let mut qemu = qemu::spawn(&folder, Console::Typed, |command| {
             qemu::size(command, 2, MEMORY);
-            fill(command, bench, direct, &initrd);
+            fill(command, bench, direct, &folder);
         })?;
         let console = qemu.console.take().ok_or_else(|| Fail::new("one can type there"))?;
         let said = listen(console.try_clone()?);
@@ -257,11 +245,12 @@ impl DerefMut for Started {
     }
 }
 
-fn fill(command: &mut Command, bench: &Vm, direct: &Direct, initrd: &Path) {
-    command.arg("-kernel").arg(direct.kernel.as_ref().unwrap_or(&bench.host.kernel));
+fn fill(command: &mut Command, bench: &Vm, direct: &Direct, folder: &Path) {
+    let own = folder.join("kernel");
+    command.arg("-kernel").arg(if direct.kernel.is_empty() { &bench.host.kernel } else { &own });
     command.args(["-append", &format!("{KERNEL_ARGS} {}", direct.arguments)]);
     if !direct.initrd.is_empty() {
-        command.arg("-initrd").arg(initrd);
+        command.arg("-initrd").arg(folder.join("initrd.img"));
     }
     command.args(["-device", "nvme,id=nvme,serial=harness"]);
     for (n, (name, bus)) in direct.disks.iter().enumerate() {

@@ -3,7 +3,6 @@
 
 use crate::case::{Case, Outcome, Stop, must};
 use crate::cases::kit;
-use crate::setup::{self, Debian};
 use crate::vm::{Bus, Direct, Started, Vm};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -19,29 +18,28 @@ const FSTAB: &str = "/dev/mapper/HostVG-System--1--1+1 / ext4 defaults,discard 0
 ";
 
 fn starts_debian(vm: &mut Vm) -> Outcome {
-    let debian = setup::debian()?;
-    let initrd = prepare(vm, &debian)?;
     // As with an entry that serves other initramfs too.
     let words = format!("root={DEVICE} rd.lvm.lv=HostVG/{LAYER} img.bootid={LAYER} ro");
-    let direct = Direct::from("vda", Bus::Virtio).kernel(&debian.kernel).initrd(&initrd);
-    let mut started = vm.direct(&direct.with(&words))?;
+    let direct = prepare(vm)?.with(&words);
+    let mut started = vm.direct(&direct)?;
     started.up()?;
     is_whole(&mut started)
 }
 
-/// A layer of it, which can serve the harness; gives the initramfs for its kernel.
-fn prepare(vm: &mut Vm, debian: &Debian) -> Result<Vec<u8>, Stop> {
+/// A layer of it, which can serve the harness, and how its kernel is started with our initramfs.
+fn prepare(vm: &mut Vm) -> Result<Direct, Stop> {
     kit::folders(vm)?;
-    vm.lay_down(&debian.image, "vdd")?;
     vm.imgbase("layout --init --size 1500M /dev/vda")?;
-    vm.imgbase("base --add System-1-1 /dev/vdd")?;
+    vm.imgbase("base --add System-1-1 /systems/full.ext4")?;
     vm.imgbase("layer --add")?;
     vm.imgbase(&format!("mount {LAYER} /mnt/layer"))?;
     vm.put("/mnt/layer/etc/fstab", "644", FSTAB.as_bytes())?;
-    vm.ok("cp /tools/guest /tools/imgbase /mnt/layer/usr/local/bin/")?;
+    vm.ok("cp /tools/guest /tools/imgbase /mnt/layer/tools/")?;
     vm.imgbase("initrd --output /tmp/initrd.img --root /mnt/layer")?;
+    vm.ok("cp /mnt/layer/boot/vmlinuz-* /tmp/vmlinuz")?;
     vm.imgbase("umount /mnt/layer")?;
-    Ok(vm.get("/tmp/initrd.img")?)
+    let (kernel, initrd) = (vm.get("/tmp/vmlinuz")?, vm.get("/tmp/initrd.img")?);
+    Ok(Direct::from("vda", Bus::Virtio).kernel(&kernel).initrd(&initrd))
 }
 
 fn is_whole(started: &mut Started) -> Outcome {
@@ -59,7 +57,7 @@ fn is_whole(started: &mut Started) -> Outcome {
     let active = started.ok("lvs --noheadings -o lv_name -S lv_active=active HostVG")?;
     must(active.contains(LAYER) && active.contains("ImagePool"), active)?;
     started.ok("vgck HostVG && pvs && [ -z \"$(dmsetup udevcookies | grep 0xd4d)\" ]")?;
-    started.says_of("/usr/local/bin/imgbase w", &format!("You are on {LAYER}"))?;
+    started.says_of("/tools/imgbase w", &format!("You are on {LAYER}"))?;
     // e2fsck had nothing to do, so that the machine was not started again by it.
     let journal = started.ok("journalctl -b -u systemd-fsck-root --no-pager; journalctl -b -k")?;
     let tells = journal.contains(&format!("imgbase: HostVG/{LAYER} is the root"));
