@@ -35,8 +35,9 @@ static VOICE: OnceLock<Voice> = OnceLock::new();
 
 impl Voice {
     fn open() -> Self {
-        // As systemd does: nothing here may be lost. Where it cannot be had, few lines are.
-        let _ = std::fs::write(LIMIT, "on");
+        // As systemd does: nothing here may be lost. Where it cannot be had, few lines are. The kernel
+        // takes the word with the end of its line alone (kernel/printk/printk.c).
+        let _ = std::fs::write(LIMIT, "on\n");
         let open = |path| OpenOptions::new().write(true).open(path).ok();
         let shown = std::fs::read_to_string(SHOWN).unwrap_or_default();
         let shown = shown.split_whitespace().next().and_then(|number| number.parse().ok());

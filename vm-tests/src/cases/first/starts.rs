@@ -43,7 +43,8 @@ fn starts_a_layer(vm: &mut Vm) -> Outcome {
     must(root.contains(" / ext4 ro,nosuid,noatime,noinit_itable 0 0"), root)?;
     started.says_of("tr '\\0' ' ' </proc/1/cmdline", "/usr/sbin/init")?;
     started.says_of("cat /sys/module/virtio_blk/parameters/queue_depth", "32")?;
-    started.ok("dmesg | grep -q 'imgbase: dm resume HostVG-ImagePool-tpool'")?;
+    let log = started.ok("dmesg")?;
+    must(log.contains("imgbase: dm resume HostVG-ImagePool-tpool"), log)?;
     started.ends_quietly().map(drop)?;
     Ok(())
 }
