@@ -7,11 +7,13 @@ mod cuts;
 mod grub;
 mod systemd_boot;
 mod systems;
+mod unified;
 
 use crate::case::Case;
 
 pub(super) use by_hand::is_layer;
 
 pub(super) fn cases() -> Vec<Case> {
-    [counting::cases(), systemd_boot::cases(), systems::cases(), cuts::cases()].concat()
+    [counting::cases(), systemd_boot::cases(), systems::cases(), unified::cases(), cuts::cases()]
+        .concat()
 }
