@@ -13,6 +13,8 @@ pub(super) struct Figures {
     pub(super) mapped: BTreeMap<String, Vec<f64>>,
     /// Peak in KiB, by program.
     pub(super) memory: Vec<(String, u64)>,
+    /// Bytes of an initramfs, by who made it.
+    pub(super) initramfs: BTreeMap<String, u64>,
     /// Bytes of the static binary.
     pub(super) binary: u64,
 }

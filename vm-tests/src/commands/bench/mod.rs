@@ -2,6 +2,7 @@
 
 mod figures;
 mod json;
+mod starts;
 mod table;
 mod targets;
 
@@ -26,12 +27,19 @@ const SCRATCH: u64 = 64;
 /// System calls of a whole process, each with the time since the one before.
 const TRACE: &str = "strace -f -r -o /tmp/trace imgbase layer --add >/dev/null; cat /tmp/trace";
 
+/// What can be measured alone.
+const GROUPS: [&str; 5] = ["lists", "layers", "bases", "memory", "starts"];
+
 struct Options {
     json: Option<PathBuf>,
     /// Rounds of what takes well under a second or two.
     rounds: u32,
     /// Rounds of `base --add`.
     base_rounds: u32,
+    /// Rounds of starts of a layer.
+    start_rounds: u32,
+    /// The one group that is measured, instead of all.
+    only: Option<String>,
     /// Physical volumes.
     disks: usize,
     /// Whether syncs reach the disk below, which others may use too; else they end in this
@@ -72,8 +80,16 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
 }
 
 fn parse(args: &[String]) -> Result<Options> {
-    let mut options =
-        Options { json: None, rounds: 9, base_rounds: 3, disks: 1, durable: false, profile: false };
+    let mut options = Options {
+        json: None,
+        rounds: 9,
+        base_rounds: 3,
+        start_rounds: 5,
+        only: None,
+        disks: 1,
+        durable: false,
+        profile: false,
+    };
     let mut args = args.iter().filter(|arg| *arg != "--");
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -82,9 +98,14 @@ fn parse(args: &[String]) -> Result<Options> {
             "--json" => options.json = Some(value(arg, args.next())?),
             "--rounds" => options.rounds = value(arg, args.next())?,
             "--base-rounds" => options.base_rounds = value(arg, args.next())?,
+            "--start-rounds" => options.start_rounds = value(arg, args.next())?,
+            "--only" => options.only = Some(value(arg, args.next())?),
             "--disks" => options.disks = value(arg, args.next())?,
             _ => return Err(Fail::new(super::USAGE)),
         }
+    }
+    if options.only.as_ref().is_some_and(|only| !GROUPS.contains(&only.as_str())) {
+        return Err(Fail::new(format!("--only takes one of {}", GROUPS.join(", "))));
     }
     Ok(options)
 }
@@ -106,14 +127,21 @@ fn prepare(vm: &mut Vm, disks: usize) -> Result<()> {
 
 fn measure(vm: &mut Vm, options: &Options) -> Result<Figures> {
     let mut figures = Figures::default();
+    let wanted = |group: &str| options.only.as_ref().is_none_or(|only| only == group);
     let groups =
         [("lists", options.rounds), ("layers", options.rounds), ("bases", options.base_rounds)];
-    for (group, rounds) in groups {
+    for (group, rounds) in groups.into_iter().filter(|(group, _)| wanted(group)) {
         eprintln!("bench: {group}, {rounds} rounds");
         figures.take(&vm.ok(&format!("bench-guest {group} {rounds}"))?)?;
     }
-    eprintln!("bench: memory");
-    weigh_processes(vm, &mut figures)?;
+    if wanted("memory") {
+        eprintln!("bench: memory");
+        weigh_processes(vm, &mut figures)?;
+    }
+    if wanted("starts") {
+        eprintln!("bench: starts, {} rounds", options.start_rounds);
+        starts::measure(vm, options.disks, options.start_rounds, &mut figures)?;
+    }
     Ok(figures)
 }
 

@@ -37,6 +37,13 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
             ("cp --sparse=always", "base.cp"),
         ],
     ),
+    (
+        "from the kernel to the layer's init",
+        &[
+            ("imgbase's initramfs", "start.imgbase"),
+            ("that of Debian's tools with lvm2", "start.debian"),
+        ],
+    ),
     ("for comparison", &[("a trivial static process", "trivial.process")]),
 ];
 
@@ -49,16 +56,34 @@ pub(super) fn render(figures: &Figures) -> String {
 
 fn write_all(out: &mut String, figures: &Figures) -> fmt::Result {
     writeln!(out, "{:<40} {:>10} {:>10} {:>4} {:>8}", "", "median ms", "min ms", "n", "mapped")?;
-    for (title, rows) in ROWS {
+    let measured = |rows: &[(_, &str)]| rows.iter().any(|(_, name)| figures.median(name).is_some());
+    for (title, rows) in ROWS.iter().filter(|(_, rows)| measured(rows)) {
         writeln!(out, "{title}")?;
         rows.iter().try_for_each(|(label, name)| row(out, figures, label, name))?;
     }
-    writeln!(out, "peak memory")?;
-    for (name, kib) in &figures.memory {
-        writeln!(out, "  {name:<38} {:>6.1} MiB", *kib as f64 / 1024.0)?;
-    }
+    let initramfs =
+        figures.initramfs.iter().map(|(name, bytes)| (name, *bytes as f64 / 1_048_576.0));
+    sizes(out, "initramfs, modules included", initramfs)?;
+    sizes(
+        out,
+        "peak memory",
+        figures.memory.iter().map(|(name, kib)| (name, *kib as f64 / 1024.0)),
+    )?;
     writeln!(out, "\n{:<40} {:>10} {:>10} {:>8}", "", "is", "of minima", "must be")?;
     verdicts(figures).iter().try_for_each(|verdict| judgement(out, verdict))
+}
+
+/// In MiB.
+fn sizes<'a>(
+    out: &mut String,
+    title: &str,
+    sizes: impl Iterator<Item = (&'a String, f64)>,
+) -> fmt::Result {
+    let mut sizes = sizes.peekable();
+    if sizes.peek().is_some() {
+        writeln!(out, "{title}")?;
+    }
+    sizes.into_iter().try_for_each(|(name, mib)| writeln!(out, "  {name:<38} {mib:>6.1} MiB"))
 }
 
 fn row(out: &mut String, figures: &Figures, label: &str, name: &str) -> fmt::Result {
@@ -77,4 +102,22 @@ fn judgement(out: &mut String, verdict: &Verdict) -> fmt::Result {
     let said = if verdict.reached { "reached" } else { "not reached" };
     let (value, goal) = (verdict.value, verdict.goal.to_string());
     writeln!(out, "{:<40} {value:>10.2} {minima:>10} {goal:>8}  {said}", verdict.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_measured_is_left_out() {
+        let mut figures = Figures::default();
+        figures.take("sample start.debian 9000\nsample start.imgbase 1000\n").expect("figures");
+        figures.initramfs.insert("imgbase".into(), 2 << 20);
+        let table = render(&figures);
+        let has = |words: &str| table.contains(words);
+        assert!(has("from the kernel") && has("  imgbase's initramfs") && has("9.0"), "{table}");
+        assert!(has("initramfs, modules included") && has("2.0 MiB"), "{table}");
+        assert!(has("start by Debian's initramfs / by ours          9.00"), "{table}");
+        assert!(!has("layer --add") && !has("peak memory\n") && !has("size of"), "{table}");
+    }
 }

@@ -50,6 +50,7 @@ const RATIOS: &[(&str, &str, &str, Goal)] = &[
     ("lvs / process layout", "layout.lvs", "layout.process", Goal::AtLeast(7.0)),
     ("process base --add / qemu-img", "base.process", "base.qemu-img", Goal::AtMost(1.0)),
     ("library base --add / qemu-img", "base.library", "base.qemu-img", Goal::AtMost(1.0)),
+    ("start by Debian's initramfs / by ours", "start.debian", "start.imgbase", Goal::AtLeast(5.0)),
 ];
 
 /// All of them; what was not measured is left out.
@@ -62,11 +63,16 @@ pub(super) fn verdicts(figures: &Figures) -> Vec<Verdict> {
     ratios.chain(others(figures).into_iter().flatten()).collect()
 }
 
-fn others(figures: &Figures) -> [Option<Verdict>; 3] {
+fn others(figures: &Figures) -> [Option<Verdict>; 4] {
     let both = figures.most_mapped("base.process").zip(figures.most_mapped("base.qemu-img"));
     let mapped = both.map(|(ours, theirs)| ours / theirs);
     let binary = figures.binary as f64 / 1e6;
+    let initramfs = figures.initramfs.get("debian").zip(figures.initramfs.get("imgbase"));
     [
+        initramfs.map(|(theirs, ours)| {
+            let value = *theirs as f64 / *ours as f64;
+            verdict("size of Debian's initramfs / of ours", value, None, Goal::AtLeast(5.0))
+        }),
         mapped.map(|value| {
             verdict("mapped by base --add / by qemu-img", value, None, Goal::AtMost(1.0))
         }),
