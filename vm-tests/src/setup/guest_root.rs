@@ -31,13 +31,15 @@ exec /tools/guest init "$1"
 
 const BUILD: &str = r#"
 suite=$1 include=$2 modules=$3 init=$4 makers=$5
-mmdebstrap --quiet --variant=minbase --include="$include" "$suite" root
+mmdebstrap --quiet --variant=extract --include="$makers" "$suite" makers & extracted=$!
+mmdebstrap --quiet --variant=minbase --include="$include" --dpkgopt=force-unsafe-io "$suite" root
 mkdir -p root/lib/modules root/tools root/images root/systems
 cp -a "$modules" root/lib/modules/
 depmod -b root "$(basename "$modules")"
 printf '%s' "$init" >root/harness-init
 chmod 755 root/harness-init
-mmdebstrap --quiet --variant=extract --include="$makers" "$suite" root/makers
+wait $extracted
+mv makers root/
 ln -s ../proc/mounts root/makers/etc/mtab
 mkdir -p root/makers/proc root/makers/run
 for part in root root/makers; do
