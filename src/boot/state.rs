@@ -332,7 +332,8 @@ impl BootState {
     }
 
     /// The layer that a trial of `target` should fall back to: what boots now if it was found good,
-    /// else the running one, else the newest that was; and where none was, what boots now.
+    /// else the running one, else the newest that was; and where none was, what boots now, else the
+    /// running one, else the newest.
     pub fn fallback_for(
         &self,
         target: &LayerName,
@@ -349,7 +350,8 @@ impl BootState {
         let first = first.into_iter().flatten();
         let found = first.clone().find(good);
         let found = found.or_else(|| self.layers().into_iter().filter(good).max_by(newest));
-        found.or_else(|| first.clone().find(other)).cloned()
+        let found = found.or_else(|| first.clone().find(other));
+        found.or_else(|| self.layers().into_iter().filter(other).max_by(newest)).cloned()
     }
 
     /// Fails where a layer's entries must stay.

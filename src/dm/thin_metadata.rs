@@ -44,6 +44,7 @@ use super::pool::DEVICE_ID_MAX;
 use super::status::METADATA_BLOCK;
 use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ext4::checksum::{START, crc32c};
 use crate::units::{Bytes, Sectors};
 
 const MAGIC: u64 = 27_022_010;
@@ -51,10 +52,6 @@ const SUPERBLOCK_XOR: u32 = 160_774;
 /// Of a device's value.
 const DETAILS: usize = 24;
 const BLOCK: usize = 4096;
-
-/// CRC-32C as the kernel's `crc32c(~0, ...)` gives it: not inverted at the end.
-const ALGORITHM: crc::Algorithm<u32> = crc::Algorithm { xorout: 0, ..crc::CRC_32_ISCSI };
-static CRC: crc::Crc<u32, crc::Table<16>> = crc::Crc::<u32, crc::Table<16>>::new(&ALGORITHM);
 
 /// How often a pool in use is read again, and after what pause.
 const TRIES: u32 = 20;
@@ -108,7 +105,7 @@ impl Block {
             Error::io(error).op("read the pool's metadata").at_byte(dev.name(), at)
         })?;
         let block = Self { bytes };
-        let sum = CRC.checksum(block.bytes.get(4..).unwrap_or_default()) ^ xor;
+        let sum = crc32c(START, block.bytes.get(4..).unwrap_or_default()) ^ xor;
         if block.u32(0) != sum {
             return Err(corrupt(dev, number, "its checksum does not hold"));
         }

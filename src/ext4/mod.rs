@@ -6,7 +6,7 @@
 //! kernel's documentation (`Documentation/filesystems/ext4`).
 
 mod blocks;
-mod checksum;
+pub(crate) mod checksum;
 mod content;
 mod detail;
 mod extents;

@@ -80,17 +80,21 @@ pub(crate) struct GlobalArgs {
     pub(crate) yes: bool,
 }
 
-/// Longest wait for a lock, in seconds: a day.
-const LOCK_TIMEOUT_MAX: f64 = 86_400.0;
+/// Longest wait for a lock: a day.
+const LOCK_TIMEOUT_MAX: Duration = Duration::from_secs(86_400);
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let bad = || format!("'{text}' is no time: give seconds from 0 to 86400, as 20 or 0.5");
-    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let seconds: f64 = text.parse().map_err(|_| bad())?;
-    if !plain || seconds > LOCK_TIMEOUT_MAX {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(part) || (whole.is_empty() && part.is_empty()) {
         return Err(bad());
     }
-    Duration::try_from_secs_f64(seconds).map_err(|_| bad())
+    // With a zero before it an empty text is one, too; further digits are less than nanoseconds.
+    let nanos = format!("{part:0<9}").get(..9).and_then(|digits| digits.parse().ok());
+    let seconds = format!("0{whole}").parse().ok();
+    let time = seconds.zip(nanos).map(|(seconds, nanos)| Duration::new(seconds, nanos));
+    time.filter(|time| *time <= LOCK_TIMEOUT_MAX).ok_or_else(bad)
 }
 
 #[cfg(test)]
@@ -102,7 +106,9 @@ mod tests {
         assert_eq!(seconds("20"), Ok(Duration::from_secs(20)));
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
         assert_eq!(seconds("0"), Ok(Duration::ZERO));
-        for bad in ["", ".", "-1", "1e3", "inf", "NaN", "86401", "5s", "+3"] {
+        assert_eq!(seconds(".25"), Ok(Duration::from_millis(250)));
+        assert_eq!(seconds("86400.0000000001"), Ok(LOCK_TIMEOUT_MAX));
+        for bad in ["", ".", "-1", "1e3", "inf", "NaN", "86401", "86400.1", "5s", "+3", "1.2.3"] {
             assert!(seconds(bad).is_err(), "{bad}");
         }
     }

@@ -29,7 +29,12 @@ pub(super) fn boot(args: &BootArgs, session: &Session<'_>) -> Result<Answer> {
     }
     session.change(|imgbase, watch| {
         if let Some(layer) = &args.set_default {
-            return imgbase.set_default_layer(layer, args.tries).map(Answer::BootChoice);
+            let choice = imgbase.set_default_layer(layer, args.tries)?;
+            if args.tries.is_some() && choice.changed && choice.tries.is_none() {
+                let why = "there is no other layer that could be started instead";
+                watch.warn(&format!("{layer} is on no trial: {why}"));
+            }
+            return Ok(Answer::BootChoice(choice));
         }
         if let Some(layer) = &args.setup {
             return imgbase.set_up_boot(layer.as_ref(), watch).map(Answer::BootSetUp);

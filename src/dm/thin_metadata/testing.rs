@@ -1,7 +1,7 @@
 //! Metadata of a pool that was never one.
 
 use super::node::{NODE_HEADER, NODE_XOR};
-use super::{BLOCK, CRC, MAGIC, SUPERBLOCK_XOR};
+use super::{BLOCK, MAGIC, START, SUPERBLOCK_XOR, crc32c};
 use crate::dev::MemDev;
 
 /// A pool's metadata: a superblock, and nodes at the blocks that a test puts them.
@@ -60,7 +60,7 @@ impl Sample {
         let xor = if number == 0 { SUPERBLOCK_XOR } else { NODE_XOR };
         let block = &mut self.blocks[number];
         put(block, 8, &u64::try_from(number).expect("small").to_le_bytes());
-        let sum = CRC.checksum(&block[4..]) ^ xor;
+        let sum = crc32c(START, &block[4..]) ^ xor;
         put(block, 0, &sum.to_le_bytes());
     }
 

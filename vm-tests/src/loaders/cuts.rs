@@ -34,7 +34,7 @@ impl fmt::Display for Left {
 }
 
 /// How often each cut is tried with some of the writes that were under way.
-const TEARS: usize = 3;
+const TEARS: usize = 1;
 
 impl Cuts {
     /// From here on, which must be durable.
@@ -82,7 +82,7 @@ impl Cuts {
         let mut random = 0x94d0_49bb_1331_11eb_u64;
         let mut states = 0;
         for (flush, entries) in flushes.into_iter().enumerate() {
-            let tears = if flush + 1 == of { 0 } else { TEARS * if is_whole() { 10 } else { 1 } };
+            let tears = if flush + 1 == of { 0 } else { TEARS * if is_whole() { 30 } else { 1 } };
             for torn in (0..=tears).map(|tear| tear > 0) {
                 let survives = || torn && next(&mut random).is_multiple_of(2);
                 replay.cut(&self.log, entries, survives)?;

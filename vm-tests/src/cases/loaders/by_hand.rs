@@ -15,7 +15,7 @@ const ARGUMENTS: &str =
 /// A disk with a loader, a group in which `Small-1-1+1` is a layer of the system `image`, and its
 /// kernel and initramfs in `/boot/imgbase`. `/boot` stays mounted.
 pub(super) fn install(vm: &mut Vm, loader: Loader, image: &str) -> Outcome {
-    vm.ok("mkdir -p /mnt/layer /mnt/cut")?;
+    vm.ok("mkdir -p /mnt/layer")?;
     loaders::install(vm, DISK, loader)?;
     let group = loaders::physical_volume(DISK);
     vm.imgbase(&format!("layout --init Small-1-1 --from /systems/{image}.ext4 {group}"))?;
@@ -62,20 +62,6 @@ pub(super) fn entry(vm: &mut Vm, name: &str, layer: &str, more: &str) -> Outcome
         arguments(layer)
     );
     vm.put(&format!("/boot/loader/entries/{name}"), "644", text.as_bytes())?;
-    Ok(())
-}
-
-/// Adds an entry to a menu for GRUB.
-pub(super) fn menu_entry(vm: &mut Vm, menu: u32, layer: &str) -> Outcome {
-    let arguments = arguments(layer);
-    vm.ok(&format!(
-        "cat >>/boot/grub/imgbase-{menu}.cfg <<'END'
-menuentry '{layer}' --id imgbase-{layer} {{
-    linux /imgbase/vmlinuz {arguments}
-    initrd /imgbase/initrd
-}}
-END"
-    ))?;
     Ok(())
 }
 
