@@ -11,6 +11,7 @@
 //! the caches that another has emptied.
 
 mod bases;
+mod boots;
 mod contest;
 mod disks;
 mod floor;
@@ -23,7 +24,8 @@ use std::time::Instant;
 
 use crate::error::{Doing, Fail, Result};
 
-const USAGE: &str = "bench-guest layers ROUNDS | lists ROUNDS | bases ROUNDS | profile";
+const USAGE: &str =
+    "bench-guest layers ROUNDS | lists ROUNDS | bases ROUNDS | boots ROUNDS | profile";
 
 /// Chooses by the first argument.
 #[must_use]
@@ -45,6 +47,7 @@ fn choose(args: &[&str]) -> Result<()> {
         "layers" => layers::run(rounds),
         "lists" => lists::run(rounds),
         "bases" => bases::run(rounds),
+        "boots" => boots::run(rounds),
         "profile" => profile::run(),
         _ => Err(Fail::new(USAGE)),
     }

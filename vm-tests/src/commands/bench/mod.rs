@@ -27,8 +27,20 @@ const SCRATCH: u64 = 64;
 /// System calls of a whole process, each with the time since the one before.
 const TRACE: &str = "strace -f -r -o /tmp/trace imgbase layer --add >/dev/null; cat /tmp/trace";
 
+/// systemd-boot's folder, and two layers with entries in it.
+const BOOT_FOLDER: &str = "
+truncate -s 128M /tmp/esp
+mkfs.vfat /tmp/esp >/dev/null
+mount -o loop /tmp/esp /boot
+mkdir -p /boot/EFI/systemd
+echo >/boot/EFI/systemd/systemd-bootx64.efi
+imgbase base --add Boot-1-1 /systems/small.ext4
+imgbase layer --add Boot-1-1
+imgbase layer --add Boot-1-1
+";
+
 /// What can be measured alone.
-const GROUPS: [&str; 5] = ["lists", "layers", "bases", "memory", "starts"];
+const GROUPS: [&str; 6] = ["lists", "layers", "bases", "memory", "boots", "starts"];
 
 struct Options {
     json: Option<PathBuf>,
@@ -137,6 +149,12 @@ fn measure(vm: &mut Vm, options: &Options) -> Result<Figures> {
     if wanted("memory") {
         eprintln!("bench: memory");
         weigh_processes(vm, &mut figures)?;
+    }
+    if wanted("boots") {
+        eprintln!("bench: boots, {} rounds", options.rounds);
+        vm.ok(&format!("set -e\n{BOOT_FOLDER}"))?;
+        figures.take(&vm.ok(&format!("bench-guest boots {}", options.rounds))?)?;
+        vm.ok("umount /boot")?;
     }
     if wanted("starts") {
         eprintln!("bench: starts, {} rounds", options.start_rounds);

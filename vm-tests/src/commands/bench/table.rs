@@ -37,6 +37,7 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
             ("cp --sparse=always", "base.cp"),
         ],
     ),
+    ("rollback", &[("library call", "rollback.library"), ("whole process", "rollback.process")]),
     (
         "from the kernel to the layer's init",
         &[

@@ -63,7 +63,7 @@ pub(super) fn verdicts(figures: &Figures) -> Vec<Verdict> {
     ratios.chain(others(figures).into_iter().flatten()).collect()
 }
 
-fn others(figures: &Figures) -> [Option<Verdict>; 4] {
+fn others(figures: &Figures) -> [Option<Verdict>; 5] {
     let both = figures.most_mapped("base.process").zip(figures.most_mapped("base.qemu-img"));
     let mapped = both.map(|(ours, theirs)| ours / theirs);
     let binary = figures.binary as f64 / 1e6;
@@ -76,6 +76,9 @@ fn others(figures: &Figures) -> [Option<Verdict>; 4] {
         mapped.map(|value| {
             verdict("mapped by base --add / by qemu-img", value, None, Goal::AtMost(1.0))
         }),
+        figures
+            .median("rollback.library")
+            .map(|value| verdict("library rollback, ms", value, None, Goal::Below(20.0))),
         Some(verdict("static binary, MB", binary, None, Goal::Below(3.0))),
         figures
             .most_memory()
