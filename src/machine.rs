@@ -45,8 +45,22 @@ pub struct BootAt<'m> {
     pub loader: Option<LoaderKind>,
     /// How often a layer on trial is started.
     pub tries: Tries,
+    /// What makes an initramfs for a layer that has none; `None` where that cannot be done.
+    pub initrd: Option<&'m dyn InitrdMaker>,
     /// The kernel that runs (`uname -r`), where this is the machine that was booted.
     pub release: Option<&'m str>,
+}
+
+/// Makes initramfs in which this program alone starts a layer.
+pub trait InitrdMaker: Send + Sync {
+    /// One for a kernel of the tree at `root`, with what these disks need. The same input gives the
+    /// same bytes.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound) for a module that is not there,
+    /// [`Unsupported`](crate::ErrorKind::Unsupported), [`Corrupt`](crate::ErrorKind::Corrupt),
+    /// [`Io`](crate::ErrorKind::Io).
+    fn make(&self, root: &Path, kernel: &str, disks: &[PathBuf]) -> Result<Vec<u8>>;
 }
 
 /// Why a device is in use.

@@ -9,7 +9,7 @@ use imgbase::dm::Kernel;
 use imgbase::ext4::Tree;
 use imgbase::layout::{ImageName, LayerName};
 use imgbase::machine::MountEntry;
-use imgbase::ops::{Unwatched, Watch};
+use imgbase::ops::{OwnInitrd, Unwatched, Watch};
 use imgbase::report::Health;
 use imgbase::units::Bytes;
 
@@ -232,11 +232,58 @@ fn a_tree_without_a_kernel_gets_no_entry() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
     // Once there is one, it can be set up.
     sim.mounts.files.lock().expect("not poisoned").insert(KERNEL.to_owned(), b"new".to_vec());
-    let set_up = sim.imgbase().set_up_boot(None, &mut Unwatched).expect("set up");
+    let set_up =
+        sim.imgbase().set_up_boot(None, OwnInitrd::WhereNone, &mut Unwatched).expect("set up");
     assert_eq!(set_up.changed, std::slice::from_ref(&added.nvr));
     assert_eq!(sim.imgbase().default_layer().expect("the only one"), added.nvr);
-    let again = sim.imgbase().set_up_boot(None, &mut Unwatched).expect("set up");
+    let again =
+        sim.imgbase().set_up_boot(None, OwnInitrd::WhereNone, &mut Unwatched).expect("set up");
     assert_eq!((again.changed.len(), again.unchanged), (0, vec![added.nvr]));
+}
+
+/// What the boot folder holds of initramfs.
+fn initramfs(sim: &SimMachine) -> Vec<String> {
+    let files = boot(sim).sim.files().into_iter();
+    let text = |(_, bytes): (String, Vec<u8>)| String::from_utf8(bytes).expect("text");
+    files.filter(|(path, _)| path.ends_with(".img") || path.contains("initrd")).map(text).collect()
+}
+
+#[test]
+fn a_kernel_without_an_initramfs_gets_ours() {
+    let sim = machine();
+    let without = |version: &str| {
+        let files = FILES.iter().filter(|(path, _)| !path.starts_with("/boot"));
+        let kernel = (format!("/boot/vmlinuz-{version}"), b"a kernel".to_vec());
+        let own = |(path, text): &(&str, &str)| ((*path).to_owned(), text.as_bytes().to_vec());
+        *sim.mounts.files.lock().expect("not poisoned") = files.map(own).chain([kernel]).collect();
+    };
+    without("6.1");
+    let first = add_layer(&sim, BASE);
+    assert_eq!(initramfs(&sim), ["ours for 6.1 and 1 disks"]);
+    let entry = sim.imgbase().boot_entries().expect("readable").entries.remove(0);
+    assert!(entry.bootable && entry.nvr == Some(first), "{entry:?}");
+    // Where it cannot be made the kernel is started without.
+    without(support::NO_MODULES);
+    let second = add_layer(&sim, BASE);
+    assert_eq!(initramfs(&sim).len(), 1);
+    let always = |layer| sim.imgbase().set_up_boot(Some(layer), OwnInitrd::Always, &mut Unwatched);
+    let error = always(&second).expect_err("it is asked for");
+    assert!(error.to_string().contains("modules.dep"), "{error}");
+}
+
+#[test]
+fn ours_takes_the_place_of_the_tree_s_where_that_is_asked_for() {
+    let sim = machine();
+    let layer = add_layer(&sim, BASE);
+    assert_eq!(initramfs(&sim), ["an initramfs"]);
+    let set_up = |own| {
+        let done = sim.imgbase().set_up_boot(Some(&layer), own, &mut Unwatched).expect("set up");
+        done.changed.len()
+    };
+    assert_eq!((set_up(OwnInitrd::Always), set_up(OwnInitrd::Always)), (1, 0));
+    assert_eq!(initramfs(&sim), ["ours for 6.1.0-9-amd64 and 1 disks"]);
+    assert_eq!(set_up(OwnInitrd::WhereNone), 1);
+    assert_eq!(initramfs(&sim), ["an initramfs"]);
 }
 
 #[test]

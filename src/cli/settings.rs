@@ -112,6 +112,7 @@ impl Settings {
                 Some(Loader::Grub) => host::BootLoader::Known(LoaderKind::Grub),
             },
             boot_dir: self.boot_dir.clone(),
+            program: Some(PathBuf::from("/proc/self/exe")),
             ..HostConfig::default()
         }
     }

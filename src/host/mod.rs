@@ -30,7 +30,7 @@ use self::mounts::RealMounts;
 use self::tools::RealTools;
 use crate::boot::{LoaderKind, Tries};
 use crate::error::Result;
-use crate::machine::{BootAt, Machine};
+use crate::machine::{BootAt, InitrdMaker, Machine};
 
 pub use self::boot::{HostBoot, RealBoot, RealVars};
 pub use self::disks::FileDev;
@@ -47,6 +47,9 @@ pub struct HostConfig {
     /// The folder that the loader reads, as it is mounted now; else it is looked for at `/boot`,
     /// `/efi` and `/boot/efi`.
     pub boot_dir: Option<PathBuf>,
+    /// This program as a file, linked statically, to make an initramfs of for a layer that has none;
+    /// `None`: such a layer's entries have none.
+    pub program: Option<PathBuf>,
     /// True before any udev has started on this machine, for one that will: the devices that are
     /// activated are left to it as if it had seen them come.
     pub before_udev: bool,
@@ -60,6 +63,7 @@ impl Default for HostConfig {
             metadata: Metadata::Native,
             loader: BootLoader::Any,
             boot_dir: None,
+            program: None,
             before_udev: false,
         }
     }
@@ -102,6 +106,7 @@ pub struct Host {
     loader: Option<LoaderKind>,
     tries: Tries,
     release: Option<String>,
+    initrd: Option<initrd::Maker>,
 }
 
 impl Host {
@@ -140,6 +145,7 @@ impl Host {
             release: boot.as_ref().and_then(|_| boot::release()),
             boot,
             loader,
+            initrd: config.program.map(initrd::Maker::new),
         })
     }
 
@@ -155,6 +161,7 @@ impl Host {
                 place: boot.place(),
                 loader: self.loader,
                 tries: self.tries,
+                initrd: self.initrd.as_ref().map(|maker| -> &dyn InitrdMaker { maker }),
                 release: self.release.as_deref(),
             }),
             in_order: false,

@@ -3,6 +3,7 @@
 //! The group is locked for each of them, so that no layer goes away meanwhile; its metadata is not
 //! written. Each commits with one step in the loader's folder.
 
+use super::entries::OwnInitrd;
 use super::session::Session;
 use super::{Imgbase, Watch};
 use crate::boot::args::Args;
@@ -181,17 +182,20 @@ impl Imgbase<'_> {
     }
 
     /// Makes the entries of a layer, or of all layers, anew from their trees: new kernels get
-    /// entries, and what no entry names any more is removed. The default stays what it is.
+    /// entries, and what no entry names any more is removed. The default stays what it is. `own`
+    /// says which kernels start by an initramfs of ours.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) where there is no such layer or no loader;
-    /// [`NoSpace`](ErrorKind::NoSpace); [`Io`](ErrorKind::Io). Entries made by then stay.
+    /// [`NoSpace`](ErrorKind::NoSpace); [`Unsupported`](ErrorKind::Unsupported) where an initramfs
+    /// is wanted and cannot be made; [`Io`](ErrorKind::Io). Entries made by then stay.
     ///
     /// # Commit point
     /// Each entry has its own: see [`crate::boot::loader::Loader::add`].
     pub fn set_up_boot(
         &self,
         layer: Option<&LayerName>,
+        own: OwnInitrd,
         watch: &mut dyn Watch,
     ) -> Result<BootSetUp> {
         let mut session = Session::for_devices(self)?;
@@ -208,7 +212,7 @@ impl Imgbase<'_> {
         let mut report = BootSetUp::default();
         let done = layers.iter().try_for_each(|layer| {
             watch.step(&format!("look at the kernels of {layer}"));
-            session.set_up(&boot, layer, &mut report, watch)
+            session.set_up(&boot, (layer, own), &mut report, watch)
         });
         let made: Vec<LvName> = layers.iter().map(LayerName::lv_name).collect();
         let made: Vec<&LvName> = made.iter().filter(|lv| !before.contains(*lv)).collect();
@@ -288,7 +292,7 @@ impl<'m> Session<'m> {
     fn set_up(
         &self,
         boot: &Boot<'_>,
-        layer: &LayerName,
+        (layer, own): (&LayerName, OwnInitrd),
         report: &mut BootSetUp,
         watch: &mut dyn Watch,
     ) -> Result<()> {
@@ -302,7 +306,7 @@ impl<'m> Session<'m> {
             }
             Err(error) => return Err(error),
         };
-        match self.store_kernels(boot, &lv, args)? {
+        match self.store_kernels(boot, &lv, args, own)? {
             Some(start) if self.put_entries(boot, layer, &start)? => {
                 report.changed.push(layer.clone())
             }

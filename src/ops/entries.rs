@@ -11,12 +11,24 @@ use crate::boot::args::Args;
 use crate::boot::name::KernelVersion;
 use crate::boot::store::{Artefacts, Reopen, Source, Stored};
 use crate::boot::{Boot, Files, NewEntry};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{ImageName, LayerName};
 use crate::machine::{Held, LockMode};
 use crate::name::LvName;
 use crate::root::{Extra, KernelFiles, OsRelease, RootFiles, default_arguments, find_kernels};
 use crate::units::Bytes;
+
+/// Which kernels get an initramfs in which this program alone starts the layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnInitrd {
+    /// Those that the layer's tree has none for.
+    WhereNone,
+    /// All of them.
+    Always,
+}
+
+/// Initramfs that were made, by the kernel's version.
+type OwnInitrds = std::collections::BTreeMap<String, Vec<u8>>;
 
 /// What a layer is started with, its files stored.
 pub(super) struct Start {
@@ -66,13 +78,54 @@ impl<'m> Session<'m> {
         boot: &Boot<'_>,
         lv: &LvName,
         args: Option<Args>,
+        own: OwnInitrd,
     ) -> Result<Option<Start>> {
+        let made = self.own_initrds(lv, own)?;
         let mut start = None;
         self.with_files(lv, &mut |root| {
-            start = store(boot, root, args.clone())?;
+            start = store(boot, root, args.clone(), &made)?;
             Ok(())
         })?;
         Ok(start)
+    }
+
+    /// Makes initramfs for those kernels of a layer that are to have our own.
+    fn own_initrds(&self, lv: &LvName, own: OwnInitrd) -> Result<OwnInitrds> {
+        let mut kernels = Vec::new();
+        self.with_files(lv, &mut |root| {
+            kernels = find_kernels(root)?;
+            Ok(())
+        })?;
+        kernels.retain(|kernel| own == OwnInitrd::Always || kernel.initrd.is_none());
+        let mut made = OwnInitrds::new();
+        let maker = self.machine().boot.and_then(|at| at.initrd);
+        let maker = match (maker, own) {
+            _ if kernels.is_empty() => return Ok(made),
+            (Some(maker), _) => maker,
+            (None, OwnInitrd::WhereNone) => return Ok(made),
+            (None, OwnInitrd::Always) => {
+                let why = "there is no program to make an initramfs of";
+                return Err(Error::new(ErrorKind::Unsupported, why).kept("nothing was changed"));
+            }
+        };
+        let (device, node, disks) = (self.open_volume(lv)?, self.node(lv)?, self.member_disks());
+        let file_system = filesystem::read(device.as_ref())?;
+        self.machine().mounts.look_into(&node, file_system.fs_type(), &mut |root| {
+            for kernel in &kernels {
+                match maker.make(root, &kernel.version, &disks) {
+                    Ok(bytes) => drop(made.insert(kernel.version.clone(), bytes)),
+                    Err(error) if own == OwnInitrd::WhereNone => {
+                        log::warn!(
+                            "{lv}: its kernel {} starts without any initramfs: {error}",
+                            kernel.version
+                        );
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(())
+        })?;
+        Ok(made)
     }
 
     /// The arguments that a new layer inherits: those of the layer that it is a snapshot of, else
@@ -147,7 +200,12 @@ impl<'m> Session<'m> {
     }
 }
 
-fn store(boot: &Boot<'_>, root: &dyn RootFiles, args: Option<Args>) -> Result<Option<Start>> {
+fn store(
+    boot: &Boot<'_>,
+    root: &dyn RootFiles,
+    args: Option<Args>,
+    made: &OwnInitrds,
+) -> Result<Option<Start>> {
     let found = find_kernels(root)?;
     if found.is_empty() {
         return Ok(None);
@@ -158,12 +216,12 @@ fn store(boot: &Boot<'_>, root: &dyn RootFiles, args: Option<Args>) -> Result<Op
     };
     let mut need = Bytes::ZERO;
     for kernel in &found {
-        let more = with_artefacts(root, kernel, |all| boot.check_room_beside(all, need))?;
+        let more = with_artefacts(root, kernel, made, |all| boot.check_room_beside(all, need))?;
         need = need.saturating_add(more);
     }
     let mut kernels = Vec::new();
     for kernel in &found {
-        let stored = with_artefacts(root, kernel, |all| boot.store(all))?;
+        let stored = with_artefacts(root, kernel, made, |all| boot.store(all))?;
         kernels.push((kernel.version.parse()?, stored));
     }
     Ok(Some(Start { kernels, args, machine_id: OsRelease::read(root)?.machine_id }))
@@ -183,22 +241,37 @@ impl Reopen for FileOf<'_> {
     }
 }
 
+/// Bytes in memory.
+struct BytesOf<'b>(&'b [u8]);
+
+impl Reopen for BytesOf<'_> {
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(self.0))
+    }
+}
+
 /// Calls `with` with all files of a kernel.
 fn with_artefacts<T>(
     root: &dyn RootFiles,
     kernel: &KernelFiles,
+    made: &OwnInitrds,
     with: impl FnOnce(&Artefacts<'_>) -> Result<T>,
 ) -> Result<T> {
+    let own = made.get(&kernel.version).map(|bytes| BytesOf(bytes));
+    let own_name = format!("imgbase-{}.img", kernel.version);
     let mut paths: Vec<(Role, &str)> = vec![(Role::Linux, &kernel.kernel)];
     paths.extend(kernel.extras.iter().map(|(extra, path)| (Role::of(*extra), path.as_str())));
-    paths.extend(kernel.initrd.iter().map(|path| (Role::Initrd, path.as_str())));
+    if own.is_none() {
+        paths.extend(kernel.initrd.iter().map(|path| (Role::Initrd, path.as_str())));
+    }
     let files: Vec<(Role, FileOf<'_>)> =
         paths.into_iter().map(|(role, path)| (role, FileOf { root, path })).collect();
     let of = |role: Role| files.iter().filter(move |(other, _)| *other == role);
+    let own = own.iter().map(|from| Source { name: &own_name, from });
     with(&Artefacts {
         linux: of(Role::Linux).map(source).next(),
         beside: of(Role::Beside).map(source).collect(),
-        initrds: of(Role::Initrd).map(source).collect(),
+        initrds: of(Role::Initrd).map(source).chain(own).collect(),
         devicetree: of(Role::DeviceTree).map(source).next(),
     })
 }

@@ -122,9 +122,15 @@ impl Imgbase<'_> {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) where there is no group of ours.
     pub fn disks(&self) -> Result<Vec<PathBuf>> {
-        let session = Session::read(self)?;
-        let members = &session.disks.group().members;
-        Ok(members.iter().map(|member| member.path.clone()).collect())
+        Ok(Session::read(self)?.member_disks())
+    }
+}
+
+impl Session<'_> {
+    /// The devices of the group's physical volumes that are there.
+    pub(super) fn member_disks(&self) -> Vec<PathBuf> {
+        let members = &self.disks.group().members;
+        members.iter().map(|member| member.path.clone()).collect()
     }
 }
 

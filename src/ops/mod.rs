@@ -32,6 +32,7 @@ mod watch;
 
 #[cfg(feature = "host")]
 pub use diff::DiffWay;
+pub use entries::OwnInitrd;
 pub use start::{NotStarted, Start, Started};
 pub use watch::WatchPolicy;
 

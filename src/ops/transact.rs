@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::entries::Start;
+use super::entries::{OwnInitrd, Start};
 use super::filesystem;
 use super::session::Session;
 use super::thin::{NewThin, Role};
@@ -304,7 +304,7 @@ impl<'m> Pending<'m> {
         let start = match fs_uuid {
             // Whatever is on it, no tree can be looked into.
             None => None,
-            Some(_) => session.store_kernels(boot, &self.lv, args)?,
+            Some(_) => session.store_kernels(boot, &self.lv, args, OwnInitrd::WhereNone)?,
         };
         Ok((fs_uuid, start))
     }

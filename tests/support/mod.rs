@@ -20,8 +20,8 @@ use imgbase::dm::DevNo;
 use imgbase::dm::sim::SimKernel;
 use imgbase::image::NoHoles;
 use imgbase::machine::{
-    BootAt, Creator, Disks, Held, ImageFile, InUse, LockMode, Lvm2Host, Machine, MountEntry,
-    MountHow, Mounts, NewPv, StagedBackup, Tool, ToolOutput, Tools,
+    BootAt, Creator, Disks, Held, ImageFile, InUse, InitrdMaker, LockMode, Lvm2Host, Machine,
+    MountEntry, MountHow, Mounts, NewPv, StagedBackup, Tool, ToolOutput, Tools,
 };
 use imgbase::name::VgName;
 use imgbase::ops::{AddBase, ImageSource, Imgbase, Init, Unwatched};
@@ -177,7 +177,27 @@ impl SimBootAt {
 
     fn at(&self) -> BootAt<'_> {
         let place = Place { boot: &self.folder, esp: None, vars: Some(&self.vars) };
-        BootAt { place, loader: None, tries: Tries::default(), release: Some("6.1.0-9-amd64") }
+        BootAt {
+            place,
+            loader: None,
+            tries: Tries::default(),
+            initrd: Some(&SimInitrd),
+            release: Some("6.1.0-9-amd64"),
+        }
+    }
+}
+
+/// An initramfs is a sentence; it is not made for a kernel that is called so.
+struct SimInitrd;
+
+pub(crate) const NO_MODULES: &str = "9.9-none";
+
+impl InitrdMaker for SimInitrd {
+    fn make(&self, _root: &Path, kernel: &str, disks: &[PathBuf]) -> Result<Vec<u8>> {
+        if kernel == NO_MODULES {
+            return Err(missing(Path::new("modules.dep")));
+        }
+        Ok(format!("ours for {kernel} and {} disks", disks.len()).into_bytes())
     }
 }
 
@@ -397,9 +417,9 @@ impl Mounts for SimMounts {
         &self,
         device: &Path,
         _fs_type: &str,
-        _look: &mut dyn FnMut(&Path) -> Result<()>,
+        look: &mut dyn FnMut(&Path) -> Result<()>,
     ) -> Result<()> {
-        Err(missing(device))
+        if self.refuse_once { Err(missing(device)) } else { look(Path::new("/nowhere")) }
     }
 
     fn with_root(

@@ -21,7 +21,7 @@ const USAGE: &str = "\
 imgbase boot --list | --get-default [OPTIONS]
        imgbase boot --set-default LAYER [--tries N] [OPTIONS]
        imgbase boot --once LAYER | --no-once [OPTIONS]
-       imgbase boot --setup [LAYER] [OPTIONS]
+       imgbase boot --setup [LAYER] [--own-initrd] [OPTIONS]
        imgbase boot --bless | --on-trial [OPTIONS]
        imgbase boot --args LAYER [--add WORD]... [--remove WORD]... [OPTIONS]";
 
@@ -68,6 +68,11 @@ pub(crate) struct BootArgs {
     /// Make the entries of this layer, or of all, anew from their trees
     #[arg(long, value_name = "LAYER", num_args = 0..=1)]
     pub(crate) setup: Option<Option<LayerName>>,
+
+    /// Start by an initramfs that holds this program alone, in place of the tree's (one that the tree
+    /// has none for is made in any case)
+    #[arg(long, requires = "setup")]
+    pub(crate) own_initrd: bool,
 
     /// Find the running layer good
     #[arg(long)]

@@ -1,6 +1,7 @@
 //! `imgbase boot` and `imgbase rollback`: what boots.
 
 use imgbase::layout::ImageName;
+use imgbase::ops::OwnInitrd;
 use imgbase::{Error, ErrorKind, Result};
 
 use crate::cli::answer::Answer;
@@ -37,7 +38,8 @@ pub(super) fn boot(args: &BootArgs, session: &Session<'_>) -> Result<Answer> {
             return Ok(Answer::BootChoice(choice));
         }
         if let Some(layer) = &args.setup {
-            return imgbase.set_up_boot(layer.as_ref(), watch).map(Answer::BootSetUp);
+            let own = if args.own_initrd { OwnInitrd::Always } else { OwnInitrd::WhereNone };
+            return imgbase.set_up_boot(layer.as_ref(), own, watch).map(Answer::BootSetUp);
         }
         if args.bless {
             return imgbase.bless().map(Answer::Blessed);

@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::first::cpio::Archive;
 use crate::first::modules::{ModuleList, name_of};
 use crate::first::program;
+use crate::machine::InitrdMaker;
 use crate::pack::{GzipWriter, unpack};
 use crate::report::InitrdReport;
 
@@ -145,6 +146,29 @@ impl Initrd {
             "it is not linked statically, and the archive holds no other file: give one that is";
         let at = std::fs::canonicalize(&self.program).unwrap_or_else(|_| self.program.clone());
         Err(Error::new(ErrorKind::Unsupported, why).op("write the initramfs").at(at.display()))
+    }
+}
+
+/// Makes archives of this program.
+pub(super) struct Maker {
+    program: PathBuf,
+}
+
+impl Maker {
+    pub(super) fn new(program: PathBuf) -> Self {
+        Self { program }
+    }
+}
+
+impl InitrdMaker for Maker {
+    fn make(&self, root: &Path, kernel: &str, disks: &[PathBuf]) -> Result<Vec<u8>> {
+        let mut initrd = Initrd::of(root.to_owned())?;
+        initrd.kernel = Some(kernel.to_owned());
+        initrd.disks = disks.to_vec();
+        initrd.program.clone_from(&self.program);
+        let mut bytes = Vec::new();
+        initrd.write(&mut bytes)?;
+        Ok(bytes)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::vm::{End, Start, Vm};
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("entries::dracut", dracut).within(900),
+        Case::new("entries::own_initramfs", own_initramfs).within(900),
         Case::new("entries::debian", debian).within(1200),
     ]
 }
@@ -21,6 +22,23 @@ fn dracut(vm: &mut Vm) -> Outcome {
     is_layer(&mut booted, ONE)?;
     let log = booted.ok("dmesg")?;
     must(log.contains("dracut"), "the initramfs is not dracut's")?;
+    booted.power_off()?;
+    Ok(())
+}
+
+/// The program itself as the initramfs, in place of the tree's; then a tree that has none.
+fn own_initramfs(vm: &mut Vm) -> Outcome {
+    super::install(vm, Loader::SystemdBoot, "small")?;
+    vm.imgbase(&format!("boot --setup {ONE} --own-initrd"))?;
+    vm.ok("[ -z \"$(find /boot -name 'initrd.img*')\" ]")?;
+    in_layer(vm, ONE, "rm boot/initrd.img-*")?;
+    vm.imgbase(&format!("layer --add {ONE}"))?;
+    vm.says("find /boot/imgbase -name 'imgbase-*.img' | wc -l", "1")?;
+    let_go(vm)?;
+    let mut booted = vm.boot(Start::virtio(DISK, Loader::SystemdBoot.firmware()))?;
+    is_layer(&mut booted, ONE)?;
+    let log = booted.ok("dmesg")?;
+    must(log.contains(&format!("imgbase: HostVG/{ONE} is the root")), log)?;
     booted.power_off()?;
     Ok(())
 }
