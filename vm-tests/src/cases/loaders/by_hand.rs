@@ -18,7 +18,9 @@ pub(super) fn install(vm: &mut Vm, loader: Loader, image: &str) -> Outcome {
     vm.ok("mkdir -p /mnt/layer")?;
     loaders::install(vm, DISK, loader)?;
     let group = loaders::physical_volume(DISK);
-    vm.imgbase(&format!("layout --init Small-1-1 --from /systems/{image}.ext4 {group}"))?;
+    vm.imgbase(&format!(
+        "--loader none layout --init Small-1-1 --from /systems/{image}.ext4 {group}"
+    ))?;
     in_layer(
         vm,
         "Small-1-1+1",
@@ -29,7 +31,7 @@ pub(super) fn install(vm: &mut Vm, loader: Loader, image: &str) -> Outcome {
 
 /// Another layer of it, with its name in its `/etc/marker`.
 pub(super) fn add_layer(vm: &mut Vm) -> Result<String, Stop> {
-    let layer = vm.imgbase("layer --add Small-1-1")?;
+    let layer = vm.imgbase("--loader none layer --add Small-1-1")?;
     in_layer(vm, &layer, &format!("echo {layer} >etc/marker"))?;
     Ok(layer)
 }
