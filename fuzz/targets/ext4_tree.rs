@@ -71,7 +71,8 @@ fn mend(disk: &mut Scattered) {
         return;
     }
     let per_block = 1u64 << le(&sb, 0x18);
-    let sb_seed = if le(&sb, 0x60) & 0x2000 != 0 { le(&sb, 0x270) } else { crc32c(&sb[0x68..0x78]) };
+    let sb_seed =
+        if le(&sb, 0x60) & 0x2000 != 0 { le(&sb, 0x270) } else { crc32c(&sb[0x68..0x78]) };
     let desc_size = if le(&sb, 0x60) & 0x80 == 0 { 32 } else { 64 };
     let desc_block = if per_block == 1 { 2 } else { 1 };
     let mut descs = disk.copy(desc_block * per_block, per_block);
