@@ -91,7 +91,8 @@ fn what_layers_have_different_is_found_without_a_mount() {
 /// The walk needs a mount, which this machine does not have: that it is tried shows by its error.
 #[test]
 fn what_cannot_be_compared_by_blocks_is_walked_through() {
-    let sim = with_layers();
+    let mut sim = with_layers();
+    sim.mounts.refuse_once = true;
     let walks = |a: &str, b: &str, way| {
         let error = diff(&sim, a, b, way).expect_err("no mount");
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
