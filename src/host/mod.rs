@@ -128,12 +128,13 @@ impl Host {
             Metadata::Native => lvm2,
             Metadata::Liblvm => lvm2.with_library(library::Helper::find()?),
         };
-        let (boot, loader) = match config.loader {
-            BootLoader::None => (None, None),
-            BootLoader::Any => (HostBoot::open(config.boot_dir.as_deref(), None)?, None),
-            BootLoader::Known(kind) => {
-                (HostBoot::open(config.boot_dir.as_deref(), Some(kind))?, Some(kind))
-            }
+        let loader = match config.loader {
+            BootLoader::Known(kind) => Some(kind),
+            BootLoader::Any | BootLoader::None => None,
+        };
+        let boot = match config.loader {
+            BootLoader::None => None,
+            _ => HostBoot::open(config.boot_dir.as_deref(), loader)?,
         };
         Ok(Self {
             disks: RealDisks::new(filters),

@@ -148,13 +148,7 @@ impl Loader for Grub<'_> {
     }
 
     fn change(&self, seen: &BootState, old: &Found, entry: &Entry) -> Result<()> {
-        let pair = &own(old)?.name.pair;
-        let mut gone = Vec::new();
-        self.with_new(&seen.entries, (pair, entry), |id| {
-            gone = others(&seen.entries, pair, id);
-            self.write(&Renamed { old: gone.clone(), new: id }, |_, moved| moved)
-        })?;
-        self.shelf.remove(gone)
+        self.replace(seen, old, Some(entry), |_, _, moved| moved)
     }
 
     fn withdraw(&self, seen: &BootState, gone: &[&Found]) -> Result<()> {
@@ -172,24 +166,12 @@ impl Loader for Grub<'_> {
     }
 
     fn choose(&self, seen: &BootState, to: &Found, trial: Option<&OnTrial<'_>>) -> Result<()> {
-        let pair = &own(to)?.name.pair;
         let switch = |id: &str, menu: &Menu, moved: Switch| match trial {
             None => moved.with_default(menu.number(id), false),
             Some(on) => moved.on_trial(menu.number(id), menu.number(&on.fallback.id), on.tries),
         };
-        let mut gone = others(&seen.entries, pair, &to.id);
-        if trial.is_some() && !to.is_unblessed() {
-            let entry = to.entry.unblessed();
-            self.with_new(&seen.entries, (pair, &entry), |id| {
-                gone = others(&seen.entries, pair, id);
-                let renamed = Renamed { old: gone.clone(), new: id };
-                self.write(&renamed, |menu, moved| switch(id, menu, moved))
-            })?;
-        } else {
-            let renamed = Renamed { old: gone.clone(), new: &to.id };
-            self.write(&renamed, |menu, moved| switch(&to.id, menu, moved))?;
-        }
-        self.shelf.remove(gone)?;
+        let anew = (trial.is_some() && !to.is_unblessed()).then(|| to.entry.unblessed());
+        self.replace(seen, to, anew.as_ref(), switch)?;
         self.files.drop_next()
     }
 
@@ -217,17 +199,31 @@ impl Loader for Grub<'_> {
             }
             Switch { once: moved.once, ..moved.with_default(menu.number(id), true) }
         };
-        let mut gone = others(&seen.entries, pair, &found.id);
-        if found.is_unblessed() {
-            let entry = found.entry.blessed();
-            self.with_new(&seen.entries, (pair, &entry), |id| {
-                gone = others(&seen.entries, pair, id);
-                let renamed = Renamed { old: gone.clone(), new: id };
-                self.write(&renamed, |menu, moved| switch(id, menu, moved))
-            })?;
-        } else {
-            let renamed = Renamed { old: gone.clone(), new: &found.id };
-            self.write(&renamed, |menu, moved| switch(&found.id, menu, moved))?;
+        let anew = found.is_unblessed().then(|| found.entry.blessed());
+        self.replace(seen, found, anew.as_ref(), switch)
+    }
+}
+
+impl Grub<'_> {
+    /// Lets an entry, or `anew` in a file of its own, stand for its layer and kernel in place of all
+    /// others of theirs, and moves the switch as `switch` says of its id.
+    fn replace(
+        &self,
+        seen: &BootState,
+        found: &Found,
+        anew: Option<&Entry>,
+        switch: impl Fn(&str, &Menu, Switch) -> Switch,
+    ) -> Result<()> {
+        let pair = &own(found)?.name.pair;
+        let mut gone = Vec::new();
+        let mut write = |id: &str| {
+            gone = others(&seen.entries, pair, id);
+            let renamed = Renamed { old: gone.clone(), new: id };
+            self.write(&renamed, |menu, moved| switch(id, menu, moved))
+        };
+        match anew {
+            Some(entry) => self.with_new(&seen.entries, (pair, entry), &mut write)?,
+            None => write(&found.id)?,
         }
         self.shelf.remove(gone)
     }
