@@ -11,7 +11,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Seconds that all of them work, and where all is to be tried.
-const SECONDS: (u32, u32) = (100, 300);
+const SECONDS: (u32, u32) = (60, 300);
 
 /// What each of four imgbase does until the time is over: it makes layers and removes its own.
 const OURS: &str = r#"
@@ -19,10 +19,10 @@ mine=
 while [ ! -e /tmp/over ]; do
     set -- $mine
     if [ $# -lt 2 ]; then
-        new=$(imgbase --lock-timeout 120 layer --add Small-1-1 2>>/tmp/bad.$w) || { echo "layer --add: $?" >>/tmp/bad.$w; continue; }
+        new=$(imgbase --loader none --lock-timeout 120 layer --add Small-1-1 2>>/tmp/bad.$w) || { echo "layer --add: $?" >>/tmp/bad.$w; continue; }
         mine="$mine $new"
     else
-        imgbase --lock-timeout 120 layer --remove $1 2>>/tmp/bad.$w || { echo "layer --remove $1: $?" >>/tmp/bad.$w; continue; }
+        imgbase --loader none --lock-timeout 120 layer --remove $1 2>>/tmp/bad.$w || { echo "layer --remove $1: $?" >>/tmp/bad.$w; continue; }
         shift; mine="$*"
     fi
     echo >>/tmp/turns.$w

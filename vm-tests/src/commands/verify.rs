@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use crate::case;
 use crate::commands::{hostile, vm};
@@ -19,19 +20,47 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
         [all] if all == "--all" => case::be_whole(),
         _ => return Err(Fail::new("cargo verify [--all]")),
     }
+    let (mut tally, mut figures, mut times) = (Tally::default(), Vec::new(), Times::begin());
     setup::assets()?;
-    let (mut tally, mut figures) = (Tally::default(), Vec::new());
+    times.end("set-up");
     for args in BUILDS {
         tally = tally.plus(build(args)?);
     }
     tally = tally.plus(tests(&mut figures)?);
-    tally = tally.plus(hostile::all(&mut figures)?).plus(machines());
+    times.end("tests");
+    tally = tally.plus(hostile::all(&mut figures)?);
+    times.end("fuzzers");
+    tally = tally.plus(machines());
+    times.end("machines");
+    figures.push(times.figure());
     for figure in &figures {
         println!("{figure}");
     }
     tally = tally.plus(enough(states(&figures)));
     println!("{tally}");
     Ok(tally.failed == 0)
+}
+
+/// What each part took.
+struct Times {
+    since: Instant,
+    parts: Vec<String>,
+}
+
+impl Times {
+    fn begin() -> Self {
+        Self { since: Instant::now(), parts: Vec::new() }
+    }
+
+    fn end(&mut self, part: &str) {
+        let now = Instant::now();
+        self.parts.push(format!("{part} {} s", (now - self.since).as_secs()));
+        self.since = now;
+    }
+
+    fn figure(&self) -> String {
+        format!("time: {}", self.parts.join(", "))
+    }
 }
 
 /// All tests, with what lvm2's library adds; the machines run the default build.

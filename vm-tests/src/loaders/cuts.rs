@@ -33,8 +33,9 @@ impl fmt::Display for Left {
     }
 }
 
-/// How often each cut is tried with some of the writes that were under way.
-const TEARS: usize = 1;
+/// How often each cut is tried with some of the writes that were under way, where all is to be
+/// tried; else it is tried once, with or without those.
+const TEARS: usize = 30;
 
 impl Cuts {
     /// From here on, which must be durable.
@@ -64,7 +65,7 @@ impl Cuts {
         Ok(self.log.catch_up()?)
     }
 
-    /// Brings what each cut leaves to `disk`, and again with some of the writes that were under way,
+    /// Brings what each cut leaves to `disk`, with or without some of the writes that were under way,
     /// and asks `judge`; returns how many states there were. The last is whole and stays there.
     ///
     /// # Errors
@@ -82,8 +83,12 @@ impl Cuts {
         let mut random = 0x94d0_49bb_1331_11eb_u64;
         let mut states = 0;
         for (flush, entries) in flushes.into_iter().enumerate() {
-            let tears = if flush + 1 == of { 0 } else { TEARS * if is_whole() { 30 } else { 1 } };
-            for torn in (0..=tears).map(|tear| tear > 0) {
+            let kinds = match (flush + 1 == of, is_whole()) {
+                (true, _) => vec![false],
+                (false, false) => vec![next(&mut random).is_multiple_of(2)],
+                (false, true) => (0..=TEARS).map(|tear| tear > 0).collect(),
+            };
+            for torn in kinds {
                 let survives = || torn && next(&mut random).is_multiple_of(2);
                 replay.cut(&self.log, entries, survives)?;
                 vm.forget_pages(disk)?;

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `small.ext4` | busybox and the harness's half as the first process; initramfs-tools with lvm2 |
 //! | `dracut.ext4` | the same with dracut's initramfs |
+//! | `bare.ext4` | the same with no initramfs, so that it gets one of ours |
 //! | `full.ext4` | Debian with systemd, udev, lvm2, and the harness's half as a service |
 //!
 //! All come out of one root.
@@ -95,8 +96,8 @@ rm small/usr/sbin/init
 printf '%s' "$init" >small/usr/sbin/init
 cp fstab small/etc/
 chmod 755 small/usr/sbin/init
-for name in small dracut; do
-    cp $name.img small/$initrd
+for name in small dracut bare; do
+    if [ $name = bare ]; then rm small/$initrd; else cp $name.img small/$initrd; fi
     mke2fs -q -t ext4 -b 4096 -L root -d small systems/$name.ext4 256M
 done
 

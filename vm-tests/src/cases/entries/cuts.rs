@@ -27,8 +27,8 @@ const VERBS: [(&str, [&str; 2]); 5] = [
 ];
 
 fn cut(vm: &mut Vm, loader: Loader) -> Outcome {
-    super::install(vm, loader, "small")?;
-    second(vm, "small")?;
+    super::install(vm, loader, "bare")?;
+    second(vm, "bare")?;
     // As an installer leaves it, with nothing in a journal.
     loaders::unmount(vm, DISK)?;
     loaders::mount(vm, DISK, loader)?;

@@ -7,10 +7,10 @@ use crate::vm::{End, Start, Vm};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("entries::systemd_boot_falls_back", |vm| falls(vm, Loader::SystemdBoot))
+        Case::new("entries::systemd_boot_falls_back", |vm| falls(vm, Loader::SystemdBoot, "small"))
             .within(900),
-        Case::new("entries::grub_falls_back", |vm| falls(vm, Loader::GrubEfi)).within(900),
-        Case::new("entries::grub_on_a_bios_falls_back", |vm| falls(vm, Loader::GrubBios))
+        Case::new("entries::grub_falls_back", |vm| falls(vm, Loader::GrubEfi, "bare")).within(900),
+        Case::new("entries::grub_on_a_bios_falls_back", |vm| falls(vm, Loader::GrubBios, "bare"))
             .within(900),
     ]
 }
@@ -24,9 +24,10 @@ mount -t proc proc /proc && mount -o remount,rw / || exit
 false || reboot -f
 "#;
 
-fn falls(vm: &mut Vm, loader: Loader) -> Outcome {
-    super::install(vm, loader, "small")?;
-    second(vm, "small")?;
+/// With the initramfs of a distribution, or with ours where the image has none.
+fn falls(vm: &mut Vm, loader: Loader, image: &str) -> Outcome {
+    super::install(vm, loader, image)?;
+    second(vm, image)?;
     vm.put("/tmp/fails", "755", FAILS.as_bytes())?;
     in_layer(vm, TWO, "cp -p /tmp/fails sbin/init")?;
     let chosen = vm.imgbase(&format!("--json boot --set-default {TWO}"))?;
