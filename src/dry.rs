@@ -47,6 +47,7 @@ pub struct DryRun<'m> {
     tools: DryTools<'m>,
     lvm2: DryLvm2<'m>,
     boot: Option<DryBoot<'m>>,
+    needs_no_entries: bool,
     notes: Notes,
 }
 
@@ -64,6 +65,7 @@ impl<'m> DryRun<'m> {
             mounts: DryMounts::new(machine.mounts, notes.clone()),
             lvm2: DryLvm2::new(machine.lvm2, notes.clone()),
             boot: machine.boot.map(|boot| DryBoot::new(boot, &notes)),
+            needs_no_entries: machine.needs_no_entries,
             kernel,
             notes,
         })
@@ -78,6 +80,7 @@ impl<'m> DryRun<'m> {
             tools: &self.tools,
             lvm2: &self.lvm2,
             boot: self.boot.as_ref().map(DryBoot::at),
+            needs_no_entries: self.needs_no_entries,
             in_order: true,
         }
     }

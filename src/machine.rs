@@ -31,6 +31,8 @@ pub struct Machine<'m> {
     pub lvm2: &'m dyn Lvm2Host,
     /// What its loader reads; `None` where it has none, or is to be taken as having none.
     pub boot: Option<BootAt<'m>>,
+    /// Its layers are started in some other way: that one has no entry is no news.
+    pub needs_no_entries: bool,
     /// One step after the other, always in the same order, where else those that wait would wait
     /// together: for a dry run, which lists them, and for tests.
     pub in_order: bool,

@@ -221,6 +221,18 @@ fn what_boots_once_is_told_and_forgotten() {
 }
 
 #[test]
+fn a_layer_that_starts_in_some_other_way_is_no_news() {
+    let mut sim = SimMachine { boot: None, ..machine() };
+    for (needs_no_entries, warnings) in [(false, 1), (true, 0)] {
+        sim.needs_no_entries = needs_no_entries;
+        let mut warned = Warned::default();
+        let added = sim.imgbase().add_layer(None, &mut warned).expect("a layer");
+        assert!(!added.bootable);
+        assert_eq!(warned.0.len(), warnings, "{:?}", warned.0);
+    }
+}
+
+#[test]
 fn a_tree_without_a_kernel_gets_no_entry() {
     let sim = machine();
     sim.mounts.files.lock().expect("not poisoned").remove(KERNEL);

@@ -103,6 +103,7 @@ pub struct Host {
     tools: RealTools,
     lvm2: RealLvm2,
     boot: Option<HostBoot>,
+    needs_no_entries: bool,
     loader: Option<LoaderKind>,
     tries: Tries,
     release: Option<String>,
@@ -128,6 +129,7 @@ impl Host {
             Metadata::Native => lvm2,
             Metadata::Liblvm => lvm2.with_library(library::Helper::find()?),
         };
+        let needs_no_entries = config.loader == BootLoader::None;
         let loader = match config.loader {
             BootLoader::Known(kind) => Some(kind),
             BootLoader::Any | BootLoader::None => None,
@@ -145,6 +147,7 @@ impl Host {
             tries: boot.as_ref().and_then(|_| boot::tries()).unwrap_or_default(),
             release: boot.as_ref().and_then(|_| boot::release()),
             boot,
+            needs_no_entries,
             loader,
             initrd: config.program.map(initrd::Maker::new),
         })
@@ -165,6 +168,7 @@ impl Host {
                 initrd: self.initrd.as_ref().map(|maker| -> &dyn InitrdMaker { maker }),
                 release: self.release.as_deref(),
             }),
+            needs_no_entries: self.needs_no_entries,
             in_order: false,
         }
     }

@@ -151,6 +151,9 @@ impl<'m> Session<'m> {
         watch: &mut dyn Watch,
     ) -> bool {
         let (Some(boot), Some(start)) = (boot, start) else {
+            if self.machine().needs_no_entries {
+                return false;
+            }
             let why =
                 if boot.is_some() { "its tree holds no kernel" } else { "there is no boot loader" };
             watch.warn(&format!("{layer} has no boot entry: {why}"));

@@ -38,6 +38,7 @@ pub(crate) struct SimMachine {
     pub(crate) lvm2: SimLvm2,
     /// The boot folder, where there is one.
     pub(crate) boot: Option<SimBootAt>,
+    pub(crate) needs_no_entries: bool,
     /// As in [`Machine`].
     pub(crate) in_order: bool,
     /// The size that bases are asked for with.
@@ -83,6 +84,7 @@ impl SimMachine {
             tools: SimTools::default(),
             lvm2: SimLvm2::default(),
             boot: None,
+            needs_no_entries: false,
             in_order: false,
             base_size: None,
         }
@@ -105,6 +107,7 @@ impl SimMachine {
             tools: &self.tools,
             lvm2: &self.lvm2,
             boot: self.boot.as_ref().map(SimBootAt::at),
+            needs_no_entries: self.needs_no_entries,
             in_order: self.in_order,
         }
     }
