@@ -332,15 +332,17 @@ impl BootState {
     }
 
     /// The layer that a trial of `target` should fall back to: what boots now if it was found good,
-    /// else the running one, else the newest that was; and where none was, what boots now, else the
-    /// running one, else the newest.
+    /// else the running one, else the newest that was; and where none was, the same among those that
+    /// have not used up their own tries, and then among all.
     pub fn fallback_for(
         &self,
         target: &LayerName,
         running: Option<&LayerName>,
     ) -> Option<LayerName> {
-        let other = |layer: &&LayerName| *layer != target && self.is_bootable(layer);
-        let good = |layer: &&LayerName| other(layer) && self.is_blessed(layer);
+        type Rank<'a> = &'a dyn Fn(&&LayerName) -> bool;
+        let other: Rank<'_> = &|layer| *layer != target && self.is_bootable(layer);
+        let untried: Rank<'_> = &|layer| other(layer) && !self.has_failed(layer);
+        let good: Rank<'_> = &|layer| other(layer) && self.is_blessed(layer);
         let fallback = self.trials.iter().filter(|trial| trial.current);
         let fallback = fallback.filter_map(|trial| self.layer_at(trial.fallback?)).next();
         let newest = |a: &&LayerName, b: &&LayerName| {
@@ -348,10 +350,17 @@ impl BootState {
         };
         let first = [self.default_layer(), fallback, running];
         let first = first.into_iter().flatten();
-        let found = first.clone().find(good);
-        let found = found.or_else(|| self.layers().into_iter().filter(good).max_by(newest));
-        let found = found.or_else(|| first.clone().find(other));
-        found.or_else(|| self.layers().into_iter().filter(other).max_by(newest)).cloned()
+        let best = |rank: Rank<'_>| {
+            let found = first.clone().find(rank);
+            found.or_else(|| self.layers().into_iter().filter(rank).max_by(newest))
+        };
+        [good, untried, other].into_iter().find_map(best).cloned()
+    }
+
+    /// True where a layer has used up its tries and was not found good.
+    fn has_failed(&self, layer: &LayerName) -> bool {
+        let ended = self.trials.iter().filter(|trial| trial.left == Some(0));
+        ended.filter_map(|trial| self.layer_at(trial.entry)).any(|failed| failed == layer)
     }
 
     /// Fails where a layer's entries must stay.
@@ -419,5 +428,59 @@ impl BootState {
             }
         }
         verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::name::Pair;
+    use super::*;
+
+    fn layer(index: u32) -> LayerName {
+        format!("Base-1-0+{index}").parse().expect("a name")
+    }
+
+    /// A layer's entry, found good by its own arguments or not.
+    fn entry(index: u32, is_good: bool) -> Found {
+        let (layer, kernel) = (layer(index), "6.1".parse().expect("a version"));
+        let name = EntryName::plain(Pair::new(&layer, &kernel), 0);
+        let until = if is_good { "" } else { "# imgbase-until-blessed panic=10\n" };
+        Found {
+            path: BootPath::default(),
+            id: layer.to_string(),
+            entry: Entry::parse(format!("{until}linux /vmlinuz\n").as_bytes()),
+            title: String::new(),
+            counter: None,
+            own: Some(Own { layer, kernel, name }),
+            missing: Vec::new(),
+            listed: true,
+        }
+    }
+
+    fn state(entries: Vec<Found>, trials: Vec<Trial>) -> BootState {
+        BootState {
+            kind: LoaderKind::SystemdBoot,
+            entries,
+            default: None,
+            once: None,
+            trials,
+            counted: None,
+            problems: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_has_failed_is_fallen_back_to_last() {
+        let ended = Trial { entry: 1, fallback: None, left: Some(0), done: 3, current: false };
+        let none_good = |trials| state((1..=3).map(|n| entry(n, false)).collect(), trials);
+        let fallback = |state: BootState| state.fallback_for(&layer(3), None);
+        assert_eq!(fallback(none_good(vec![])), Some(layer(2)), "the newest");
+        assert_eq!(fallback(none_good(vec![ended.clone()])), Some(layer(1)));
+        // Better than nothing.
+        let two = (2..=3).map(|n| entry(n, false)).collect();
+        let ended = Trial { entry: 0, ..ended };
+        assert_eq!(fallback(state(two, vec![ended])), Some(layer(2)));
+        let one_good = vec![entry(1, true), entry(2, false), entry(3, false)];
+        assert_eq!(fallback(state(one_good, vec![])), Some(layer(1)));
     }
 }
