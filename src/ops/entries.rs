@@ -80,23 +80,32 @@ impl<'m> Session<'m> {
         args: Option<Args>,
         own: OwnInitrd,
     ) -> Result<Option<Start>> {
-        let made = self.own_initrds(lv, own)?;
+        let mut kernels = Vec::new();
+        self.with_files(lv, &mut |root| {
+            kernels = find_kernels(root)?;
+            Ok(())
+        })?;
+        if kernels.is_empty() {
+            return Ok(None);
+        }
+        let made = self.own_initrds(lv, &kernels, own)?;
         let mut start = None;
         self.with_files(lv, &mut |root| {
-            start = store(boot, root, args.clone(), &made)?;
+            start = Some(store(boot, root, (&kernels, &made), args.clone())?);
             Ok(())
         })?;
         Ok(start)
     }
 
     /// Makes initramfs for those kernels of a layer that are to have our own.
-    fn own_initrds(&self, lv: &LvName, own: OwnInitrd) -> Result<OwnInitrds> {
-        let mut kernels = Vec::new();
-        self.with_files(lv, &mut |root| {
-            kernels = find_kernels(root)?;
-            Ok(())
-        })?;
-        kernels.retain(|kernel| own == OwnInitrd::Always || kernel.initrd.is_none());
+    fn own_initrds(
+        &self,
+        lv: &LvName,
+        kernels: &[KernelFiles],
+        own: OwnInitrd,
+    ) -> Result<OwnInitrds> {
+        let wants = |kernel: &&KernelFiles| own == OwnInitrd::Always || kernel.initrd.is_none();
+        let kernels: Vec<&KernelFiles> = kernels.iter().filter(wants).collect();
         let mut made = OwnInitrds::new();
         let maker = self.machine().boot.and_then(|at| at.initrd);
         let maker = match (maker, own) {
@@ -206,28 +215,24 @@ impl<'m> Session<'m> {
 fn store(
     boot: &Boot<'_>,
     root: &dyn RootFiles,
+    (found, made): (&[KernelFiles], &OwnInitrds),
     args: Option<Args>,
-    made: &OwnInitrds,
-) -> Result<Option<Start>> {
-    let found = find_kernels(root)?;
-    if found.is_empty() {
-        return Ok(None);
-    }
+) -> Result<Start> {
     let args = match args {
         Some(args) => args,
         None => Args::parse(&default_arguments(root)?),
     };
     let mut need = Bytes::ZERO;
-    for kernel in &found {
+    for kernel in found {
         let more = with_artefacts(root, kernel, made, |all| boot.check_room_beside(all, need))?;
         need = need.saturating_add(more);
     }
     let mut kernels = Vec::new();
-    for kernel in &found {
+    for kernel in found {
         let stored = with_artefacts(root, kernel, made, |all| boot.store(all))?;
         kernels.push((kernel.version.parse()?, stored));
     }
-    Ok(Some(Start { kernels, args, machine_id: OsRelease::read(root)?.machine_id }))
+    Ok(Start { kernels, args, machine_id: OsRelease::read(root)?.machine_id })
 }
 
 /// A file of a tree.
