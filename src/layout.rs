@@ -11,6 +11,7 @@ mod version;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lvm2::Vg;
 use crate::lvm2::model::{Lv, Thin, ThinPool};
+use crate::order;
 pub use name::{BaseName, ImageName, LayerName};
 pub use version::compare as compare_versions;
 
@@ -142,8 +143,8 @@ impl<'v> Layout<'v> {
                 self.sort_volume(lv, &mut layers);
             }
         }
-        self.bases.sort_unstable_by_key(|base| base.base.thin.device_id);
-        layers.sort_unstable_by_key(|layer: &Volume<'_, LayerName>| layer.thin.device_id);
+        order::sort_by_key(&mut self.bases, |base| base.base.thin.device_id);
+        order::sort_by_key(&mut layers, |layer: &Volume<'_, LayerName>| layer.thin.device_id);
         for layer in layers {
             self.place_layer(layer);
         }

@@ -37,6 +37,7 @@ pub mod lvm2;
 pub mod machine;
 pub mod name;
 pub mod ops;
+mod order;
 #[cfg(feature = "pack")]
 pub mod pack;
 pub mod report;

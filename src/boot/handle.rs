@@ -17,6 +17,7 @@ use super::store::{self, Artefacts, Plan, Stored};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::LayerName;
 use crate::name::VgName;
+use crate::order;
 use crate::units::Bytes;
 
 /// The boot folder of a machine, for the layers of one volume group.
@@ -559,7 +560,7 @@ impl<'b> Boot<'b> {
                 }
             }
         }
-        found.sort_unstable();
+        order::sort(&mut found);
         found.dedup();
         Ok(found)
     }

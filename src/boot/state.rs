@@ -9,6 +9,7 @@ use super::folder::BootPath;
 use super::name::{Counter, EntryName, KernelVersion};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{LayerName, compare_versions};
+use crate::order;
 
 /// The loaders that are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,7 +269,7 @@ impl BootState {
         let own = |place: usize| self.entry(place).filter(|found| found.is_of(layer));
         let mut all: Vec<(usize, &Found)> =
             (0..self.entries.len()).filter_map(|place| Some((place, own(place)?))).collect();
-        all.sort_by(|a, b| self.before(*a, *b));
+        order::sort_by(&mut all, |a, b| self.before(*a, *b));
         all.into_iter().map(|(_, found)| found).collect()
     }
 

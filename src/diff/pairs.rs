@@ -13,6 +13,7 @@ use crate::dev::Dev;
 use crate::error::{Error, Result};
 use crate::ext4::testing::{FileDev, Sample, run};
 use crate::ext4::{Apart, Extent, Ino, Inode, Pair, Tree};
+use crate::order::Gather;
 use crate::tree::{Folder, Meta, Xattrs};
 use crate::units::Bytes;
 
@@ -30,7 +31,7 @@ struct Plain<'t> {
 impl<'t> Plain<'t> {
     fn open(tree: &'t Tree<'t>, ino: Ino) -> Result<Self> {
         let inode = tree.inode(ino)?;
-        let names = tree.names(&inode)?.into_iter().map(|name| (name.name, name.ino)).collect();
+        let names = tree.names(&inode)?.into_iter().map(|name| (name.name, name.ino)).gather();
         Ok(Self { tree, inode, names })
     }
 

@@ -8,6 +8,7 @@ use super::status::{PoolState, PoolStatus};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lvm2::model::{Lv, Vg};
 use crate::name::{DmName, LvName};
+use crate::order::{self, Gather};
 
 /// The devices of a group at one moment, by UUID.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +34,7 @@ impl Active {
     /// As [`Kernel::list`].
     pub fn observe(kernel: &dyn Kernel, vg: &Vg) -> Result<Self> {
         let listed = kernel.list(&names::uuid_prefix(&vg.id))?;
-        Ok(Self { devices: listed.into_iter().map(|info| (info.uuid.clone(), info)).collect() })
+        Ok(Self { devices: listed.into_iter().map(|info| (info.uuid.clone(), info)).gather() })
     }
 
     /// Asks the kernel after the devices of these UUIDs alone: no other shows.
@@ -133,7 +134,7 @@ pub fn pool_state(kernel: &dyn Kernel, name: &DmName) -> Result<PoolState> {
 pub fn wake(kernel: &dyn Kernel, vg: &Vg) -> Result<Vec<DmName>> {
     let active = Active::observe(kernel, vg)?;
     let mut asleep: Vec<_> = active.devices().filter(|info| info.suspended && info.live).collect();
-    asleep.sort_by_key(|info| height(&info.uuid));
+    order::sort_by_key(&mut asleep, |info| height(&info.uuid));
     for info in &asleep {
         wake_one(kernel, info, &visibility(vg, info))?;
     }

@@ -8,6 +8,7 @@ use super::names::{DeviceKey, Role};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lvm2::model::{Lv, Vg};
 use crate::name::{DmName, LvName};
+use crate::order::Gather;
 
 /// Deactivates `wanted`, and each pool that is not used by anything else then: by another
 /// volume, by whoever activated the pool itself (unless it is among `wanted`), or by anyone who
@@ -19,7 +20,7 @@ use crate::name::{DmName, LvName};
 /// known, before anything is removed; [`NotFound`](ErrorKind::NotFound) for a volume that is not
 /// in the group; and as [`Kernel`].
 pub fn deactivate(kernel: &dyn Kernel, vg: &Vg, wanted: &[LvName]) -> Result<Vec<DmName>> {
-    let wanted: BTreeSet<_> = wanted.iter().collect();
+    let wanted: BTreeSet<_> = wanted.iter().gather();
     let mut active = Active::observe(kernel, vg)?;
     let mut run = Teardown { vg, wanted: &wanted, active: &active };
     let mut doomed = run.doomed();

@@ -10,6 +10,7 @@ use crate::boot::folder::{BootFolder, BootPath, Facts, Kind, Room};
 use crate::boot::vars::{EfiVars, Variable};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::machine::BootAt;
+use crate::order::Gather;
 use crate::units::Bytes;
 
 /// Larger files are drained and not kept.
@@ -92,7 +93,7 @@ impl BootFolder for DryFolder<'_> {
     }
 
     fn list(&self, folder: &BootPath) -> Result<Vec<(String, Kind)>> {
-        let mut all: BTreeMap<String, Kind> = self.real.list(folder)?.into_iter().collect();
+        let mut all: BTreeMap<String, Kind> = self.real.list(folder)?.into_iter().gather();
         for (path, paper) in self.paper().iter().filter(|(path, _)| path.parent() == *folder) {
             match paper.kind() {
                 Some(kind) => all.insert(path.name().to_owned(), kind),

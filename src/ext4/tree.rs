@@ -9,6 +9,7 @@ use super::superblock::Superblock;
 use super::{folder, xattr};
 use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, Result};
+use crate::order;
 use crate::tree::{Kind, Xattrs};
 use crate::units::Bytes;
 
@@ -204,7 +205,7 @@ impl<'d> Tree<'d> {
             names.push(Name { name: entry.name.to_vec(), ino: entry.ino, kind: entry.kind });
             true
         })?;
-        names.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        order::sort_by(&mut names, |a, b| a.name.cmp(&b.name));
         Ok(names)
     }
 

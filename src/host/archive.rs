@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::error::{IoContext, Result};
+use crate::order;
 
 /// How many old texts of a group are kept.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +83,7 @@ fn archived(dir: &Path, vg: &str) -> io::Result<Vec<(u32, PathBuf)>> {
             found.push((number, entry.path()));
         }
     }
-    found.sort_unstable();
+    order::sort(&mut found);
     Ok(found)
 }
 

@@ -19,6 +19,7 @@ use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
 use crate::boot::Tries;
 use crate::boot::folder::{BootFolder, BootPath, Facts, Kind, Room};
 use crate::error::{Error, ErrorKind, Result};
+use crate::order;
 use crate::units::Bytes;
 
 pub use find::HostBoot;
@@ -131,7 +132,7 @@ impl RealBoot {
                 found.push((name, kind));
             }
         }
-        found.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        order::sort_by(&mut found, |(a, _), (b, _)| a.cmp(b));
         Ok(found)
     }
 

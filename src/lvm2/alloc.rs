@@ -4,6 +4,7 @@
 //! that takes it whole, else spread over the holes in order.
 
 use crate::name::VgName;
+use crate::order;
 use crate::units::{Extents, Sectors};
 use crate::{Error, ErrorKind, Result};
 
@@ -83,7 +84,7 @@ impl Allocator {
         let mut rest: Vec<usize> =
             (0..self.holes.len()).filter(|index| Some(*index) != behind).collect();
         // Stable: within each class the physical volumes' order stays.
-        rest.sort_by_key(|index| (!fits(index), avoided(index)));
+        order::sort_by_key(&mut rest, |index| (!fits(index), avoided(index)));
         behind.into_iter().chain(rest).collect()
     }
 

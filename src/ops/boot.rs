@@ -13,6 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{ImageName, LayerName, Layout};
 use crate::machine::BootAt;
 use crate::name::LvName;
+use crate::order::{self, Gather};
 use crate::report::{
     ArgsReport, Blessed, BootChoice, BootReport, BootSetUp, EntryReport, TrialReport,
 };
@@ -245,7 +246,7 @@ impl<'m> Session<'m> {
     /// The names of all layers, unfinished ones too.
     pub(super) fn layer_names(&self) -> Result<std::collections::BTreeSet<LayerName>> {
         let names = self.vg().lvs.iter().filter_map(|lv| lv.name.as_str().parse().ok());
-        Ok(names.collect())
+        Ok(names.gather())
     }
 
     fn choose(&self, layer: &LayerName, tries: Option<Tries>) -> Result<BootChoice> {
@@ -323,7 +324,7 @@ impl<'m> Session<'m> {
 /// All layers in the order in which they were made.
 fn timeline(layout: &Layout<'_>) -> Vec<LayerName> {
     let mut layers: Vec<_> = layout.layers().collect();
-    layers.sort_unstable_by_key(|layer| layer.thin.device_id);
+    order::sort_by_key(&mut layers, |layer| layer.thin.device_id);
     layers.into_iter().map(|layer| layer.name.clone()).collect()
 }
 

@@ -12,6 +12,7 @@ use crate::boot::state::Found;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{BaseName, ImageName, LayerName, Layout};
 use crate::name::LvName;
+use crate::order::Gather;
 use crate::report::Removed;
 
 impl Imgbase<'_> {
@@ -97,7 +98,7 @@ fn refuse_in_use(session: &Session<'_>, images: &[ImageName]) -> Result<()> {
 /// Refuses layers that the machine may have to start.
 fn refuse_needed(session: &Session<'_>, state: &BootState, images: &[ImageName]) -> Result<()> {
     let running = session.running()?;
-    let going: BTreeSet<&LayerName> = images.iter().filter_map(ImageName::layer).collect();
+    let going: BTreeSet<&LayerName> = images.iter().filter_map(ImageName::layer).gather();
     for layer in &going {
         if let Some(why) = state.why_kept(layer, running.as_ref()) {
             return Err(busy(&ImageName::Layer((*layer).clone()), why.into()));

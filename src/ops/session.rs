@@ -21,6 +21,7 @@ use crate::lvm2::store::{MetadataStore, NativeStore};
 use crate::lvm2::text::{Stamp, Style};
 use crate::machine::{Held, LockMode, Lvm2Host, Machine, StagedBackup};
 use crate::name::LvName;
+use crate::order::Gather;
 use crate::units::Bytes;
 
 /// So often the disks are looked at where they change meanwhile.
@@ -427,7 +428,7 @@ impl<'m> Session<'m> {
     /// The same, among devices that were looked at before.
     pub(super) fn active_among(&self, devices: &Active) -> BTreeSet<LvName> {
         let names = self.vg.lvs.iter().map(|lv| &lv.name);
-        names.filter(|name| devices.is_active(&self.vg, name)).cloned().collect()
+        names.filter(|name| devices.is_active(&self.vg, name)).cloned().gather()
     }
 
     /// Why a volume is in use, or `None`.

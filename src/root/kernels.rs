@@ -10,6 +10,7 @@
 use super::{RootFiles, text};
 use crate::error::Result;
 use crate::layout::compare_versions;
+use crate::order;
 
 const BOOT: &str = "/boot";
 const MODULES: [&str; 2] = ["/usr/lib/modules", "/lib/modules"];
@@ -65,7 +66,7 @@ pub fn find_kernels(root: &dyn RootFiles) -> Result<Vec<KernelFiles>> {
             }
         }
     }
-    kernels.sort_unstable_by(|(a, _), (b, _)| compare_versions(b, a).then_with(|| b.cmp(a)));
+    order::sort_by(&mut kernels, |(a, _), (b, _)| compare_versions(b, a).then_with(|| b.cmp(a)));
     kernels.dedup_by(|(a, _), (b, _)| a == b);
     kernels.into_iter().map(|(version, kernel)| belonging(root, version, kernel)).collect()
 }

@@ -21,6 +21,7 @@ use super::{Files, NEXT, by_id, create, others, own, read, take_back};
 use crate::error::Result;
 use crate::layout::compare_versions;
 use crate::name::VgName;
+use crate::order;
 
 const ENTRIES: &str = "loader/entries";
 
@@ -43,7 +44,7 @@ impl<'b> GrubBls<'b> {
 
     fn entries(&self) -> Result<Vec<Found>> {
         let mut all = read(&self.shelf)?;
-        all.sort_unstable_by(|a, b| compare(&b.id, &a.id));
+        order::sort_by(&mut all, |a, b| compare(&b.id, &a.id));
         Ok(all)
     }
 

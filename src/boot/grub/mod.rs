@@ -23,6 +23,7 @@ use super::name::{EntryName, Pair};
 use super::shelf::Shelf;
 use super::state::{Found, Own, Problem};
 use crate::error::{Error, ErrorKind, Result};
+use crate::order;
 use crate::units::Bytes;
 use cfg::GrubCfg;
 use env::GrubEnv;
@@ -133,7 +134,7 @@ impl Files<'_> {
     fn menus(&self) -> Result<Vec<u32>> {
         let names = self.folder.list(&self.place)?;
         let mut menus: Vec<u32> = names.iter().filter_map(|(name, _)| menu_number(name)).collect();
-        menus.sort_unstable();
+        order::sort(&mut menus);
         Ok(menus)
     }
 

@@ -21,6 +21,7 @@ use super::state::{BootState, Found, LoaderKind, Once, Own, Trial};
 use super::vars::EfiVars;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::VgName;
+use crate::order;
 use settings::Place;
 
 /// Where entries are.
@@ -64,7 +65,7 @@ impl<'b> SystemdBoot<'b> {
             all.extend(esp.read()?.into_iter().map(|found| Found { own: None, ..found }));
         }
         all.retain(|found| !found.path.name().starts_with("auto-"));
-        all.sort_unstable_by(pick::compare);
+        order::sort_by(&mut all, pick::compare);
         Ok(all)
     }
 

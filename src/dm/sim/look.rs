@@ -13,6 +13,7 @@ use crate::dm::table::{PoolTarget, Table, Target, ThinTarget};
 use crate::dm::thin_metadata::{ChangedChunks, ThinDetails};
 use crate::lvm2::model::Discards;
 use crate::name::{DmName, LvName, VgName};
+use crate::order::Gather;
 use crate::units::Sectors;
 
 impl State {
@@ -35,7 +36,7 @@ impl State {
         let live = self.devices.values().filter(|device| device.live.is_some());
         let link =
             |device: &Device| Some((device.seen.as_ref()?.link.clone()?, device.name.clone()));
-        live.filter_map(link).collect()
+        live.filter_map(link).gather()
     }
 
     pub(super) fn status(&mut self, name: &DmName) -> Result<Vec<TargetStatus>, Errno> {
@@ -166,7 +167,7 @@ impl State {
             mapped_chunks: u64::try_from(thin.map.len()).unwrap_or(u64::MAX),
             transaction_id: thin.created,
         };
-        Ok(pool.thins.iter().map(|(id, thin)| (*id, details(thin))).collect())
+        Ok(pool.thins.iter().map(|(id, thin)| (*id, details(thin))).gather())
     }
 
     pub(super) fn changed_chunks(
@@ -181,7 +182,7 @@ impl State {
         if a.below.is_some() || b.below.is_some() {
             return Err(Errno::EOPNOTSUPP);
         }
-        let chunks: BTreeSet<u64> = a.map.keys().chain(b.map.keys()).copied().collect();
+        let chunks: BTreeSet<u64> = a.map.keys().chain(b.map.keys()).copied().gather();
         let differing = chunks.into_iter().filter(|chunk| a.map.get(chunk) != b.map.get(chunk));
         let ranges = differing.map(|chunk| chunk..chunk.saturating_add(1)).collect();
         Ok(ChangedChunks { chunk: Sectors::new(pool.chunk).bytes(), ranges })

@@ -9,6 +9,7 @@ use crate::dev::Dev;
 use crate::dm::kernel::DevNo;
 use crate::dm::pool::DEVICE_ID_MAX;
 use crate::dm::status::PoolMode;
+use crate::order::Gather;
 
 /// Bytes in a metadata block, and in the superblock.
 pub(super) const BLOCK: u64 = 4096;
@@ -371,7 +372,7 @@ impl Pool {
             *uses = uses.saturating_add(1);
         }
         self.next = self.uses.last_key_value().map_or(0, |(last, _)| last.saturating_add(1));
-        self.free = (0..self.next).filter(|chunk| !self.uses.contains_key(chunk)).collect();
+        self.free = (0..self.next).filter(|chunk| !self.uses.contains_key(chunk)).gather();
     }
 }
 

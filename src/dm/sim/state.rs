@@ -11,6 +11,7 @@ use crate::dm::kernel::{Create, DevNo, Suspend, Visibility};
 use crate::dm::status::PoolMode;
 use crate::dm::table::{PoolTarget, Table, Target, ThinTarget};
 use crate::name::DmName;
+use crate::order::Gather;
 use crate::units::Sectors;
 
 /// The kernel's errors that occur here.
@@ -339,7 +340,7 @@ impl State {
         let number = self.number(self.minor(name)?);
         let metadata = self.live_pool(number).ok_or(Errno::EINVAL)?.metadata;
         let thins = self.devices.values().flat_map(Device::tables).filter_map(Table::thin);
-        let active: BTreeSet<_> = thins.filter(|thin| thin.pool == number).map(|t| t.id).collect();
+        let active: BTreeSet<_> = thins.filter(|thin| thin.pool == number).map(|t| t.id).gather();
         self.pool_of(name)?.message(text, &active)?;
         // The kernel ignores it too; the pool has become read-only then.
         let _ = self.commit(metadata);

@@ -7,6 +7,7 @@ use super::super::tree::Tree;
 use super::inodes::Differing;
 use super::{Side, read};
 use crate::error::Result;
+use crate::order::Gather;
 
 /// So many inodes are looked through at once for folders.
 const SEGMENT: u32 = 128;
@@ -77,7 +78,7 @@ impl Search<'_, '_> {
     /// The segments of the inodes that have names left, in order.
     fn left(&self) -> BTreeSet<u64> {
         let inodes = self.found.names.iter().flat_map(BTreeMap::keys);
-        inodes.map(|ino| self.segment_of(*ino)).collect()
+        inodes.map(|ino| self.segment_of(*ino)).gather()
     }
 
     fn segments_in_group(&self) -> u64 {

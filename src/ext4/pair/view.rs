@@ -7,6 +7,7 @@ use super::super::inode::{Ino, Inode};
 use super::super::tree::Tree;
 use super::{Pair, Side, content};
 use crate::error::{Error, Result};
+use crate::order::Gather;
 use crate::tree::{Folder, Meta, Xattrs};
 
 /// A folder of one of two file systems that are compared.
@@ -24,7 +25,7 @@ impl<'p> View<'p> {
         if !side.of(&pair.entered).borrow_mut().insert(ino) {
             return Err(inode.wrong("is a folder with two names").into());
         }
-        let names = tree.names(&inode)?.into_iter().map(|name| (name.name, name.ino)).collect();
+        let names = tree.names(&inode)?.into_iter().map(|name| (name.name, name.ino)).gather();
         Ok(Self { pair, side, inode, names })
     }
 

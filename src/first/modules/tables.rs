@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{alias, name_of};
 use crate::error::{Error, ErrorKind, Result};
+use crate::order::Gather;
 
 /// Where a module is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +81,7 @@ impl<'t> Tables<'t> {
     /// The names of the modules that an alias stands for: `pci:v00001AF4d...`, `fs-xfs`.
     pub fn of_alias(&self, alias: &str) -> BTreeSet<&'t str> {
         let found = self.aliases.iter().filter(|(pattern, _)| alias::matches(pattern, alias));
-        found.map(|(_, name)| *name).collect()
+        found.map(|(_, name)| *name).gather()
     }
 
     /// The files of the modules of those names, each behind what it needs and once; what is in
@@ -126,7 +127,7 @@ impl<'t> Tables<'t> {
             let of_alias = self.of_alias(before).into_iter().map(name_of);
             of_alias.chain([name_of(before)])
         });
-        hard.chain(soft).collect()
+        hard.chain(soft).gather()
     }
 }
 

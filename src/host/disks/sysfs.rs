@@ -10,6 +10,7 @@ use imgbase_sys::dm::{Control, Listed, Uuid};
 use crate::dm::DevNo;
 use crate::error::{IoContext, Result};
 use crate::name::{DmName, VgName};
+use crate::order::Gather;
 
 const BLOCK: &str = "/sys/class/block";
 const PARTITIONS: &str = "/proc/partitions";
@@ -95,7 +96,7 @@ pub(super) fn under(vg: &VgName) -> Vec<PathBuf> {
         is_part && DmName::is_of(&device.name, vg)
     });
     let below = parts.filter_map(|device| control.deps(&device.name).ok()).flatten();
-    let numbers: BTreeSet<(u32, u32)> = below.collect();
+    let numbers: BTreeSet<(u32, u32)> = below.gather();
     let nodes = numbers.into_iter().filter_map(|(major, minor)| {
         let about = read(of_number(DevNo { major, minor }).join("uevent"));
         let name = about.lines().find_map(|line| line.strip_prefix("DEVNAME="))?.to_owned();

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::*;
+use crate::order;
 
 /// A physical volume and the extents of it that are in use.
 #[derive(Clone, Debug)]
@@ -71,7 +72,7 @@ impl Vg {
                 map.into_iter().for_each(|map| map.runs.push(run));
             }
         }
-        maps.iter_mut().for_each(|map| map.runs.sort_unstable_by_key(|run| run.start));
+        maps.iter_mut().for_each(|map| order::sort_by_key(&mut map.runs, |run| run.start));
         maps
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::name::LvmId;
+use crate::order::{self, Gather};
 use crate::units::Bytes;
 
 use super::super::model::{Pv, Vg};
@@ -152,7 +153,7 @@ impl Group {
 /// The group that was like `old`, as its disks say now; nothing where it is not on the same ones.
 pub(super) fn again_of(old: &Vg, scanner: Scanner) -> Option<Group> {
     let group = assemble(scanner).groups.into_iter().find(|group| group.vg.id == old.id)?;
-    let ids = |vg: &Vg| vg.pvs.iter().map(|pv| pv.id).collect::<BTreeSet<_>>();
+    let ids = |vg: &Vg| vg.pvs.iter().map(|pv| pv.id).gather::<BTreeSet<_>>();
     (ids(&group.vg) == ids(old)).then_some(group)
 }
 
@@ -203,7 +204,7 @@ pub(super) fn assemble(scanner: Scanner) -> Scan {
             scan.groups.push(group);
         }
     }
-    scan.groups.sort_unstable_by_key(|group| group.vg.id);
+    order::sort_by_key(&mut scan.groups, |group| group.vg.id);
     find_claimed(&mut scan.groups);
     find_same_names(&mut scan.groups);
     for pv in pvs {
