@@ -1,52 +1,133 @@
 //! Packed bytes: what gzip, xz and zstd make, told by its content, and gzip written.
 //!
-//! The kernel's modules come so, and it takes its first file system so.
+//! Images and the kernel's modules come so, and the kernel takes its first file system so.
 
-mod gzip;
-mod xz;
 mod zstd;
+
+use std::io::{self, BufRead, Read, Write};
+
+use flate2::bufread::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use flate2::{Compression, GzBuilder};
+use lzma_rust2::XzReader;
 
 use crate::error::{Error, ErrorKind, Result};
 
-pub use gzip::GzipWriter;
+/// The largest window that is taken, in bytes: what `zstd --long` asks for.
+const WINDOW_MAX: u64 = 128 << 20;
+/// The same for xz in KiB, with what its decoder needs beside.
+const XZ_MEMORY_MAX: u32 = (128 << 10) + 256;
+
+/// How something is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// gzip (RFC 1952), of any number of members.
+    Gzip,
+    /// xz (the .xz file format 1.1), of any number of streams.
+    Xz,
+    /// zstd (RFC 8878), of any number of frames.
+    Zstd,
+}
+
+impl Packing {
+    /// What begins with these bytes; six are enough.
+    pub fn of(head: &[u8]) -> Option<Self> {
+        const MAGIC: [(&[u8], Packing); 3] = [
+            (&[0x1f, 0x8b, 8], Packing::Gzip),
+            (&[0xfd, b'7', b'z', b'X', b'Z', 0], Packing::Xz),
+            (&[0x28, 0xb5, 0x2f, 0xfd], Packing::Zstd),
+        ];
+        MAGIC.iter().find(|(magic, _)| head.starts_with(magic)).map(|(_, packing)| *packing)
+    }
+
+    /// Its name.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
+        }
+    }
+
+    /// Unpacks what is read from it, as it is read, with memory for one window.
+    ///
+    /// Reading fails with [`InvalidData`](io::ErrorKind::InvalidData) or
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) where a checksum or the form does not hold,
+    /// and with [`Unsupported`](io::ErrorKind::Unsupported) or
+    /// [`OutOfMemory`](io::ErrorKind::OutOfMemory) for a window of more than 128 MiB or a filter
+    /// of xz that is not known.
+    pub fn reader<'r>(self, packed: impl BufRead + Send + 'r) -> Box<dyn Read + Send + 'r> {
+        match self {
+            Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
+            Self::Xz => Box::new(XzReader::new_mem_limit(packed, true, XZ_MEMORY_MAX)),
+            Self::Zstd => Box::new(zstd::ZstdReader::new(packed)),
+        }
+    }
+}
 
 /// The bytes that these were packed from; bytes that are not packed as they are.
 ///
 /// # Errors
 /// [`Corrupt`](ErrorKind::Corrupt) where a checksum or the form does not hold;
-/// [`Unsupported`](ErrorKind::Unsupported) for more than `most` bytes, or a filter of xz that is not
-/// known here.
+/// [`Unsupported`](ErrorKind::Unsupported) for more than `most` bytes, and for what
+/// [`Packing::reader`] does not take.
 pub fn unpack(bytes: Vec<u8>, most: usize) -> Result<Vec<u8>> {
-    if gzip::recognises(&bytes) {
-        return gzip::unpack(&bytes, most).map_err(|error| error.op("unpack gzip"));
+    let Some(packing) = Packing::of(&bytes) else { return Ok(bytes) };
+    let mut unpacked = Vec::new();
+    let room = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    let read = packing.reader(bytes.as_slice()).take(room).read_to_end(&mut unpacked);
+    let failed = match read {
+        Ok(_) if unpacked.len() > most => {
+            Error::new(ErrorKind::Unsupported, format!("it has more than {most} bytes"))
+        }
+        Ok(_) => return Ok(unpacked),
+        Err(error) => unreadable(&error),
+    };
+    Err(failed.op("unpack").at(packing.word()))
+}
+
+/// What a reader's error says of the packed bytes.
+pub fn unreadable(error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::Unsupported | io::ErrorKind::OutOfMemory => {
+            Error::new(ErrorKind::Unsupported, format!("it cannot be unpacked here: {error}"))
+        }
+        io::ErrorKind::UnexpectedEof => Error::new(ErrorKind::Corrupt, "it is cut off"),
+        _ => Error::new(ErrorKind::Corrupt, format!("it cannot be read: {error}")),
     }
-    if xz::recognises(&bytes) {
-        return xz::unpack(&bytes, most).map_err(|error| error.op("unpack xz"));
+}
+
+fn corrupt(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.into())
+}
+
+/// Packs what is written to it. [`finish`](Self::finish) it: without the trailer nobody takes it.
+/// The same bytes are packed the same way each time.
+pub struct GzipWriter<W: Write>(GzEncoder<W>);
+
+impl<W: Write> GzipWriter<W> {
+    /// As small as can be; without a name or a time.
+    pub fn new(out: W) -> Self {
+        Self(GzBuilder::new().write(out, Compression::best()))
     }
-    if zstd::recognises(&bytes) {
-        return zstd::unpack(&bytes, most).map_err(|error| error.op("unpack zstd"));
+
+    /// Writes what is left and the trailer, and gives the writer back.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn finish(self) -> io::Result<W> {
+        self.0.finish()
     }
-    Ok(bytes)
 }
 
-fn corrupt(why: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Corrupt, why.into())
-}
+impl<W: Write> Write for GzipWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
 
-fn too_large(most: usize) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("it has more than {most} bytes"))
-}
-
-/// A number of four bytes, little-endian.
-fn le32(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|field| u32::from_le_bytes(*field))
-}
-
-/// CRC-32 as gzip and xz use it.
-fn crc32() -> crc::Crc<u32, crc::Table<1>> {
-    const CRC: crc::Crc<u32, crc::Table<1>> =
-        crc::Crc::<u32, crc::Table<1>>::new(&crc::CRC_32_ISO_HDLC);
-    CRC
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,3 @@
-use std::io::Write;
 use std::process::{Command, Stdio};
 
 use super::*;
@@ -34,7 +33,7 @@ fn packed_by(program: &str, args: &[&str]) -> Option<Vec<u8>> {
 
 /// All ways to pack that the programs here have.
 fn packed() -> Vec<Vec<u8>> {
-    let ways: [(&str, &[&str]); 7] = [
+    let ways: [(&str, &[&str]); 8] = [
         ("gzip", &["-9nc"]),
         ("gzip", &["-1c"]),
         ("xz", &["--check=crc32", "--lzma2=dict=1MiB", "-c"]),
@@ -42,6 +41,7 @@ fn packed() -> Vec<Vec<u8>> {
         ("xz", &["--block-size=100000", "-c"]),
         ("zstd", &["-3c"]),
         ("zstd", &["-19", "--check", "-c"]),
+        ("zstd", &["--long", "-T2", "-c"]),
     ];
     ways.iter().filter_map(|(program, args)| packed_by(program, args)).collect()
 }
@@ -97,7 +97,7 @@ fn damage_is_found_or_harmless() {
 #[test]
 fn what_is_packed_here_is_the_same_each_time_and_others_unpack_it() {
     let pack = || {
-        let mut writer = GzipWriter::new(Vec::new()).expect("memory takes it");
+        let mut writer = GzipWriter::new(Vec::new());
         for part in sample().chunks(10_000) {
             writer.write_all(part).expect("memory takes it");
         }
@@ -114,6 +114,38 @@ fn what_is_packed_here_is_the_same_each_time_and_others_unpack_it() {
 
 #[test]
 fn an_empty_file_is_packed_too() {
-    let bytes = GzipWriter::new(Vec::new()).and_then(GzipWriter::finish).expect("memory takes it");
+    let bytes = GzipWriter::new(Vec::new()).finish().expect("memory takes it");
     assert_eq!(unpack(bytes, 0).expect("sound"), b"");
+}
+
+#[test]
+fn one_part_after_the_other_is_unpacked() {
+    for bytes in packed() {
+        let what = bytes[..6].to_vec();
+        let twice = [&bytes[..], &bytes[..]].concat();
+        let unpacked = unpack(twice, MOST).expect("sound");
+        assert!(unpacked == [sample(), sample()].concat(), "{what:x?}");
+    }
+    // A frame to be skipped before one that is not.
+    if let Some(bytes) = packed_by("zstd", &["-c"]) {
+        let skipped = [&[0x28, 0xb5, 0x2f, 0xfd], &[0; 0][..]].concat();
+        assert!(unpack(skipped, MOST).is_err(), "nothing follows the magic");
+        let frame = [&bytes[..], &[0x52, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3], &bytes].concat();
+        assert!(unpack(frame, MOST).expect("sound") == [sample(), sample()].concat());
+    }
+}
+
+#[test]
+fn a_window_that_is_too_large_is_refused_by_name() {
+    // A header alone: single segment off, a window of 2^28 bytes.
+    let zstd = [0x28, 0xb5, 0x2f, 0xfd, 0, (28 - 10) << 3, 0, 0];
+    let error = unpack(zstd.to_vec(), MOST).expect_err("too large");
+    assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    if let Some(bytes) = packed_by("xz", &["--lzma2=dict=256MiB", "-c"]) {
+        let error = unpack(bytes, MOST).expect_err("too large");
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    }
+    if let Some(bytes) = packed_by("xz", &["--lzma2=dict=128MiB", "-c"]) {
+        assert!(unpack(bytes, MOST).expect("not too large") == sample());
+    }
 }

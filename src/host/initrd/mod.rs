@@ -79,7 +79,7 @@ impl Initrd {
         let program = self.program()?;
         let failed = |error: io::Error| Error::io(error).op("write the initramfs");
         let mut counted = Counted { out, bytes: 0 };
-        let gzip = GzipWriter::new(&mut counted).map_err(failed)?;
+        let gzip = GzipWriter::new(&mut counted);
         let mut archive = Archive::new(gzip);
         archive.folder("dev", 0o755).map_err(failed)?;
         archive.char_device("dev/console", 0o600, CONSOLE).map_err(failed)?;
