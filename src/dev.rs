@@ -54,6 +54,65 @@ pub trait Dev: Send + Sync {
     fn discard(&self, at: Bytes, len: Bytes) -> io::Result<()>;
 }
 
+/// What can be read at any place, and is never written.
+pub trait ReadAt: Send + Sync {
+    /// As [`Dev::name`].
+    fn name(&self) -> &str;
+
+    /// As [`Dev::size`].
+    fn size(&self) -> Bytes;
+
+    /// As [`Dev::read_at`].
+    ///
+    /// # Errors
+    /// As there.
+    fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()>;
+}
+
+impl<R: ReadAt> ReadAt for std::sync::Arc<R> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn size(&self) -> Bytes {
+        (**self).size()
+    }
+
+    fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()> {
+        (**self).read_at(buf, at)
+    }
+}
+
+/// The same as a device that refuses to be written.
+#[derive(Debug)]
+pub struct ReadOnly<R>(pub R);
+
+impl<R: ReadAt> Dev for ReadOnly<R> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn size(&self) -> Bytes {
+        self.0.size()
+    }
+
+    fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()> {
+        self.0.read_at(buf, at)
+    }
+
+    fn write_at(&self, _: &[u8], _: Bytes) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn discard(&self, _: Bytes, _: Bytes) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 /// A device in memory, for tests and dry runs.
 #[derive(Debug)]
 pub struct MemDev {

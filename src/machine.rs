@@ -9,7 +9,7 @@ use crate::boot::{LoaderKind, Place, Tries};
 use crate::dev::Dev;
 use crate::dm::{DevNo, Kernel};
 use crate::error::Result;
-use crate::image::Holes;
+use crate::image::ImageFile;
 #[cfg(feature = "liblvm")]
 use crate::lvm2::store::Lvm2Library;
 use crate::name::{LvmId, VgName};
@@ -76,14 +76,6 @@ pub enum InUse {
     Held(String),
     /// Something has it open exclusively.
     Open,
-}
-
-/// An image that can be read in any order.
-pub struct ImageFile {
-    /// Its bytes.
-    pub dev: Arc<dyn Dev>,
-    /// Where it has none.
-    pub holes: Box<dyn Holes>,
 }
 
 /// The machine's disks.

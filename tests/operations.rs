@@ -115,7 +115,7 @@ fn the_first_volume_gives_the_pools_device_its_other_name() {
     sim.init();
     let mut seen = PoolsAt(&sim, Vec::new());
     let image = ImageSource::Path(sim.put_image(BASE));
-    let request = AddBase { nvr: BASE.parse().expect("a name"), image, size: None };
+    let request = AddBase { nvr: BASE.parse().expect("a name"), image: image.into(), size: None };
     sim.imgbase().add_base(&request, &mut seen).expect("the base is made");
     let at = |step: &str| seen.1.iter().find(|(name, _)| name == step).map(|(_, pools)| &**pools);
     assert_eq!(at("make the volume"), Some(&["HostVG-ImagePool".to_owned()][..]));

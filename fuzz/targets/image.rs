@@ -4,7 +4,7 @@
 
 use imgbase::dev::Dev;
 use imgbase::ext4::{free_extents, used_extents};
-use imgbase::image::{FileSystem, NoHoles, Source};
+use imgbase::image::{FileSystem, ImageStream, NoHoles, Source};
 use imgbase::units::Bytes;
 use imgbase_fuzz::{Disk, bounded, crc32c, field, put_u32};
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +21,8 @@ fuzz_target!(|input: &[u8]| {
         if let Ok(source) = Source::of_device(dev.as_ref(), &NoHoles) {
             let _ = (source.check_fits(Bytes::gib(1)), source.space_need(Bytes::kib(64)));
         }
-        let _ = Source::of_stream("standard input", &mut head.as_slice());
+        let mut stream = ImageStream::new("standard input", std::io::Cursor::new(head.clone()));
+        let _ = Source::of_stream(&mut stream);
         let Ok(file_system) = FileSystem::read(dev.as_ref()) else { return };
         let _ = (file_system.label(), file_system.free(), file_system.size());
         let FileSystem::Ext4(superblock) = &file_system else { return };

@@ -10,7 +10,8 @@ use crate::dev::Dev;
 use crate::dm::DevNo;
 use crate::dm::sim::SimKernel;
 use crate::error::Result;
-use crate::machine::{Disks, ImageFile, InUse};
+use crate::image::ImageFile;
+use crate::machine::{Disks, InUse};
 use crate::name::VgName;
 
 /// The major number of loop devices.

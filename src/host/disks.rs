@@ -17,8 +17,8 @@ use super::filter::Filter;
 use crate::dev::Dev;
 use crate::dm::DevNo;
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::image::NoHoles;
-use crate::machine::{Disks, ImageFile, InUse};
+use crate::image::ImageFile;
+use crate::machine::{Disks, InUse};
 use crate::name::VgName;
 
 /// Another process may take a loop device between our asking for a free one and taking it.
@@ -68,9 +68,9 @@ impl Disks for RealDisks {
     fn open_image(&self, path: &Path) -> Result<ImageFile> {
         let dev = Arc::new(FileDev::open(path)?);
         if number_of(path)?.is_some() {
-            return Ok(ImageFile { dev, holes: Box::new(NoHoles) });
+            return Ok(ImageFile::of(dev));
         }
-        Ok(ImageFile { dev, holes: Box::new(FileHoles::open(path)?) })
+        Ok(ImageFile { dev, holes: Arc::new(FileHoles::open(path)?) })
     }
 
     fn is_in_dev(&self, name: &str) -> bool {

@@ -50,7 +50,8 @@ impl Source<'_> {
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) before the first write where the volume is too small;
-    /// [`Corrupt`](ErrorKind::Corrupt) for a stream that ends too early;
+    /// [`Invalid`](ErrorKind::Invalid) for a stream that ends too early,
+    /// [`Corrupt`](ErrorKind::Corrupt) for one whose checksums or digest do not hold;
     /// [`Interrupted`](ErrorKind::Interrupted) where it was cancelled;
     /// [`NoSpace`](ErrorKind::NoSpace) and [`Io`](ErrorKind::Io), naming the image or the volume and
     /// the byte. What the volume then holds is undefined.
@@ -87,7 +88,8 @@ impl Source<'_> {
             let mut feed = DiskFeed { extents, windows, held: None };
             return Copy::new(&mut feed, target, Some(dev)).run(control, total);
         }
-        let Input::Stream { reader, head } = std::mem::replace(&mut self.input, Input::Spent)
+        let Input::Stream { reader, head, tails } =
+            std::mem::replace(&mut self.input, Input::Spent)
         else {
             let why = "the stream was read already";
             return Err(Error::new(ErrorKind::Invalid, why).at(&self.name));
@@ -96,7 +98,9 @@ impl Source<'_> {
         let reader = io::Cursor::new(head).chain(reader);
         let name = self.name.as_str();
         let mut feed = StreamFeed { name, reader, windows, at: Bytes::ZERO, size, short: &short };
-        Copy::new(&mut feed, target, None).run(control, total)
+        let copied = Copy::new(&mut feed, target, None).run(control, total)?;
+        tails.end().map_err(|error| error.at(name))?;
+        Ok(copied)
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::buffer::Buffer;
 use super::extents::Extents;
+use super::open::unreadable;
 use crate::dev::Dev;
 use crate::error::{Error, Result};
 use crate::ext4::Extent;
@@ -135,7 +136,7 @@ impl<R: Read + Send> Feed for StreamFeed<'_, R> {
         let end = window.end.min(self.size);
         let (want, len) = (index(window.start, end), index(window.start, window.end));
         let got = read_full(&mut self.reader, buffer.get_mut(0..want))
-            .map_err(|(error, got)| Error::io(error).op(OP).at_byte(self.name, self.after(got)))?;
+            .map_err(|(error, got)| unreadable(error).at_byte(self.name, self.after(got)))?;
         if got < want {
             return Err((self.short)(self.after(got)).op(OP).at(self.name));
         }

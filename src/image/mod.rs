@@ -8,11 +8,15 @@
 
 mod buffer;
 mod copy;
+mod digest;
 mod extents;
 mod feed;
 mod filesystem;
 mod holes;
 mod magic;
+mod open;
+mod partitions;
+mod qcow2;
 mod sink;
 mod source;
 
@@ -20,10 +24,13 @@ mod source;
 mod tests;
 
 pub use copy::{Control, Copied, Progress};
+pub use digest::{Digest, Tails};
 pub use filesystem::{FileSystem, Needs};
 #[cfg(feature = "host")]
 pub use holes::FileHoles;
 pub use holes::{Holes, NoHoles};
 pub use magic::seems_to_be;
+pub use open::{Image, ImageFile, ImageStream};
+pub use partitions::Partition;
 pub use sink::Target;
 pub use source::{CopyPlan, Plan, Source, SpaceNeed};

@@ -2,10 +2,12 @@
 
 use std::io::Read;
 
+use super::digest::Tails;
 use super::extents::{Both, Data, Extents, in_chunks};
 use super::filesystem::{FileSystem, Needs, ext4_needs};
 use super::holes::Holes;
 use super::magic::HEAD;
+use super::open::{self, ImageStream};
 use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::ext4::used_extents;
@@ -53,7 +55,7 @@ pub(super) enum Input<'s> {
     /// It can be read in any order.
     Disk { dev: &'s dyn Dev, holes: &'s dyn Holes },
     /// It comes once, in order; its first bytes were read already.
-    Stream { reader: &'s mut (dyn Read + Send), head: Vec<u8> },
+    Stream { reader: &'s mut (dyn Read + Send), head: Vec<u8>, tails: &'s mut Tails },
     /// It came, and is gone.
     Spent,
 }
@@ -91,10 +93,13 @@ impl<'s> Source<'s> {
     ///
     /// # Errors
     /// As [`of_device`](Self::of_device), but a short image is found by [`copy_to`](Self::copy_to).
-    pub fn of_stream(name: &str, reader: &'s mut (dyn Read + Send)) -> Result<Self> {
+    pub fn of_stream(stream: &'s mut ImageStream) -> Result<Self> {
+        let ImageStream { name, reader, tails } = stream;
+        let (name, reader) = (name.as_str(), reader.as_mut());
         let mut head = Vec::new();
         let limit = HEAD.try_into().unwrap_or(u64::MAX);
-        Read::take(&mut *reader, limit).read_to_end(&mut head).context("read the image", name)?;
+        let read = Read::take(&mut *reader, limit).read_to_end(&mut head);
+        read.map_err(|error| open::unreadable(error).at(name))?;
         let fs = FileSystem::of_head(&head).map_err(|error| error.at(name))?;
         fs.check_for_layers().map_err(|error| error.at(name))?;
         let needs = match &fs {
@@ -102,7 +107,7 @@ impl<'s> Source<'s> {
             FileSystem::Xfs(_) => None,
         };
         let plan = Plan { copy: CopyPlan::Whole, needs };
-        Ok(Self { name: name.to_owned(), fs, input: Input::Stream { reader, head }, plan })
+        Ok(Self { name: name.to_owned(), fs, input: Input::Stream { reader, head, tails }, plan })
     }
 
     /// What to call it.

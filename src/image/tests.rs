@@ -173,8 +173,9 @@ fn a_stream_ends_up_as_a_file_does() {
     for (args, size) in FLAVOURS.into_iter().take(6) {
         let sample = Sample::new(args, size);
         litter(&sample);
-        let mut file = std::fs::File::open(&sample.path).expect("it was just made");
-        let mut source = Source::of_stream("stdin", &mut file).expect("it is one");
+        let file = std::fs::File::open(&sample.path).expect("it was just made");
+        let mut stream = ImageStream::new("stdin", file);
+        let mut source = Source::of_stream(&mut stream).expect("it is one");
         let thin = Thin::new(source.size(), CHUNK);
         let target = Target::new(&thin, CHUNK, true).expect("fine");
         let (copied, _) = copy(&mut source, &target).expect("it can be copied");
@@ -242,8 +243,8 @@ fn what_cannot_be_copied_is_refused_before_the_first_write() {
     assert!(error.to_string().contains("31457280"), "{error}");
 
     for (bytes, name) in [(&b"hsqs"[..], "squashfs"), (b"", "empty"), (b"what?", "unknown")] {
-        let mut reader = bytes;
-        let error = Source::of_stream("stdin", &mut reader).err().expect("no file system");
+        let mut stream = ImageStream::new("stdin", bytes);
+        let error = Source::of_stream(&mut stream).err().expect("no file system");
         assert_eq!(error.kind(), ErrorKind::Invalid);
         assert!(error.to_string().contains(name), "{error}");
     }
@@ -269,7 +270,8 @@ fn a_file_system_whose_uuid_never_changes_is_refused_before_it_is_copied() {
         let error = Source::of_device(&dev, &NoHoles).err().expect("no base can be made of it");
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let bytes = std::fs::read(&sample.path).expect("readable");
-        let error = Source::of_stream("stdin", &mut &bytes[..]).err().expect("the same");
+        let mut stream = ImageStream::new("stdin", io::Cursor::new(bytes));
+        let error = Source::of_stream(&mut stream).err().expect("the same");
         assert!(error.to_string().starts_with("stdin: "), "{error}");
     }
 }
@@ -278,8 +280,8 @@ fn a_file_system_whose_uuid_never_changes_is_refused_before_it_is_copied() {
 fn a_stream_that_ends_too_early_says_where() {
     let sample = Sample::new("-t ext4 -O metadata_csum,64bit,extent,has_journal", "64M");
     let file = std::fs::File::open(&sample.path).expect("it was just made");
-    let mut file = file.take(12_345_678);
-    let mut source = Source::of_stream("stdin", &mut file).expect("it begins as one");
+    let mut stream = ImageStream::new("stdin", file.take(12_345_678));
+    let mut source = Source::of_stream(&mut stream).expect("it begins as one");
     let thin = Thin::new(Bytes::mib(64), CHUNK);
     let error = copy(&mut source, &Target::new(&thin, CHUNK, true).expect("fine"));
     let error = error.expect_err("cut short");

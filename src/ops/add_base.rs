@@ -4,17 +4,18 @@
 //! copied with the lock released, while the open device shows others that a
 //! process is at it; the commit that drops the tag makes the base.
 
-use std::io::Stdin;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::session::Session;
 use super::thin::{NewThin, Role};
 use super::transact::Pending;
-use super::{AddBase, ImageSource, Imgbase, Init, Progress, Watch, after_commit, filesystem};
+use super::{
+    AddBase, ImageRequest, ImageSource, Imgbase, Init, Progress, Watch, after_commit, filesystem,
+};
 use crate::error::{Error, ErrorKind, Result};
-use crate::image::{self, Control, Copied, FileSystem, Source, Target};
+use crate::image::{self, Control, Copied, FileSystem, Image, ImageStream, Source, Target};
 use crate::layout::{BaseName, ImageName, Layout};
-use crate::machine::{ImageFile, Machine};
+use crate::machine::Machine;
 use crate::report::BaseAdded;
 use crate::units::Bytes;
 
@@ -34,8 +35,8 @@ impl Imgbase<'_> {
     /// The metadata commit that drops the tag `imgbased:pending` from the base.
     pub fn add_base(&self, request: &AddBase, watch: &mut dyn Watch) -> Result<BaseAdded> {
         watch.step("look at the image");
-        let mut input = Input::open(&self.machine, &request.image)?;
-        let mut source = input.source(&self.machine)?;
+        let mut image = open_image(&self.machine, &request.image)?;
+        let mut source = source(&self.machine, &mut image)?;
         self.add_base_from(&mut source, request, watch)
     }
 
@@ -73,30 +74,28 @@ impl Imgbase<'_> {
     }
 }
 
-/// An image, opened.
-pub(super) enum Input {
-    File(ImageFile),
-    Stream(Stdin),
+/// Opens an image, down to its file system.
+pub(super) fn open_image(machine: &Machine<'_>, request: &ImageRequest) -> Result<Image> {
+    let image = match &request.source {
+        ImageSource::Path(path) => machine.disks.open_image(path).map(Image::File)?,
+        ImageSource::Stdin => Image::Stream(ImageStream::new("standard input", std::io::stdin())),
+    };
+    let image = match request.digest {
+        Some(digest) => image.digested(digest).map_err(unchanged)?,
+        None => image,
+    };
+    image.opened(request.partition.as_deref()).map_err(unchanged)
 }
 
-impl Input {
-    pub(super) fn open(machine: &Machine<'_>, image: &ImageSource) -> Result<Self> {
-        match image {
-            ImageSource::Path(path) => machine.disks.open_image(path).map(Self::File),
-            ImageSource::Stdin => Ok(Self::Stream(std::io::stdin())),
-        }
-    }
-
-    /// Looks at the image, and for the programs that its file system needs.
-    pub(super) fn source(&mut self, machine: &Machine<'_>) -> Result<Source<'_>> {
-        let source = match self {
-            Self::File(file) => Source::of_device(file.dev.as_ref(), file.holes.as_ref()),
-            Self::Stream(stdin) => Source::of_stream("standard input", stdin),
-        };
-        let source = source.map_err(unchanged)?;
-        filesystem::require_tools(machine, source.file_system()).map_err(unchanged)?;
-        Ok(source)
-    }
+/// Looks at the image, and for the programs that its file system needs.
+pub(super) fn source<'i>(machine: &Machine<'_>, image: &'i mut Image) -> Result<Source<'i>> {
+    let source = match image {
+        Image::File(file) => Source::of_device(file.dev.as_ref(), file.holes.as_ref()),
+        Image::Stream(stream) => Source::of_stream(stream),
+    };
+    let source = source.map_err(unchanged)?;
+    filesystem::require_tools(machine, source.file_system()).map_err(unchanged)?;
+    Ok(source)
 }
 
 fn unchanged(error: Error) -> Error {

@@ -39,6 +39,7 @@ pub use watch::WatchPolicy;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::image::Digest;
 use crate::layout::BaseName;
 use crate::lvm2::scan::Remembered;
 use crate::machine::Machine;
@@ -117,7 +118,7 @@ pub struct Init {
     /// Wipes devices that are not blank. Never one in use.
     pub force: bool,
     /// A base to make at once, with its first layer.
-    pub base: Option<(BaseName, ImageSource)>,
+    pub base: Option<(BaseName, ImageRequest)>,
 }
 
 impl Init {
@@ -137,13 +138,32 @@ impl Init {
     }
 }
 
+/// An image, and what of it is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImageRequest {
+    /// Where it comes from.
+    pub source: ImageSource,
+    /// Of a disk with partitions the one that is meant, by its number or, in a GPT, its name;
+    /// `None`: the only one that may hold a root.
+    pub partition: Option<String>,
+    /// What its bytes must be, as they come: packed where they are.
+    pub digest: Option<Digest>,
+}
+
+impl From<ImageSource> for ImageRequest {
+    fn from(source: ImageSource) -> Self {
+        Self { source, partition: None, digest: None }
+    }
+}
+
 /// What [`Imgbase::add_base`] makes.
 #[derive(Clone, Debug)]
 pub struct AddBase {
     /// Its name.
     pub nvr: BaseName,
     /// Its image.
-    pub image: ImageSource,
+    pub image: ImageRequest,
     /// Its virtual size; `None`: the file system's.
     pub size: Option<Bytes>,
 }

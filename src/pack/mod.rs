@@ -86,6 +86,11 @@ pub fn unpack(bytes: Vec<u8>, most: usize) -> Result<Vec<u8>> {
     Err(failed.op("unpack").at(packing.word()))
 }
 
+/// Raw deflate (RFC 1951), which is nobody's file by itself, as it is read.
+pub fn deflated<'r>(packed: impl BufRead + Send + 'r) -> impl Read + Send + 'r {
+    flate2::bufread::DeflateDecoder::new(packed)
+}
+
 /// What a reader's error says of the packed bytes.
 pub fn unreadable(error: &io::Error) -> Error {
     match error.kind() {

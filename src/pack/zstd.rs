@@ -38,13 +38,12 @@ impl<R: Read> ZstdReader<R> {
             }
             match self.decoder.init(first.as_slice().chain(&mut self.packed)) {
                 Ok(()) => return Ok(true),
-                Err(FrameDecoderError::ReadFrameHeaderError(
-                    ReadFrameHeaderError::SkipFrame { length, .. },
-                )) => {
-                    let skipped = io::copy(
-                        &mut self.packed.by_ref().take(length.into()),
-                        &mut io::sink(),
-                    )?;
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                    length,
+                    ..
+                })) => {
+                    let skipped =
+                        io::copy(&mut self.packed.by_ref().take(length.into()), &mut io::sink())?;
                     if skipped < length.into() {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }

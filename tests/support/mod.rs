@@ -18,10 +18,10 @@ use imgbase::boot::{Place, Tries};
 use imgbase::dev::{Dev, MemDev};
 use imgbase::dm::DevNo;
 use imgbase::dm::sim::SimKernel;
-use imgbase::image::NoHoles;
+use imgbase::image::ImageFile;
 use imgbase::machine::{
-    BootAt, Creator, Disks, Held, ImageFile, InUse, InitrdMaker, LockMode, Lvm2Host, Machine,
-    MountEntry, MountHow, Mounts, NewPv, StagedBackup, Tool, ToolOutput, Tools,
+    BootAt, Creator, Disks, Held, InUse, InitrdMaker, LockMode, Lvm2Host, Machine, MountEntry,
+    MountHow, Mounts, NewPv, StagedBackup, Tool, ToolOutput, Tools,
 };
 use imgbase::name::VgName;
 use imgbase::ops::{AddBase, ImageSource, Imgbase, Init, Unwatched};
@@ -158,7 +158,11 @@ impl SimMachine {
         path: PathBuf,
     ) -> Result<imgbase::report::BaseAdded> {
         let image = ImageSource::Path(path);
-        let request = AddBase { nvr: nvr.parse().expect("a name"), image, size: self.base_size };
+        let request = AddBase {
+            nvr: nvr.parse().expect("a name"),
+            image: image.into(),
+            size: self.base_size,
+        };
         self.imgbase().add_base(&request, &mut Unwatched)
     }
 }
@@ -364,7 +368,7 @@ impl Disks for SimDisks {
     fn open_image(&self, path: &Path) -> Result<ImageFile> {
         let images = self.images.lock().expect("not poisoned");
         let dev = images.get(path).ok_or_else(|| missing(path))?.clone();
-        Ok(ImageFile { dev, holes: Box::new(NoHoles) })
+        Ok(ImageFile::of(dev))
     }
 
     fn is_in_dev(&self, _name: &str) -> bool {

@@ -4,14 +4,20 @@ use clap::{ArgGroup, Args};
 use imgbase::layout::{BaseName, LayerName};
 use imgbase::units::Bytes;
 
-use super::Word;
+use super::{ImageArgs, Word};
 
 const LONG_ABOUT: &str = "\
 Adds, finds, removes and pins bases.
 
 A base is named NAME-VERSION-RELEASE, of at most 55 characters. It is made from an ext4 or XFS file \
-system image: a file, a block device, or standard input. Only what the image uses is written, after \
-a check that it fits. A finished base is read-only and inactive.
+system: a file, a block device, or standard input; by itself, or as a partition of a disk image (raw \
+or qcow2), and packed by gzip, xz or zstd or not: its content tells. Only what the image uses is \
+written, after a check that it fits. A finished base is read-only and inactive.
+
+\
+Of a disk image the partition is taken whose type says that it is the root, else the only one of \
+Linux; --partition names another. With --digest the image must be what was published: nothing stays \
+of one that is not.
 
 With --add, a word with a slash, or - alone, is the image, any other the name; the order is free. \
 Without an image, standard input is read, unless it is a terminal.";
@@ -25,7 +31,9 @@ const AFTER: &str = "\
 Examples:
   imgbase base --add Debian-12-1 ./debian.ext4
   imgbase base --add Debian-12-1 --size 8G /dev/vdb
-  zcat debian.ext4.gz | imgbase base --add Debian-12-1 -
+  imgbase base --add Debian-12-1 ./debian.ext4.zst --digest sha256:9f86d081...
+  imgbase base --add Debian-12-1 ./cloud.qcow2 --partition 1
+  ssh store cat debian.raw.xz | imgbase base --add Debian-12-1 -
   imgbase base --latest
   imgbase base --of-layer Debian-12-1+2
   imgbase base --pin Debian-12-1
@@ -36,7 +44,7 @@ Examples:
 #[command(long_about = LONG_ABOUT, after_long_help = AFTER, override_usage = USAGE)]
 #[command(group = ArgGroup::new("action").required(true)
     .args(["add", "latest", "of_layer", "remove", "pin", "unpin"]))]
-#[command(group = ArgGroup::new("how").multiple(true).requires("add").args(["size", "words"])
+#[command(group = ArgGroup::new("how").multiple(true).requires("add").args(["size", "partition", "digest", "words"])
     .conflicts_with_all(["latest", "of_layer", "remove", "pin", "unpin"]))]
 pub(crate) struct BaseArgs {
     /// Add a base from an image, and print its name
@@ -66,6 +74,9 @@ pub(crate) struct BaseArgs {
     /// Virtual size of the new base, at least its file system's, which grows to it
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<Bytes>,
+
+    #[command(flatten)]
+    pub(crate) of: ImageArgs,
 
     /// The image: a path with a slash, or - for standard input
     #[arg(value_name = "IMAGE", value_parser = Word::parser(), num_args = 0..=2)]

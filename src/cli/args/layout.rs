@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::{ArgGroup, Args, ValueEnum};
 use imgbase::units::Bytes;
 
-use super::Word;
+use super::{ImageArgs, Word};
 
 const LONG_ABOUT: &str = "\
 Shows, measures or makes the layout.
@@ -78,7 +78,7 @@ impl Unit {
     .args(["bases", "layers", "free_space", "init", "init_nvr", "grow"]))]
 #[command(group = ArgGroup::new("making").args(["init", "init_nvr"]).multiple(true))]
 #[command(group = ArgGroup::new("how").multiple(true).requires("making")
-    .args(["from", "size", "config_size", "metadata_size", "mda_size", "force", "words"])
+    .args(["from", "partition", "digest", "size", "config_size", "metadata_size", "mda_size", "force", "words"])
     .conflicts_with_all(["bases", "layers", "free_space", "grow"]))]
 pub(crate) struct LayoutArgs {
     /// Print the bases, one name a line, in order of creation
@@ -113,6 +113,9 @@ pub(crate) struct LayoutArgs {
     /// The first base's image: a file, a block device, or - for standard input
     #[arg(long, value_name = "IMAGE")]
     pub(crate) from: Option<OsString>,
+
+    #[command(flatten)]
+    pub(crate) of: ImageArgs,
 
     /// Size of the pool's data (default: leaves 5 % of the group and one more metadata volume)
     #[arg(long, value_name = "SIZE")]

@@ -6,6 +6,7 @@
 mod base;
 mod boot;
 mod global;
+mod image;
 mod layer;
 mod layout;
 mod small;
@@ -18,6 +19,7 @@ pub(crate) use boot::{BootArgs, RollbackArgs};
 #[cfg(feature = "liblvm")]
 pub(crate) use global::MetadataBy;
 pub(crate) use global::{GlobalArgs, Loader};
+pub(crate) use image::ImageArgs;
 pub(crate) use layer::LayerArgs;
 pub(crate) use layout::{LayoutArgs, Unit};
 pub(crate) use small::{

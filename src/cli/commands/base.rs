@@ -54,6 +54,7 @@ fn request(args: &BaseArgs, word: Option<&Word>, stdin_is_terminal: bool) -> Res
             return Err(invalid(format!("'{one}' and '{other}' are two images")));
         }
     };
+    let image = image::request(image, &args.of);
     Ok(AddBase { nvr: name.ok_or_else(image::no_name)?, image, size: args.size })
 }
 
@@ -84,7 +85,7 @@ mod tests {
         ] {
             let request = add(line, true).expect(line);
             assert_eq!(request.nvr, "a-1-0", "{line}");
-            assert_eq!(request.image, ImageSource::Path("./i".into()), "{line}");
+            assert_eq!(request.image, ImageSource::Path("./i".into()).into(), "{line}");
         }
         let sized = add("--add --size 2G a-1-0 ./i", true).expect("a request");
         assert_eq!(sized.size, Some(Bytes::gib(2)));
@@ -93,7 +94,7 @@ mod tests {
     #[test]
     fn standard_input_is_read_unless_it_is_a_terminal() {
         for line in ["--add a-1-0", "--add a-1-0 -", "--add - a-1-0"] {
-            assert_eq!(add(line, false).expect(line).image, ImageSource::Stdin, "{line}");
+            assert_eq!(add(line, false).expect(line).image, ImageSource::Stdin.into(), "{line}");
             let error = add(line, true).expect_err(line);
             assert_eq!(error.kind(), ErrorKind::Invalid, "{line}");
         }

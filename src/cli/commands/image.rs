@@ -5,11 +5,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use imgbase::layout::BaseName;
-use imgbase::ops::ImageSource;
+use imgbase::ops::{ImageRequest, ImageSource};
 use imgbase::{Error, Result};
 
 use super::{invalid, unsupported};
-use crate::cli::args::Word;
+use crate::cli::args::{ImageArgs, Word};
 
 /// Positional words, sorted.
 #[derive(Debug, Default)]
@@ -75,6 +75,14 @@ pub(super) fn source(place: &OsStr, stdin_is_terminal: bool) -> Result<ImageSour
         return Err(error.at(place.display()));
     }
     Ok(ImageSource::Path(PathBuf::from(place)))
+}
+
+/// What of an image is meant.
+pub(super) fn request(source: ImageSource, of: &ImageArgs) -> ImageRequest {
+    let mut request = ImageRequest::from(source);
+    request.partition.clone_from(&of.partition);
+    request.digest = of.digest;
+    request
 }
 
 /// Standard input as an image.

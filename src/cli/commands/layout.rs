@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use imgbase::Result;
 use imgbase::layout::{BaseName, LayerName};
 use imgbase::name::VgName;
-use imgbase::ops::{ImageSource, Init};
+use imgbase::ops::{ImageRequest, Init};
 use imgbase::report::LayoutReport;
 
 use super::image::{self, Sorted};
@@ -80,7 +80,7 @@ fn request(args: &LayoutArgs, vg: Option<VgName>, stdin_is_terminal: bool) -> Re
         metadata_size: args.metadata_size,
         mda_size: args.mda_size,
         force: args.force,
-        base: first_base(name, args.from.as_ref(), stdin_is_terminal)?,
+        base: first_base(name, args, stdin_is_terminal)?,
     })
 }
 
@@ -100,11 +100,14 @@ fn devices(places: &[OsString]) -> Result<Vec<PathBuf>> {
 
 fn first_base(
     name: Option<BaseName>,
-    from: Option<&OsString>,
+    args: &LayoutArgs,
     stdin_is_terminal: bool,
-) -> Result<Option<(BaseName, ImageSource)>> {
-    match (name, from) {
-        (Some(name), Some(from)) => Ok(Some((name, image::source(from, stdin_is_terminal)?))),
+) -> Result<Option<(BaseName, ImageRequest)>> {
+    match (name, &args.from) {
+        (Some(name), Some(from)) => {
+            let source = image::source(from, stdin_is_terminal)?;
+            Ok(Some((name, image::request(source, &args.of))))
+        }
         (Some(name), None) => {
             Err(invalid(format!("the base {name} needs an image: give --from IMAGE")))
         }
@@ -119,6 +122,7 @@ mod tests {
     use crate::cli::args::{Cli, Command};
     use clap::Parser;
     use imgbase::ErrorKind;
+    use imgbase::ops::ImageSource;
     use imgbase::units::Bytes;
 
     fn init(line: &str) -> Result<Init> {
@@ -149,7 +153,7 @@ mod tests {
             devices.sort_unstable();
             assert_eq!(devices, [PathBuf::from("/dev/x"), PathBuf::from("/dev/y")], "{line}");
             let (name, image) = request.base.expect(line);
-            assert_eq!((name.as_str(), image), ("a-1-0", ImageSource::Path("./i".into())));
+            assert_eq!((name.as_str(), image), ("a-1-0", ImageSource::Path("./i".into()).into()));
         }
     }
 

@@ -11,7 +11,7 @@ mod sizes;
 use std::ffi::OsStr;
 
 use self::sizes::{CHUNK, EXTENT, Sizes, Wish, divide};
-use super::add_base::{Input, check_fits_layout};
+use super::add_base::{self, check_fits_layout};
 use super::{AddBase, Imgbase, Init, Watch, after_commit, find, session};
 use crate::dm::{self, PvNumbers, Stack};
 use crate::error::{Error, ErrorKind, IoContext, Result};
@@ -58,8 +58,8 @@ impl Imgbase<'_> {
             return Ok(self.make_group(request, watch)?.report(request));
         };
         // Looked at before the group is made; a stream can be read once only.
-        let mut input = Input::open(machine, image)?;
-        let mut source = input.source(machine)?;
+        let mut opened = add_base::open_image(machine, image)?;
+        let mut source = add_base::source(machine, &mut opened)?;
         check_fits_layout(&source, request)?;
         let mut report = self.make_group(request, watch)?.report(request);
         let base = AddBase { nvr: nvr.clone(), image: image.clone(), size: None };

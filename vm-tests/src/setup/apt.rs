@@ -10,6 +10,7 @@ use crate::setup::shell::output;
 /// What is needed beyond git, a C compiler and the Rust toolchain.
 const PACKAGES: &[&str] = &[
     "e2fsprogs",
+    "fdisk",
     "grub-common",
     "kmod",
     "libclang-dev",
@@ -18,6 +19,9 @@ const PACKAGES: &[&str] = &[
     "mmdebstrap",
     "pkg-config",
     "qemu-system-x86",
+    "qemu-utils",
+    "xz-utils",
+    "zstd",
 ];
 
 /// Installs what is missing, and says so.

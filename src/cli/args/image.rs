@@ -1,0 +1,16 @@
+//! What of an image is meant.
+
+use clap::Args;
+use imgbase::image::Digest;
+
+/// Beside the image itself.
+#[derive(Args, Debug)]
+pub(crate) struct ImageArgs {
+    /// The partition that is meant, by its number or name (default: the only one for a root)
+    #[arg(long, value_name = "PARTITION")]
+    pub(crate) partition: Option<String>,
+
+    /// The SHA-256 that the image must have, as published: sha256:DIGITS
+    #[arg(long, value_name = "DIGEST")]
+    pub(crate) digest: Option<Digest>,
+}

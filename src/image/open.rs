@@ -1,0 +1,299 @@
+//! What stands around a file system in an image, taken off: a packing, a qcow2, a partition table,
+//! one in the other. All is told by content.
+
+use std::io::{self, BufReader, Read};
+use std::sync::Arc;
+
+use super::digest::{Digest, Tails};
+use super::holes::{Holes, NoHoles};
+use super::magic::HEAD;
+use super::partitions::{self, Partition};
+use super::qcow2::Qcow2;
+use crate::dev::{Dev, ReadAt, ReadOnly};
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::ext4::{self, Extent};
+use crate::units::Bytes;
+use crate::xfs;
+
+/// So many are taken off one after the other; an image with more is somebody's joke.
+const MOST: usize = 6;
+
+/// What is read at once of what is packed, or digested.
+const AT_ONCE: usize = 1 << 20;
+
+/// An image that can be read in any order.
+pub struct ImageFile {
+    /// Its bytes.
+    pub dev: Arc<dyn Dev>,
+    /// Where it has none.
+    pub holes: Arc<dyn Holes>,
+}
+
+/// An image that comes once, in order.
+pub struct ImageStream {
+    /// What to call it.
+    pub name: String,
+    /// Its bytes.
+    pub reader: Box<dyn Read + Send>,
+    /// What is to be read to its end beside.
+    pub(super) tails: Tails,
+}
+
+impl ImageStream {
+    /// A stream of that name.
+    pub fn new(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
+        Self { name: name.into(), reader: Box::new(reader), tails: Tails::default() }
+    }
+}
+
+/// An image, as it was opened.
+pub enum Image {
+    /// A file or a device.
+    File(ImageFile),
+    /// Standard input, or what is unpacked on the way.
+    Stream(ImageStream),
+}
+
+impl Image {
+    /// Sees to it that its bytes have this digest: those of a file are read now, those of a stream
+    /// as they come, and what the copy leaves of them after it.
+    ///
+    /// # Errors
+    /// [`Corrupt`](ErrorKind::Corrupt) for a file with another digest, [`Io`](ErrorKind::Io).
+    pub fn digested(self, digest: Digest) -> Result<Self> {
+        match self {
+            Self::File(file) => {
+                let bytes = DevReader { dev: Arc::clone(&file.dev), at: Bytes::ZERO };
+                let bytes = BufReader::with_capacity(AT_ONCE, bytes);
+                digest.check(bytes).map_err(|error| error.at(file.dev.name()))?;
+                Ok(Self::File(file))
+            }
+            Self::Stream(ImageStream { name, reader, mut tails }) => {
+                let reader = tails.digested(reader, digest);
+                Ok(Self::Stream(ImageStream { name, reader, tails }))
+            }
+        }
+    }
+
+    /// Takes off what stands around the file system. `partition` names the one that is meant, by
+    /// its number or, in a GPT, its name: without it the only one that may hold a root.
+    ///
+    /// What stands in no known form is left as it is. A stream is read up to its file system.
+    ///
+    /// # Errors
+    /// [`Corrupt`](ErrorKind::Corrupt) and [`Unsupported`](ErrorKind::Unsupported) for what cannot
+    /// be taken off, [`NotFound`](ErrorKind::NotFound) or [`Invalid`](ErrorKind::Invalid) where no
+    /// partition, or several, are meant; [`Io`](ErrorKind::Io).
+    pub fn opened(self, partition: Option<&str>) -> Result<Self> {
+        let (mut image, mut wanted) = (self, partition);
+        for _ in 0..MOST {
+            let name = image.name().to_owned();
+            let head = image.head()?;
+            if ext4::Superblock::recognises(&head) || xfs::Superblock::recognises(&head) {
+                return match wanted {
+                    Some(word) => {
+                        let why = format!("it has no partition '{word}': it is a file system");
+                        Err(Error::new(ErrorKind::NotFound, why).at(name))
+                    }
+                    None => Ok(image),
+                };
+            }
+            image = match image.step(&head, &mut wanted).map_err(|error| error.at(name))? {
+                (inner, true) => inner,
+                (same, false) => return Ok(same),
+            };
+        }
+        let why = format!("more than {MOST} images, one in the other");
+        Err(Error::new(ErrorKind::Unsupported, why).at(image.name()))
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::File(file) => file.dev.name(),
+            Self::Stream(stream) => &stream.name,
+        }
+    }
+
+    /// Its first bytes; a stream gives them again.
+    fn head(&mut self) -> Result<Vec<u8>> {
+        match self {
+            Self::File(file) => {
+                let len = HEAD.min(usize::try_from(file.dev.size().get()).unwrap_or(HEAD));
+                let mut head = vec![0; len];
+                file.dev
+                    .read_at(&mut head, Bytes::ZERO)
+                    .context("read the image", file.dev.name())?;
+                Ok(head)
+            }
+            Self::Stream(ImageStream { name, reader, .. }) => {
+                let mut head = Vec::new();
+                let limit = HEAD.try_into().unwrap_or(u64::MAX);
+                let read = Read::take(&mut *reader, limit).read_to_end(&mut head);
+                read.map_err(|error| unreadable(error).at(&name))?;
+                let rest = std::mem::replace(reader, Box::new(io::empty()));
+                *reader = Box::new(io::Cursor::new(head.clone()).chain(rest));
+                Ok(head)
+            }
+        }
+    }
+
+    /// Takes one thing off, where there is one; true then.
+    fn step(self, head: &[u8], wanted: &mut Option<&str>) -> Result<(Self, bool)> {
+        #[cfg(feature = "pack")]
+        if let Some(packing) = crate::pack::Packing::of(head) {
+            let name = format!("{} ({})", self.name(), packing.word());
+            let (packed, mut tails) = self.into_reader();
+            let reader = packing.reader(BufReader::with_capacity(AT_ONCE, packed));
+            let reader = tails.kept(reader);
+            return Ok((Self::Stream(ImageStream { name, reader, tails }), true));
+        }
+        if Qcow2::recognises(head) {
+            let Self::File(file) = self else {
+                let why = "a qcow2 cannot be read from a stream or unpacked on the way: unpack it \
+                           to a file first, or pipe 'qemu-img convert -O raw' of it";
+                return Err(Error::new(ErrorKind::Unsupported, why));
+            };
+            let disk = Arc::new(Qcow2::open(file.dev)?);
+            let dev = Arc::new(ReadOnly(Arc::clone(&disk)));
+            return Ok((Self::File(ImageFile { dev, holes: disk }), true));
+        }
+        match self.partition(head, *wanted)? {
+            Some(found) => {
+                *wanted = None;
+                Ok((self.slice(&found)?, true))
+            }
+            None => Ok((self, false)),
+        }
+    }
+
+    fn partition(&self, head: &[u8], wanted: Option<&str>) -> Result<Option<Partition>> {
+        match self {
+            Self::File(file) => partitions::root(&|at, buf| file.dev.read_at(buf, at), wanted),
+            Self::Stream(_) => {
+                let read = |at: Bytes, buf: &mut [u8]| {
+                    let from = usize::try_from(at.get()).unwrap_or(usize::MAX);
+                    let bytes = head.get(from..).and_then(|rest| rest.get(..buf.len()));
+                    buf.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+                    Ok(())
+                };
+                partitions::root(&read, wanted)
+            }
+        }
+    }
+
+    fn slice(self, part: &Partition) -> Result<Self> {
+        log::info!("{}: its partition {part}", self.name());
+        let name = format!("{} partition {}", self.name(), part.number);
+        Ok(match self {
+            Self::File(ImageFile { dev, holes }) => {
+                let end = part.start.checked_add(part.size);
+                if end.is_none_or(|end| end > dev.size()) {
+                    let why = format!("its partition {part} goes on behind its end");
+                    return Err(Error::new(ErrorKind::Corrupt, why));
+                }
+                let (start, size) = (part.start, part.size);
+                let holes = Arc::new(Slice { of: holes, name: name.clone(), start, size });
+                let dev = Arc::new(ReadOnly(Slice { of: dev, name, start, size }));
+                Self::File(ImageFile { dev, holes })
+            }
+            Self::Stream(ImageStream { mut reader, tails, .. }) => {
+                let start = part.start.get();
+                let skipped = io::copy(&mut Read::take(&mut *reader, start), &mut io::sink());
+                if skipped.map_err(unreadable)? < start {
+                    let why = format!("it ends before its partition {part}");
+                    return Err(Error::new(ErrorKind::Invalid, why));
+                }
+                let reader = Box::new(reader.take(part.size.get()));
+                Self::Stream(ImageStream { name, reader, tails })
+            }
+        })
+    }
+
+    /// All of it from the start.
+    #[cfg(feature = "pack")]
+    fn into_reader(self) -> (Box<dyn Read + Send>, Tails) {
+        match self {
+            Self::File(file) => {
+                (Box::new(DevReader { dev: file.dev, at: Bytes::ZERO }), Tails::default())
+            }
+            Self::Stream(stream) => (stream.reader, stream.tails),
+        }
+    }
+}
+
+pub(super) fn unreadable(error: io::Error) -> Error {
+    match error.kind() {
+        #[cfg(feature = "pack")]
+        io::ErrorKind::InvalidData
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::Unsupported
+        | io::ErrorKind::OutOfMemory => crate::pack::unreadable(&error),
+        _ => Error::io(error),
+    }
+    .op("read the image")
+}
+
+/// A stretch of an image.
+struct Slice<T> {
+    of: T,
+    name: String,
+    start: Bytes,
+    size: Bytes,
+}
+
+impl ReadAt for Slice<Arc<dyn Dev>> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn size(&self) -> Bytes {
+        self.size
+    }
+
+    fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()> {
+        let len = Bytes::new(u64::try_from(buf.len()).map_err(io::Error::other)?);
+        if at.checked_add(len).is_none_or(|end| end > self.size) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.of.read_at(buf, self.start.saturating_add(at))
+    }
+}
+
+impl Holes for Slice<Arc<dyn Holes>> {
+    fn next_data(&self, from: Bytes) -> io::Result<Option<Extent>> {
+        let found = self.of.next_data(self.start.saturating_add(from))?;
+        let found = found.map(|data| {
+            let within = |at: Bytes| at.saturating_sub(self.start).min(self.size);
+            within(data.start)..within(data.end)
+        });
+        Ok(found.filter(|data| data.start < data.end))
+    }
+}
+
+/// A device from its start to its end.
+struct DevReader {
+    dev: Arc<dyn Dev>,
+    at: Bytes,
+}
+
+impl Read for DevReader {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let left = self.dev.size().saturating_sub(self.at).get();
+        let len = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let part = buf.get_mut(..len).unwrap_or_default();
+        self.dev.read_at(part, self.at)?;
+        self.at = self.at.saturating_add(Bytes::new(u64::try_from(len).unwrap_or(0)));
+        Ok(len)
+    }
+}
+
+impl ImageFile {
+    /// All of it is data, as far as is known.
+    pub fn of(dev: Arc<dyn Dev>) -> Self {
+        Self { dev, holes: Arc::new(NoHoles) }
+    }
+}
+
+#[cfg(all(test, feature = "pack"))]
+mod tests;
