@@ -27,6 +27,7 @@ pub mod diff;
 pub mod dm;
 pub mod dry;
 pub mod error;
+pub mod etc;
 pub mod ext4;
 pub mod first;
 #[cfg(feature = "host")]

@@ -8,7 +8,7 @@ const LAYERS: [&[&str]; 6] = [
     &["units", "name", "order", "error", "dev"],
     &["lvm2", "ext4", "xfs", "signature", "tree", "pack"],
     &["dm", "image", "layout", "root", "first", "boot"],
-    &["machine", "report", "diff"],
+    &["machine", "report", "diff", "etc"],
     &["ops"],
     &["host", "dry", "cli", "main"],
 ];

@@ -14,5 +14,6 @@ mod tests;
 pub use change::{Change, ChangeKind, Difference, Differences};
 #[cfg(feature = "host")]
 pub use mounted::{Mounted, diff};
+pub(crate) use same::Comparer;
 pub use same::Trust;
 pub use walk::Diff;

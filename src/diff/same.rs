@@ -20,13 +20,13 @@ pub enum Trust {
 }
 
 /// Compares entries; holds the memory for it.
-pub(super) struct Comparer {
+pub(crate) struct Comparer {
     trust: Trust,
     buffers: [Vec<u8>; 2],
 }
 
 impl Comparer {
-    pub(super) fn new(trust: Trust) -> Self {
+    pub(crate) fn new(trust: Trust) -> Self {
         Self { trust, buffers: [vec![0; BUFFER], vec![0; BUFFER]] }
     }
 
@@ -36,7 +36,7 @@ impl Comparer {
     }
 
     /// How two folders themselves differ.
-    pub(super) fn folders<F: Folder>(&self, a: &F, b: &F) -> io::Result<Differences> {
+    pub(crate) fn folders<F: Folder>(&self, a: &F, b: &F) -> io::Result<Differences> {
         let metas = (a.own_meta()?, b.own_meta()?);
         let mut what = metadata(&metas.0, &metas.1);
         if !self.untouched(&metas.0, &metas.1) {
@@ -46,7 +46,7 @@ impl Comparer {
     }
 
     /// How an entry differs that both folders have, as what they say of it.
-    pub(super) fn entries<F: Folder>(
+    pub(crate) fn entries<F: Folder>(
         &mut self,
         name: &[u8],
         a: (&F, &Meta),

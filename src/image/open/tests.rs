@@ -225,7 +225,8 @@ fn a_qcow2_that_is_not_all_there_is_refused_by_name() {
     made(&["create", "-f", "qcow2", "-o", "extended_l2=on", &divided, "8M"]);
     let data = format!("data_file={}", at("data"));
     made(&["create", "-f", "qcow2", "-o", &data, &apart, "8M"]);
-    for (path, why) in [(above, "backing file"), (divided, "extended L2"), (apart, "another file")] {
+    for (path, why) in [(above, "backing file"), (divided, "extended L2"), (apart, "another file")]
+    {
         let error = file(Path::new(&path)).opened(None).err().expect(why);
         let told = error.kind() == ErrorKind::Unsupported && error.to_string().contains(why);
         assert!(told, "{error}");

@@ -1,0 +1,313 @@
+//! Accounts: the tables of users and groups, merged by entry.
+//!
+//! An account that both have keeps the id that it has here, since files of it lie about; one that
+//! is new in the image keeps its id where that is free here, and gets another one else. What the
+//! image's ids become is an [`IdMap`], for the files of the new layer.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::tree::TreePath;
+
+/// Ids below this are the system's (`SYS_UID_MAX` and `SYS_GID_MAX` of login.defs).
+const FIRST_OF_PEOPLE: u32 = 1000;
+/// Below this Debian and others give ids out for good.
+const FIRST_OF_SYSTEM: u32 = 100;
+/// The last one that people get.
+const LAST: u32 = 59_999;
+
+/// What the image's ids become. Those that are not named stay.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdMap {
+    /// Users.
+    pub uids: BTreeMap<u32, u32>,
+    /// Groups.
+    pub gids: BTreeMap<u32, u32>,
+}
+
+impl IdMap {
+    /// From the tables of the layer and of the image: `passwd` and `group` of each.
+    pub fn new(ours: [&[u8]; 2], theirs: [&[u8]; 2]) -> Self {
+        let [uids, gids] = [0, 1].map(|n| match (ours.get(n), theirs.get(n)) {
+            (Some(ours), Some(theirs)) => map(&ids(ours), &ids(theirs)),
+            _ => BTreeMap::new(),
+        });
+        Self { uids, gids }
+    }
+
+    /// True where all ids stay.
+    pub fn is_empty(&self) -> bool {
+        self.uids.is_empty() && self.gids.is_empty()
+    }
+
+    /// What a user's id becomes.
+    pub fn uid(&self, uid: u32) -> u32 {
+        self.uids.get(&uid).copied().unwrap_or(uid)
+    }
+
+    /// What a group's id becomes.
+    pub fn gid(&self, gid: u32) -> u32 {
+        self.gids.get(&gid).copied().unwrap_or(gid)
+    }
+}
+
+/// Names and their ids, in the order of the table.
+fn ids(table: &[u8]) -> Vec<(&[u8], u32)> {
+    let entries = table.split(|byte| *byte == b'\n').filter(|line| is_entry(line));
+    entries
+        .filter_map(|line| {
+            let mut fields = line.split(|byte| *byte == b':');
+            let (name, id) = (fields.next()?, fields.nth(1)?);
+            Some((name, std::str::from_utf8(id).ok()?.parse().ok()?))
+        })
+        .collect()
+}
+
+fn map(ours: &[(&[u8], u32)], theirs: &[(&[u8], u32)]) -> BTreeMap<u32, u32> {
+    let mut taken: BTreeSet<u32> = BTreeSet::new();
+    taken.extend(ours.iter().chain(theirs).map(|(_, id)| *id));
+    let mut map = BTreeMap::new();
+    for (name, id) in theirs {
+        if map.contains_key(id) {
+            continue;
+        }
+        let here = ours.iter().find(|(other, _)| other == name).map(|(_, id)| *id);
+        let becomes = match here {
+            Some(here) => here,
+            None if ours.iter().any(|(_, other)| other == id) => {
+                let Some(free) = free(*id, &taken) else { continue };
+                taken.insert(free);
+                free
+            }
+            None => *id,
+        };
+        // Of names that share an id the first one decides.
+        map.insert(*id, becomes);
+    }
+    map.retain(|from, to| from != to);
+    map
+}
+
+fn free(id: u32, taken: &BTreeSet<u32>) -> Option<u32> {
+    let is_free = |id: &u32| !taken.contains(id);
+    if id < FIRST_OF_PEOPLE {
+        (FIRST_OF_SYSTEM..FIRST_OF_PEOPLE).rev().find(is_free)
+    } else {
+        (FIRST_OF_PEOPLE..=LAST).find(is_free)
+    }
+}
+
+/// True for an account's line: not for a comment, an empty line or one that brings NIS in.
+fn is_entry(line: &[u8]) -> bool {
+    line.contains(&b':') && !matches!(line.first(), Some(b'#' | b'+' | b'-'))
+}
+
+/// A table of accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// `/etc/passwd`.
+    Passwd,
+    /// `/etc/group`.
+    Group,
+    /// `/etc/shadow`.
+    Shadow,
+    /// `/etc/gshadow`.
+    Gshadow,
+    /// `/etc/subuid` and `/etc/subgid`: a name may have several lines.
+    Subids,
+}
+
+impl Table {
+    /// The one that lies there.
+    pub fn at(path: &TreePath) -> Option<Self> {
+        Some(match path.bytes() {
+            b"/etc/passwd" => Self::Passwd,
+            b"/etc/group" => Self::Group,
+            b"/etc/shadow" => Self::Shadow,
+            b"/etc/gshadow" => Self::Gshadow,
+            b"/etc/subuid" | b"/etc/subgid" => Self::Subids,
+            _ => return None,
+        })
+    }
+
+    /// The merged table. Each field is taken from the side that changed it, ours where both did;
+    /// members of a group are added and removed as on either side. Ours keep their order, what is
+    /// new in the image follows.
+    pub fn merge(self, [base, ours, theirs]: [&[u8]; 3], ids: &IdMap) -> Vec<u8> {
+        let (base, ours) = (self.lines(base), self.lines(ours));
+        let theirs: Vec<Vec<u8>> =
+            self.lines(theirs).into_iter().map(|line| self.mapped(&line, ids)).collect();
+        let find =
+            |all: &[Vec<u8>], key: &[u8]| all.iter().find(|line| self.key(line) == key).cloned();
+        let mut merged = Vec::new();
+        for line in &ours {
+            let key = self.key(line);
+            match (find(&base, key), find(&theirs, key)) {
+                // Gone from the image, and as it was.
+                (Some(old), None) if old == *line => {}
+                (_, None) => merged.push(line.clone()),
+                (old, Some(new)) => merged.push(self.fields(old.as_deref(), line, &new)),
+            }
+        }
+        let is_new = |line: &&Vec<u8>| {
+            let key = self.key(line);
+            find(&ours, key).is_none() && find(&base, key).is_none()
+        };
+        // What brings NIS in stays last.
+        let tail =
+            merged.iter().rposition(|line| is_entry(line)).map_or(0, |last| last.saturating_add(1));
+        let tail = merged.split_off(tail);
+        merged.extend(theirs.iter().filter(is_new).cloned());
+        merged.extend(tail);
+        let mut text = merged.join(&b'\n');
+        if !text.is_empty() {
+            text.push(b'\n');
+        }
+        text
+    }
+
+    fn lines(self, text: &[u8]) -> Vec<Vec<u8>> {
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        if text.is_empty() {
+            return Vec::new();
+        }
+        text.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect()
+    }
+
+    /// What makes a line be the same on all sides.
+    fn key(self, line: &[u8]) -> &[u8] {
+        if self == Self::Subids || !is_entry(line) {
+            return line;
+        }
+        line.split(|byte| *byte == b':').next().unwrap_or(line)
+    }
+
+    /// A line of the image's with the ids that it will have here.
+    fn mapped(self, line: &[u8], ids: &IdMap) -> Vec<u8> {
+        if !is_entry(line) {
+            return line.to_vec();
+        }
+        let mut fields = split(line);
+        let mut change = |place: usize, id: &dyn Fn(u32) -> u32| {
+            if let Some(field) = fields.get_mut(place)
+                && let Some(old) = std::str::from_utf8(field).ok().and_then(|old| old.parse().ok())
+            {
+                *field = id(old).to_string().into_bytes();
+            }
+        };
+        match self {
+            Self::Passwd => {
+                change(2, &|id| ids.uid(id));
+                change(3, &|id| ids.gid(id));
+            }
+            Self::Group => change(2, &|id| ids.gid(id)),
+            Self::Shadow | Self::Gshadow | Self::Subids => {}
+        }
+        fields.join(&b':')
+    }
+
+    /// One entry, field by field.
+    fn fields(self, base: Option<&[u8]>, ours: &[u8], theirs: &[u8]) -> Vec<u8> {
+        if base == Some(ours) || ours == theirs {
+            return theirs.to_vec();
+        }
+        if !is_entry(ours) || self == Self::Subids {
+            return ours.to_vec();
+        }
+        let base = base.map(split).unwrap_or_default();
+        let (ours, theirs) = (split(ours), split(theirs));
+        let merged = ours.iter().enumerate().map(|(place, ours)| {
+            let (base, Some(theirs)) = (base.get(place), theirs.get(place)) else {
+                return ours.clone();
+            };
+            if self.is_list(place) {
+                return members(base.map_or(&[], Vec::as_slice), ours, theirs);
+            }
+            // An id stays what it is here.
+            let is_id = matches!((self, place), (Self::Passwd, 2) | (Self::Group, 2));
+            if base == Some(ours) && !is_id { theirs.clone() } else { ours.clone() }
+        });
+        merged.collect::<Vec<_>>().join(&b':')
+    }
+
+    /// True for a field that lists members.
+    fn is_list(self, place: usize) -> bool {
+        matches!((self, place), (Self::Group, 3) | (Self::Gshadow, 2 | 3))
+    }
+}
+
+fn split(line: &[u8]) -> Vec<Vec<u8>> {
+    line.split(|byte| *byte == b':').map(<[u8]>::to_vec).collect()
+}
+
+/// Members of a group: ours, without those that the image removed, with those that it added.
+fn members(base: &[u8], ours: &[u8], theirs: &[u8]) -> Vec<u8> {
+    let list = |field: &[u8]| -> Vec<Vec<u8>> {
+        let names = field.split(|byte| *byte == b',').filter(|name| !name.is_empty());
+        names.map(<[u8]>::to_vec).collect()
+    };
+    let (base, ours, theirs) = (list(base), list(ours), list(theirs));
+    let mut all: Vec<Vec<u8>> = Vec::new();
+    let stays = |name: &&Vec<u8>| theirs.contains(name) || !base.contains(name);
+    all.extend(ours.iter().filter(stays).cloned());
+    let added = |name: &&Vec<u8>| !base.contains(name) && !ours.contains(name);
+    all.extend(theirs.iter().filter(added).cloned());
+    all.join(&b',')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: &[u8] =
+        b"root:x:0:0:root:/root:/bin/sh\n_apt:x:100:65534::/nonexistent:/bin/false\n";
+
+    #[test]
+    fn ids_here_stay_and_new_ones_give_way() {
+        let ours = [BASE, b"bob:x:101:1000::/home/bob:/bin/sh\n"].concat();
+        let theirs = b"root:x:0:0:root:/root:/bin/sh\n_apt:x:42:65534::/nonexistent:/bin/false\n\
+            new:x:101:101::/:/bin/false\nfree:x:102:102::/:/bin/false\n";
+        let map = IdMap::new([&ours, b""], [theirs, b""]);
+        assert_eq!(map.uids, BTreeMap::from([(42, 100), (101, 999)]));
+        assert_eq!((map.uid(42), map.uid(102), map.gid(7)), (100, 102, 7));
+        let merged = Table::Passwd.merge([BASE, &ours, theirs], &map);
+        let wanted = "root:x:0:0:root:/root:/bin/sh\n_apt:x:100:65534::/nonexistent:/bin/false\n\
+            bob:x:101:1000::/home/bob:/bin/sh\nnew:x:999:101::/:/bin/false\n\
+            free:x:102:102::/:/bin/false\n";
+        assert_eq!(String::from_utf8_lossy(&merged), wanted);
+    }
+
+    #[test]
+    fn each_field_is_taken_from_who_changed_it() {
+        let base = b"root:x:0:0:root:/root:/bin/sh\ngone:x:5:5::/:/bin/sh\n+::::::\n";
+        let ours = b"root:x:0:0:root:/root:/bin/zsh\ngone:x:5:5::/:/bin/sh\n+::::::\n";
+        let theirs = b"root:x:0:0:Super User:/root:/bin/bash\nadded:x:6:6::/:/bin/sh\n+::::::\n";
+        let merged = Table::Passwd.merge([base, ours, theirs], &IdMap::default());
+        let wanted = "root:x:0:0:Super User:/root:/bin/zsh\nadded:x:6:6::/:/bin/sh\n+::::::\n";
+        assert_eq!(String::from_utf8_lossy(&merged), wanted);
+        // Removed here: it does not come back.
+        let ours = b"root:x:0:0:root:/root:/bin/sh\n+::::::\n";
+        let merged = Table::Passwd.merge([base, ours, base], &IdMap::default());
+        assert_eq!(String::from_utf8_lossy(&merged), String::from_utf8_lossy(ours));
+    }
+
+    #[test]
+    fn members_come_and_go_on_either_side() {
+        let base = b"wheel:x:10:a,b,c\n";
+        let ours = b"wheel:x:10:a,c,mine\n";
+        let theirs = b"wheel:x:11:a,b,new\n";
+        let ids = IdMap::new([b"", ours], [b"", theirs]);
+        let merged = Table::Group.merge([base, ours, theirs], &ids);
+        assert_eq!(String::from_utf8_lossy(&merged), "wheel:x:10:a,mine,new\n");
+        let none = Table::Group.merge([b"", ours, theirs], &ids);
+        assert_eq!(String::from_utf8_lossy(&none), "wheel:x:10:a,c,mine,b,new\n");
+    }
+
+    #[test]
+    fn ranges_are_lines() {
+        let (base, ours) = (b"a:100000:65536\n", b"a:100000:65536\na:300000:10\n");
+        let theirs = b"a:100000:65536\nb:165536:65536\n";
+        let merged = Table::Subids.merge([base, ours, theirs], &IdMap::default());
+        let wanted = "a:100000:65536\na:300000:10\nb:165536:65536\n";
+        assert_eq!(String::from_utf8_lossy(&merged), wanted);
+    }
+}

@@ -1,0 +1,147 @@
+//! The state of a layer that the next one takes over: what was changed in its `/etc`, put into the
+//! new image's.
+//!
+//! [`merge`] is a pure function of three trees, the base that the old layer was made of, that
+//! layer, and the new image's, into a [`Plan`] of what has to be done to the new layer. Nothing
+//! else is looked at: a merge does not depend on the merges before it.
+//!
+//! | in the old layer | in the new image | the new layer has |
+//! |---|---|---|
+//! | as in its base | anything | the image's |
+//! | changed, added or removed | as in the old base | ours |
+//! | the same change on both sides | | that |
+//! | text changed in other places | | both changes |
+//! | text changed in the same places, or no text | | ours, the image's beside it as `NAME.imgnew` |
+//! | changed | removed | ours |
+//! | removed | changed | nothing; the image's as `NAME.imgnew` |
+//! | another sort of thing on each side | | ours, the image's as `NAME.imgnew` |
+//! | mode, owner, group, an attribute, a link's target | | each for itself; ours where both differ |
+//!
+//! Each row from the fourth on but the one where both changes fit is a [`Conflict`], and told.
+//! Accounts are merged by entry: see [`accounts`].
+
+pub mod accounts;
+mod lines;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::tree::{Kind, TreePath};
+
+pub use walk::{Rules, beside, merge};
+
+/// What the name of an image's file ends in where ours has its name.
+pub const BESIDE: &str = ".imgnew";
+
+/// A change of an entry's metadata; what is `None` stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetaChange {
+    /// Permissions, set-id and sticky bits.
+    pub mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Attributes to set, or to remove.
+    pub xattrs: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl MetaChange {
+    /// True where nothing changes.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What is done to an entry of the new layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It becomes a copy of the old layer's, whatever stood there: content, target or number, and
+    /// all metadata. A folder without what is in it.
+    Copy,
+    /// It becomes another name of the file that was copied to that path.
+    HardLink(TreePath),
+    /// It gets this content and keeps all else.
+    Content(Vec<u8>),
+    /// It gets other metadata.
+    Meta(MetaChange),
+    /// It goes; a folder is empty by then.
+    Remove,
+    /// It gets the name with [`BESIDE`], in the place of what has that name, with all that is in it.
+    SetAside,
+}
+
+/// A step, in order: a folder is made before what is in it, and removed after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Where.
+    pub path: TreePath,
+    /// What of.
+    pub entry: Kind,
+    /// What.
+    pub action: Action,
+}
+
+/// Why both sides do not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConflictKind {
+    /// Changed on both sides, or added on both.
+    BothChanged,
+    /// Changed here, removed in the image.
+    RemovedInImage,
+    /// Removed here, changed in the image.
+    RemovedHere,
+    /// Another sort of thing on each side.
+    Type,
+    /// Mode, owner, group or an attribute changed on both sides.
+    Metadata,
+}
+
+/// Something of which the image's side was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Conflict {
+    /// Where.
+    pub path: TreePath,
+    /// Why.
+    pub kind: ConflictKind,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match self.kind {
+            ConflictKind::BothChanged => {
+                write!(f, "{path}: changed here and in the image; the image's is {path}{BESIDE}")
+            }
+            ConflictKind::RemovedInImage => {
+                write!(f, "{path}: changed here, and no longer in the image; it is kept")
+            }
+            ConflictKind::RemovedHere => {
+                write!(f, "{path}: removed here, changed in the image: {path}{BESIDE}")
+            }
+            ConflictKind::Type => {
+                write!(f, "{path}: something else in the image, which is {path}{BESIDE}")
+            }
+            ConflictKind::Metadata => {
+                write!(f, "{path}: mode, owner or attributes changed here and in the image; ours")
+            }
+        }
+    }
+}
+
+/// All that has to be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// In this order.
+    pub steps: Vec<Step>,
+    /// What people should look at.
+    pub conflicts: Vec<Conflict>,
+    /// Files whose changes on both sides went together.
+    pub merged: Vec<TreePath>,
+}

@@ -1,0 +1,471 @@
+use std::collections::BTreeMap;
+use std::io::{self, Cursor, Read};
+
+use proptest::prelude::*;
+
+use super::accounts::IdMap;
+use super::*;
+use crate::tree::{Folder, Meta, Xattrs};
+use crate::units::Bytes;
+
+/// An entry of a tree in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Node {
+    kind: Kind,
+    mode: u32,
+    uid: u32,
+    ino: u64,
+    data: Vec<u8>,
+    xattrs: Xattrs,
+    inside: BTreeMap<Vec<u8>, Node>,
+}
+
+fn node(kind: Kind, data: &[u8]) -> Node {
+    let (data, xattrs, inside) = (data.to_vec(), Xattrs::new(), BTreeMap::new());
+    Node { kind, mode: 0o644, uid: 0, ino: 0, data, xattrs, inside }
+}
+
+fn file(data: &str) -> Node {
+    node(Kind::File, data.as_bytes())
+}
+
+fn link(target: &str) -> Node {
+    node(Kind::Link, target.as_bytes())
+}
+
+fn folder<const N: usize>(inside: [(&str, Node); N]) -> Node {
+    let inside = inside.map(|(name, node)| (name.as_bytes().to_vec(), node)).into();
+    Node { inside, mode: 0o755, ..node(Kind::Folder, b"") }
+}
+
+impl Node {
+    fn get(&self, name: &[u8]) -> io::Result<&Self> {
+        self.inside.get(name).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn at(&mut self, path: &[u8]) -> Option<&mut Self> {
+        let mut at = self;
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            at = at.inside.get_mut(name)?;
+        }
+        Some(at)
+    }
+
+    fn tells(&self) -> Meta {
+        Meta {
+            kind: self.kind,
+            mode: self.mode,
+            uid: self.uid,
+            gid: 0,
+            size: Bytes::new(self.data.len() as u64),
+            rdev: (0, 0),
+            // Each is a file of its own, unless a test says otherwise.
+            ino: if self.ino == 0 { std::ptr::from_ref(self).addr() as u64 } else { self.ino },
+            fs: 1,
+            mtime: (1, 0),
+            ctime: (1, 0),
+        }
+    }
+
+    /// All paths and what they are, but for inode numbers.
+    fn list(&self) -> BTreeMap<String, (Kind, u32, u32, Vec<u8>, Xattrs)> {
+        let mut all = BTreeMap::new();
+        self.gather_list("", &mut all);
+        all
+    }
+
+    fn gather_list(&self, at: &str, all: &mut BTreeMap<String, (Kind, u32, u32, Vec<u8>, Xattrs)>) {
+        let (data, xattrs) = (self.data.clone(), self.xattrs.clone());
+        all.insert(at.to_owned(), (self.kind, self.mode, self.uid, data, xattrs));
+        for (name, node) in &self.inside {
+            node.gather_list(&format!("{at}/{}", String::from_utf8_lossy(name)), all);
+        }
+    }
+}
+
+impl<'n> Folder for &'n Node {
+    fn own_meta(&self) -> io::Result<Meta> {
+        Ok(self.tells())
+    }
+
+    fn own_xattrs(&self) -> io::Result<Xattrs> {
+        Ok(self.xattrs.clone())
+    }
+
+    fn names(&self) -> io::Result<Vec<Vec<u8>>> {
+        Ok(self.inside.keys().rev().cloned().collect())
+    }
+
+    fn meta(&self, name: &[u8]) -> io::Result<Meta> {
+        self.get(name).map(Node::tells)
+    }
+
+    fn folder(&self, name: &[u8]) -> io::Result<&'n Node> {
+        let node: &'n Node = self;
+        node.get(name)
+    }
+
+    fn file(&self, name: &[u8]) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(Cursor::new(self.get(name)?.data.clone())))
+    }
+
+    fn target(&self, name: &[u8]) -> io::Result<Vec<u8>> {
+        Ok(self.get(name)?.data.clone())
+    }
+
+    fn xattrs(&self, name: &[u8]) -> io::Result<Xattrs> {
+        Ok(self.get(name)?.xattrs.clone())
+    }
+}
+
+fn split(path: &TreePath) -> (Vec<u8>, Vec<u8>) {
+    let bytes = path.bytes();
+    let slash = bytes.iter().rposition(|byte| *byte == b'/').expect("a path has one");
+    (bytes[..slash].to_vec(), bytes[slash + 1..].to_vec())
+}
+
+/// Does what a plan says, and fails where that cannot be done.
+fn apply(plan: &Plan, ours: &mut Node, theirs: &Node) -> Node {
+    let mut new = theirs.clone();
+    for Step { path, entry, action } in &plan.steps {
+        let (parent, name) = split(path);
+        let there = ours.at(path.bytes()).cloned();
+        let folder = new.at(&parent).unwrap_or_else(|| panic!("{path}: no folder for it"));
+        assert_eq!(folder.kind, Kind::Folder, "{path}");
+        match action {
+            Action::Copy => {
+                let mut copy = there.expect("it is copied from there");
+                assert_eq!(copy.kind, *entry, "{path}");
+                copy.inside = BTreeMap::new();
+                if let Some(old) = folder.inside.get(&name) {
+                    if (copy.kind, old.kind) == (Kind::Folder, Kind::Folder) {
+                        copy.inside.clone_from(&old.inside);
+                    }
+                    let emptied = old.kind != Kind::Folder || copy.kind == Kind::Folder;
+                    assert!(emptied, "{path}: a folder in the way");
+                }
+                folder.inside.insert(name, copy);
+            }
+            Action::HardLink(first) => {
+                let first = new.at(first.bytes()).expect("it was copied before").clone();
+                new.at(&parent).expect("there").inside.insert(name, first);
+            }
+            Action::Content(bytes) => {
+                let node = folder.inside.get_mut(&name).expect("it is there");
+                assert_eq!(node.kind, Kind::File);
+                node.data.clone_from(bytes);
+            }
+            Action::Meta(change) => {
+                let node = folder.inside.get_mut(&name).expect("it is there");
+                node.mode = change.mode.unwrap_or(node.mode);
+                node.uid = change.uid.unwrap_or(node.uid);
+                for (name, value) in &change.xattrs {
+                    match value {
+                        Some(value) => drop(node.xattrs.insert(name.clone(), value.clone())),
+                        None => assert!(node.xattrs.remove(name).is_some(), "{path}"),
+                    }
+                }
+            }
+            Action::Remove => {
+                let gone = folder.inside.remove(&name).expect("it is there");
+                assert!(gone.inside.is_empty(), "{path}: not empty");
+            }
+            Action::SetAside => {
+                let (_, aside) = split(&beside(path));
+                let node = folder.inside.remove(&name).expect("it is there");
+                folder.inside.insert(aside, node);
+            }
+        }
+    }
+    new
+}
+
+/// Numbers each entry, as a file system does.
+fn numbered(tree: &mut Node, next: &mut u64) {
+    *next += 1;
+    tree.ino = *next;
+    tree.inside.values_mut().for_each(|node| numbered(node, next));
+}
+
+fn merged(base: &Node, ours: &Node, theirs: &Node, rules: &Rules) -> (Node, Plan) {
+    let mut ours = ours.clone();
+    numbered(&mut ours, &mut 0);
+    let sides = [Some(base), Some(&ours), Some(theirs)];
+    let plan = merge(&TreePath::root(), sides, rules).expect("nothing fails in memory");
+    let new = apply(&plan, &mut ours, theirs);
+    (new, plan)
+}
+
+/// The result, and the conflicts as they are told.
+fn of(base: &Node, ours: &Node, theirs: &Node) -> (Node, Vec<String>) {
+    let (new, plan) = merged(base, ours, theirs, &Rules::default());
+    (new, plan.conflicts.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn each_row_of_the_table_holds() {
+    let base = folder([
+        ("same", file("1")),
+        ("image", file("1")),
+        ("here", file("1")),
+        ("gone-here", file("1")),
+        ("gone-there", file("1")),
+        ("gone-both", file("1")),
+        ("both-alike", file("1")),
+    ]);
+    let ours = folder([
+        ("same", file("1")),
+        ("image", file("1")),
+        ("here", file("2")),
+        ("gone-there", file("1")),
+        ("both-alike", file("3")),
+        ("added", folder([("deep", file("mine"))])),
+    ]);
+    let theirs = folder([
+        ("same", file("1")),
+        ("image", file("4")),
+        ("here", file("1")),
+        ("gone-here", file("1")),
+        ("both-alike", file("3")),
+        ("new", folder([("deep", file("theirs"))])),
+    ]);
+    let wanted = folder([
+        ("same", file("1")),
+        ("image", file("4")),
+        ("here", file("2")),
+        ("both-alike", file("3")),
+        ("added", folder([("deep", file("mine"))])),
+        ("new", folder([("deep", file("theirs"))])),
+    ]);
+    let (new, conflicts) = of(&base, &ours, &theirs);
+    assert_eq!(new.list(), wanted.list());
+    assert_eq!(conflicts, [""; 0]);
+}
+
+#[test]
+fn texts_go_together_or_both_stay() {
+    let lines = |change: [&str; 3]| {
+        file(&format!("{}\nb\nc\nd\n{}\nf\ng\n{}\n", change[0], change[1], change[2]))
+    };
+    let base =
+        folder([("text", lines(["a", "e", "h"])), ("clash", file("a\n")), ("bin", file("\0"))]);
+    let ours =
+        folder([("text", lines(["A", "e", "h"])), ("clash", file("b\n")), ("bin", file("\0\x01"))]);
+    let theirs =
+        folder([("text", lines(["a", "e", "H"])), ("clash", file("c\n")), ("bin", file("\0\x02"))]);
+    let (new, conflicts) = of(&base, &ours, &theirs);
+    let wanted = folder([
+        ("text", lines(["A", "e", "H"])),
+        ("clash", file("b\n")),
+        ("clash.imgnew", file("c\n")),
+        ("bin", file("\0\x01")),
+        ("bin.imgnew", file("\0\x02")),
+    ]);
+    assert_eq!(new.list(), wanted.list());
+    assert_eq!(
+        conflicts,
+        [
+            "/bin: changed here and in the image; the image's is /bin.imgnew",
+            "/clash: changed here and in the image; the image's is /clash.imgnew"
+        ]
+    );
+}
+
+#[test]
+fn what_goes_on_one_side_and_changes_on_the_other() {
+    let base = folder([
+        ("here", file("1")),
+        ("there", file("1")),
+        ("d", folder([("kept", file("1")), ("gone", file("1"))])),
+        ("e", folder([("same", file("1")), ("changed", file("1"))])),
+    ]);
+    let ours =
+        folder([("there", file("2")), ("d", folder([("kept", file("2")), ("gone", file("1"))]))]);
+    let theirs =
+        folder([("here", file("2")), ("e", folder([("same", file("1")), ("changed", file("2"))]))]);
+    let (new, conflicts) = of(&base, &ours, &theirs);
+    let wanted = folder([
+        ("here.imgnew", file("2")),
+        ("there", file("2")),
+        ("d", folder([("kept", file("2"))])),
+        ("e", folder([("changed.imgnew", file("2"))])),
+    ]);
+    assert_eq!(new.list(), wanted.list());
+    assert_eq!(
+        conflicts,
+        [
+            "/d/kept: changed here, and no longer in the image; it is kept",
+            "/e/changed: removed here, changed in the image: /e/changed.imgnew",
+            "/here: removed here, changed in the image: /here.imgnew",
+            "/there: changed here, and no longer in the image; it is kept",
+        ]
+    );
+}
+
+#[test]
+fn sorts_that_differ() {
+    let base = folder([("a", file("1")), ("b", folder([("x", file("1"))])), ("c", file("1"))]);
+    let ours = folder([("a", link("t")), ("b", link("u")), ("c", file("1"))]);
+    // Unchanged there, changed there, and changed there alone.
+    let theirs = folder([
+        ("a", file("1")),
+        ("b", folder([("x", file("2"))])),
+        ("c", folder([("y", file("1"))])),
+    ]);
+    let (new, conflicts) = of(&base, &ours, &theirs);
+    let wanted = folder([("a", link("t")), ("b", link("u")), ("c", folder([("y", file("1"))]))]);
+    assert_eq!(new.list(), wanted.list());
+    assert_eq!(conflicts, [""; 0], "what is in a folder that gives way is not looked at");
+    let theirs = folder([("a", folder([("x", file("1"))])), ("b", file("3")), ("c", link("v"))]);
+    let (new, conflicts) = of(&base, &ours, &theirs);
+    let wanted = folder([
+        ("a", link("t")),
+        ("a.imgnew", folder([("x", file("1"))])),
+        ("b", link("u")),
+        ("b.imgnew", file("3")),
+        ("c", link("v")),
+    ]);
+    assert_eq!(new.list(), wanted.list());
+    assert_eq!(conflicts.len(), 2, "{conflicts:?}");
+}
+
+#[test]
+fn attributes_are_merged_each_for_itself() {
+    let with = |mode: u32, uid: u32, xattrs: &[(&str, &str)]| {
+        let xattrs =
+            xattrs.iter().map(|(name, value)| (name.as_bytes().into(), value.as_bytes().into()));
+        Node { mode, uid, xattrs: xattrs.collect(), ..file("1") }
+    };
+    let base = folder([("f", with(0o644, 0, &[("a", "1"), ("b", "1"), ("c", "1")]))]);
+    let ours = folder([("f", with(0o600, 0, &[("a", "2"), ("b", "1")]))]);
+    let theirs = folder([("f", with(0o644, 7, &[("a", "1"), ("b", "3"), ("c", "1")]))]);
+    let (new, conflicts) = of(&base, &ours, &theirs);
+    let wanted = folder([("f", with(0o600, 7, &[("a", "2"), ("b", "3")]))]);
+    assert_eq!(new.list(), wanted.list());
+    assert_eq!(conflicts, [""; 0]);
+    let theirs = folder([("f", with(0o640, 0, &[("a", "9"), ("b", "1"), ("c", "1")]))]);
+    let (new, conflicts) = of(&base, &ours, &theirs);
+    assert_eq!(new.list(), ours.list());
+    assert_eq!(conflicts.len(), 1, "{conflicts:?}");
+}
+
+#[test]
+fn who_the_host_is_stays_and_some_is_left() {
+    let base = folder([("machine-id", file("")), ("policy", file("1"))]);
+    let ours = folder([("machine-id", file("abc\n")), ("policy", file("2"))]);
+    let theirs = folder([("machine-id", file("xyz\n")), ("policy", file("3"))]);
+    let path = |name: &str| TreePath::root().join(name.as_bytes());
+    let rules = Rules {
+        identity: vec![path("machine-id")],
+        left: vec![path("policy")],
+        ids: IdMap::default(),
+    };
+    let (new, plan) = merged(&base, &ours, &theirs, &rules);
+    let wanted = folder([("machine-id", file("abc\n")), ("policy", file("3"))]);
+    assert_eq!(new.list(), wanted.list());
+    assert_eq!(plan.conflicts, []);
+}
+
+#[test]
+fn names_of_one_file_stay_that() {
+    let one = |data: &str| Node { ino: 5, ..file(data) };
+    let base = folder([]);
+    let mut ours = folder([("a", one("1")), ("b", one("1")), ("c", file("1"))]);
+    ours.inside.get_mut(&b"c"[..]).expect("there").ino = 6;
+    let sides = [Some(&base), Some(&ours), Some(&base)];
+    let plan = merge(&TreePath::root(), sides, &Rules::default()).expect("in memory");
+    let actions: Vec<&Action> = plan.steps.iter().map(|step| &step.action).collect();
+    let first = TreePath::root().join(b"a");
+    assert_eq!(actions, [&Action::Copy, &Action::HardLink(first), &Action::Copy]);
+}
+
+fn any_tree() -> impl Strategy<Value = Node> {
+    let leaf = prop_oneof![
+        (0u32..4, 0u32..2).prop_map(|(n, mode)| Node { mode, ..file(&format!("a\n{n}\nc\n")) }),
+        (0u32..2).prop_map(|n| link(&format!("t{n}"))),
+    ];
+    let inner = leaf.prop_recursive(3, 20, 4, |inside| {
+        proptest::collection::btree_map("[abc]", inside, 0..4).prop_map(|inside| {
+            let inside = inside.into_iter().map(|(name, node)| (name.into_bytes(), node)).collect();
+            Node { inside, ..folder([]) }
+        })
+    });
+    proptest::collection::btree_map("[abcd]", inner, 0..4).prop_map(|inside| {
+        let inside = inside.into_iter().map(|(name, node)| (name.into_bytes(), node)).collect();
+        Node { inside, ..folder([]) }
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_change_here_is_the_image(base in any_tree(), theirs in any_tree()) {
+        let (new, conflicts) = of(&base, &base, &theirs);
+        prop_assert_eq!(new.list(), theirs.list());
+        prop_assert_eq!(conflicts, [""; 0]);
+    }
+
+    #[test]
+    fn no_change_there_is_ours(base in any_tree(), ours in any_tree()) {
+        let (new, conflicts) = of(&base, &ours, &base);
+        prop_assert_eq!(new.list(), ours.list());
+        prop_assert_eq!(conflicts, [""; 0]);
+    }
+
+    #[test]
+    fn the_same_change_on_both_sides_is_that(base in any_tree(), new in any_tree()) {
+        let (merged, conflicts) = of(&base, &new, &new);
+        prop_assert_eq!(merged.list(), new.list());
+        prop_assert_eq!(conflicts, [""; 0]);
+    }
+
+    /// Whatever was changed here is there, with the content that it has here or one that went
+    /// together; and nothing is there that neither side has.
+    #[test]
+    fn no_edit_is_lost_and_nothing_is_invented(
+        base in any_tree(),
+        ours in any_tree(),
+        theirs in any_tree(),
+    ) {
+        let (new, plan) = merged(&base, &ours, &theirs, &Rules::default());
+        let [old, here, there, result] = [&base, &ours, &theirs, &new].map(Node::list);
+        for (path, (kind, _, _, data, _)) in &here {
+            let was = old.get(path).is_some_and(|(k, _, _, d, _)| (k, d) == (kind, data));
+            let is_merged = plan.merged.iter().any(|merged| merged.to_string() == *path);
+            if *kind != Kind::Folder && !was && !is_merged {
+                let is = result.get(path).map(|(k, _, _, d, _)| (k, d));
+                prop_assert_eq!(is, Some((kind, data)), "{}", path);
+            }
+        }
+        for path in result.keys() {
+            let told = path.trim_end_matches(BESIDE);
+            let parts = path.split('/').map(|name| name.trim_end_matches(BESIDE));
+            let plain = parts.collect::<Vec<_>>().join("/");
+            let known = here.contains_key(path) || there.contains_key(path)
+                || there.contains_key(told) || there.contains_key(&plain);
+            prop_assert!(known, "{} comes from nowhere", path);
+        }
+        // What the image changed alone is the image's.
+        for (path, what) in &there {
+            // A folder of ours in its way may have been changed inside.
+            let is_plain = |ours: &&(Kind, u32, u32, Vec<u8>, Xattrs)| ours.0 != Kind::Folder;
+            let ours = here.get(path).filter(is_plain);
+            let here_too = ours.is_some_and(|ours| old.get(path) == Some(ours));
+            if here_too && what.0 != Kind::Folder {
+                prop_assert_eq!(result.get(path), Some(what), "{}", path);
+            }
+        }
+    }
+
+    /// Chains: what was changed once and never touched again by anybody is there at the end.
+    #[test]
+    fn edits_come_through_chains(base in any_tree(), images in proptest::collection::vec(any_tree(), 1..5)) {
+        let mut ours = base.clone();
+        ours.inside.insert(b"edited".to_vec(), file("mine"));
+        let mut old = base;
+        for image in &images {
+            let (new, _) = merged(&old, &ours, image, &Rules::default());
+            prop_assert_eq!(new.get(b"edited").ok().map(|node| node.data.clone()), Some(b"mine".to_vec()));
+            (old, ours) = (image.clone(), new);
+        }
+    }
+}

@@ -1,0 +1,463 @@
+//! The walk through the three trees.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use super::accounts::{self, IdMap};
+use super::{Action, BESIDE, Conflict, ConflictKind, MetaChange, Plan, Step, lines};
+use crate::diff::{Comparer, Difference, Differences, Trust};
+use crate::error::{Error, Result};
+use crate::order;
+use crate::tree::{Folder, Kind, Meta, TreePath, Xattrs};
+
+/// What is not left to the usual rules.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// What makes this host be itself (machine-id, host keys): ours, wherever we have it.
+    pub identity: Vec<TreePath>,
+    /// What is left as the image has it, with all that is in it.
+    pub left: Vec<TreePath>,
+    /// What the image's ids become.
+    pub ids: IdMap,
+}
+
+impl Rules {
+    fn is_identity(&self, path: &TreePath) -> bool {
+        self.identity.contains(path)
+    }
+}
+
+/// What of three sides there is.
+type Sides<T> = [Option<T>; 3];
+
+const BASE: usize = 0;
+const OURS: usize = 1;
+const THEIRS: usize = 2;
+
+/// What has to be done to the folder `theirs` for it to have what was changed from `base` to
+/// `ours`; `at` is its path. A side is `None` where it has no such folder.
+///
+/// # Errors
+/// Those of the trees, naming the path.
+pub fn merge<F: Folder>(at: &TreePath, sides: [Option<F>; 3], rules: &Rules) -> Result<Plan> {
+    let compare = Comparer::new(Trust::Nothing);
+    let mut walk = Walk {
+        rules,
+        compare,
+        plan: Plan::default(),
+        copied: BTreeMap::new(),
+        missing: Vec::new(),
+    };
+    walk.root(at, &sides).map_err(|error| Error::io(error).op("merge").at(at))?;
+    Ok(walk.plan)
+}
+
+struct Walk<'r> {
+    rules: &'r Rules,
+    compare: Comparer,
+    plan: Plan,
+    /// The first path of each file that is copied, by its place on the disk: others become links.
+    copied: BTreeMap<(u64, u64), TreePath>,
+    /// Folders that the image has no longer, to be made before anything is put into them.
+    missing: Vec<TreePath>,
+}
+
+/// An entry's sides.
+struct Entry<'e, F> {
+    name: &'e [u8],
+    path: &'e TreePath,
+    folders: &'e Sides<F>,
+    metas: Sides<Meta>,
+}
+
+impl<F: Folder> Entry<'_, F> {
+    fn meta(&self, side: usize) -> Option<&Meta> {
+        self.metas.get(side).and_then(Option::as_ref)
+    }
+
+    fn kind(&self, side: usize) -> Option<Kind> {
+        self.meta(side).map(|meta| meta.kind)
+    }
+
+    fn has(&self) -> [bool; 3] {
+        [BASE, OURS, THEIRS].map(|side| self.meta(side).is_some())
+    }
+
+    fn folder(&self, side: usize) -> io::Result<&F> {
+        self.folders
+            .get(side)
+            .and_then(Option::as_ref)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// The entry as a folder, where it is one.
+    fn inside(&self, side: usize) -> io::Result<Option<F>> {
+        match self.kind(side) {
+            Some(Kind::Folder) => self.folder(side)?.folder(self.name).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn content(&self, side: usize) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        self.folder(side)?.file(self.name)?.take(lines::MOST).read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    fn xattrs(&self, side: usize) -> io::Result<Xattrs> {
+        match self.meta(side) {
+            Some(_) => self.folder(side)?.xattrs(self.name),
+            None => Ok(Xattrs::new()),
+        }
+    }
+}
+
+impl Walk<'_> {
+    fn root<F: Folder>(&mut self, at: &TreePath, sides: &Sides<F>) -> io::Result<()> {
+        let [_, Some(_), _] = sides else { return Ok(()) };
+        if sides.get(THEIRS).is_none_or(Option::is_none) {
+            self.missing.push(at.clone());
+        }
+        self.folder(at, sides).map(drop)
+    }
+
+    /// Merges what is in a folder; true where nothing of the image's stays in it.
+    fn folder<F: Folder>(&mut self, at: &TreePath, sides: &Sides<F>) -> io::Result<bool> {
+        let mut names = Vec::new();
+        for side in sides.iter().flatten() {
+            names.append(&mut side.names()?);
+        }
+        order::sort(&mut names);
+        names.dedup();
+        let mut emptied = true;
+        for name in &names {
+            let path = at.join(name);
+            if self.rules.left.contains(&path) {
+                emptied = false;
+                continue;
+            }
+            let meta = |side: &Option<F>| match side.as_ref().map(|folder| folder.meta(name)) {
+                Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                other => other.transpose(),
+            };
+            let [base, ours, theirs] = sides;
+            let mut metas = [meta(base)?, meta(ours)?, meta(theirs)?];
+            if let Some(Some(theirs)) = metas.get_mut(THEIRS) {
+                theirs.uid = self.rules.ids.uid(theirs.uid);
+                theirs.gid = self.rules.ids.gid(theirs.gid);
+            }
+            let entry = Entry { name, path: &path, folders: sides, metas };
+            emptied &= self.entry(&entry)?;
+        }
+        Ok(emptied)
+    }
+
+    /// Merges an entry; true where nothing of the image's, and nothing of ours, stays there.
+    fn entry<F: Folder>(&mut self, entry: &Entry<'_, F>) -> io::Result<bool> {
+        match entry.has() {
+            [_, false, false] => Ok(true),
+            [false, false, true] => Ok(false),
+            [true, false, true] => self.removed_here(entry),
+            [base, true, false] => self.not_in_image(entry, base).map(|()| false),
+            [base, true, true] => self.in_both(entry, base).map(|()| false),
+        }
+    }
+
+    /// We have removed what the image has.
+    fn removed_here<F: Folder>(&mut self, entry: &Entry<'_, F>) -> io::Result<bool> {
+        if entry.kind(BASE) == Some(Kind::Folder) && entry.kind(THEIRS) == Some(Kind::Folder) {
+            let sides = [entry.inside(BASE)?, None, entry.inside(THEIRS)?];
+            let emptied = self.folder(entry.path, &sides)?;
+            if emptied {
+                self.step(entry, Kind::Folder, Action::Remove);
+            }
+            return Ok(emptied);
+        }
+        let kind = entry.kind(THEIRS).unwrap_or(Kind::File);
+        if self.differs(entry, BASE, THEIRS)?.is_empty() {
+            self.step(entry, kind, Action::Remove);
+            return Ok(true);
+        }
+        self.step(entry, kind, Action::SetAside);
+        self.conflict(entry, ConflictKind::RemovedHere);
+        Ok(false)
+    }
+
+    /// We have what the image has not (any more).
+    fn not_in_image<F: Folder>(&mut self, entry: &Entry<'_, F>, in_base: bool) -> io::Result<()> {
+        let same_folders =
+            entry.kind(BASE) == Some(Kind::Folder) && entry.kind(OURS) == Some(Kind::Folder);
+        let changed = !in_base || !self.differs(entry, BASE, OURS)?.is_empty();
+        let kept = changed || self.rules.is_identity(entry.path);
+        if kept {
+            self.copy(entry);
+            // A folder with another mode is not worth a word, what is in it is.
+            if in_base && !same_folders {
+                self.conflict(entry, ConflictKind::RemovedInImage);
+            }
+        }
+        let Some(ours) = entry.inside(OURS)? else { return Ok(()) };
+        let base = if same_folders { entry.inside(BASE)? } else { None };
+        if !kept {
+            self.missing.push(entry.path.clone());
+        }
+        self.folder(entry.path, &[base, Some(ours), None])?;
+        if !kept && self.missing.last() == Some(entry.path) {
+            self.missing.pop();
+        }
+        Ok(())
+    }
+
+    fn in_both<F: Folder>(&mut self, entry: &Entry<'_, F>, in_base: bool) -> io::Result<()> {
+        let apart = self.differs(entry, OURS, THEIRS)?;
+        let folders =
+            entry.kind(OURS) == Some(Kind::Folder) && entry.kind(THEIRS) == Some(Kind::Folder);
+        if apart.is_empty() && !folders {
+            return Ok(());
+        }
+        if self.rules.is_identity(entry.path) {
+            return self.replace(entry, false);
+        }
+        if apart.contains(Difference::Type) {
+            let changed = |walk: &mut Self, side| match in_base {
+                true => Ok::<_, io::Error>(!walk.differs(entry, BASE, side)?.is_empty()),
+                false => Ok(true),
+            };
+            let (here, there) = (self.tree_changed(entry, in_base)?, changed(self, THEIRS)?);
+            if !here {
+                return Ok(());
+            }
+            if there {
+                self.conflict(entry, ConflictKind::Type);
+            }
+            return self.replace(entry, there);
+        }
+        if !apart.is_empty() {
+            self.attributes(entry, in_base, apart)?;
+        }
+        if folders {
+            let base = entry.inside(BASE)?;
+            self.folder(entry.path, &[base, entry.inside(OURS)?, entry.inside(THEIRS)?])?;
+        }
+        Ok(())
+    }
+
+    /// Whether anything of an entry was changed here: of a folder, in it too.
+    fn tree_changed<F: Folder>(&mut self, entry: &Entry<'_, F>, in_base: bool) -> io::Result<bool> {
+        if !in_base || !self.differs(entry, BASE, OURS)?.is_empty() {
+            return Ok(true);
+        }
+        let (Some(base), Some(ours)) = (entry.inside(BASE)?, entry.inside(OURS)?) else {
+            return Ok(false);
+        };
+        let mut changes = crate::diff::Diff::new(base, ours, Trust::Nothing);
+        changes.next().map_or(Ok(false), |change| change.map(|_| true).map_err(io::Error::other))
+    }
+
+    /// Ours in the place of the image's, with all that is in it.
+    fn replace<F: Folder>(&mut self, entry: &Entry<'_, F>, aside: bool) -> io::Result<()> {
+        let both = [entry.kind(OURS), entry.kind(THEIRS)];
+        match both {
+            [_, Some(kind)] if aside => self.step(entry, kind, Action::SetAside),
+            [Some(Kind::Folder), Some(Kind::Folder)] => {}
+            [_, Some(Kind::Folder)] => self.remove_all(entry)?,
+            _ => {}
+        }
+        self.copy(entry);
+        if let Some(ours) = entry.inside(OURS)? {
+            self.folder(entry.path, &[None, Some(ours), None])?;
+        }
+        Ok(())
+    }
+
+    /// Takes a folder of the image's away, with all that is in it.
+    fn remove_all<F: Folder>(&mut self, entry: &Entry<'_, F>) -> io::Result<()> {
+        let Some(folder) = entry.inside(THEIRS)? else { return Ok(()) };
+        self.empty(entry.path, &folder)?;
+        self.step(entry, Kind::Folder, Action::Remove);
+        Ok(())
+    }
+
+    fn empty<F: Folder>(&mut self, at: &TreePath, folder: &F) -> io::Result<()> {
+        let mut names = folder.names()?;
+        order::sort(&mut names);
+        for name in names {
+            let (path, kind) = (at.join(&name), folder.meta(&name)?.kind);
+            if kind == Kind::Folder {
+                self.empty(&path, &folder.folder(&name)?)?;
+            }
+            self.plan.steps.push(Step { path, entry: kind, action: Action::Remove });
+        }
+        Ok(())
+    }
+
+    /// Content, target and metadata, each for itself; the sort is the same on both sides.
+    fn attributes<F: Folder>(
+        &mut self,
+        entry: &Entry<'_, F>,
+        in_base: bool,
+        apart: Differences,
+    ) -> io::Result<()> {
+        let comparable = in_base && entry.kind(BASE) == entry.kind(OURS);
+        let (here, there) = if comparable {
+            (self.differs(entry, BASE, OURS)?, self.differs(entry, BASE, THEIRS)?)
+        } else {
+            // With nothing in common both sides have changed all.
+            (apart, apart)
+        };
+        let (Some(kind), Some(ours), Some(theirs)) =
+            (entry.kind(OURS), entry.meta(OURS), entry.meta(THEIRS))
+        else {
+            return Ok(());
+        };
+        let content = [Difference::Content, Difference::Target, Difference::Device];
+        let content =
+            content.into_iter().find(|what| apart.contains(*what) && here.contains(*what));
+        let mut copied = false;
+        if let Some(what) = content {
+            match there.contains(what) {
+                false => copied = true,
+                true => match self.both(entry, comparable)? {
+                    Some(merged) => {
+                        self.step(entry, kind, Action::Content(merged));
+                        self.plan.merged.push(entry.path.clone());
+                    }
+                    None => {
+                        self.step(entry, kind, Action::SetAside);
+                        self.conflict(entry, ConflictKind::BothChanged);
+                        copied = true;
+                    }
+                },
+            }
+        }
+        if copied {
+            self.copy(entry);
+        }
+        // What it has by then, and what it is to have.
+        let (has, xattrs) = match copied {
+            true => (ours, entry.xattrs(OURS)?),
+            false => (theirs, entry.xattrs(THEIRS)?),
+        };
+        let base = entry.meta(BASE).filter(|_| comparable);
+        let mut clash = false;
+        let mut pick = |base: Option<u32>, ours: u32, theirs: u32| {
+            if ours == theirs || base == Some(ours) {
+                return theirs;
+            }
+            clash |= base != Some(theirs);
+            ours
+        };
+        let mode = pick(base.map(|meta| meta.mode), ours.mode, theirs.mode);
+        let uid = pick(base.map(|meta| meta.uid), ours.uid, theirs.uid);
+        let gid = pick(base.map(|meta| meta.gid), ours.gid, theirs.gid);
+        let (wanted, odd) = self.wanted_xattrs(entry, comparable)?;
+        let change = MetaChange {
+            mode: (mode != has.mode).then_some(mode),
+            uid: (uid != has.uid).then_some(uid),
+            gid: (gid != has.gid).then_some(gid),
+            xattrs: changes(&xattrs, &wanted),
+        };
+        if !change.is_empty() {
+            self.step(entry, kind, Action::Meta(change));
+        }
+        if (clash || odd) && comparable {
+            self.conflict(entry, ConflictKind::Metadata);
+        }
+        Ok(())
+    }
+
+    fn wanted_xattrs<F: Folder>(
+        &self,
+        entry: &Entry<'_, F>,
+        comparable: bool,
+    ) -> io::Result<(Xattrs, bool)> {
+        let base = if comparable { entry.xattrs(BASE)? } else { Xattrs::new() };
+        let (ours, theirs) = (entry.xattrs(OURS)?, entry.xattrs(THEIRS)?);
+        let (mut wanted, mut clash) = (theirs.clone(), false);
+        for name in base.keys().chain(ours.keys()) {
+            let [old, new, other] = [&base, &ours, &theirs].map(|side| side.get(name));
+            if new == old || new == other {
+                continue;
+            }
+            clash |= other != old;
+            match new {
+                Some(value) => drop(wanted.insert(name.clone(), value.clone())),
+                None => drop(wanted.remove(name)),
+            }
+        }
+        Ok((wanted, clash))
+    }
+
+    /// The content of a file that was changed on both sides, where the changes go together.
+    fn both<F: Folder>(
+        &self,
+        entry: &Entry<'_, F>,
+        comparable: bool,
+    ) -> io::Result<Option<Vec<u8>>> {
+        let sides = [BASE, OURS, THEIRS].into_iter().filter_map(|side| entry.meta(side));
+        let is_small = sides.clone().all(|meta| meta.size.get() < lines::MOST);
+        if entry.kind(OURS) != Some(Kind::File) || !is_small {
+            return Ok(None);
+        }
+        let base = if comparable { entry.content(BASE)? } else { Vec::new() };
+        let (ours, theirs) = (entry.content(OURS)?, entry.content(THEIRS)?);
+        if let Some(table) = accounts::Table::at(entry.path) {
+            return Ok(Some(table.merge([&base, &ours, &theirs], &self.rules.ids)));
+        }
+        if !comparable {
+            return Ok(None);
+        }
+        Ok(lines::merge(&base, &ours, &theirs))
+    }
+
+    fn differs<F: Folder>(
+        &mut self,
+        e: &Entry<'_, F>,
+        a: usize,
+        b: usize,
+    ) -> io::Result<Differences> {
+        match (e.meta(a), e.meta(b)) {
+            (Some(one), Some(other)) => {
+                self.compare.entries(e.name, (e.folder(a)?, one), (e.folder(b)?, other))
+            }
+            _ => Ok(Differences::only(Difference::Type)),
+        }
+    }
+
+    fn copy<F: Folder>(&mut self, entry: &Entry<'_, F>) {
+        let Some(meta) = entry.meta(OURS) else { return };
+        let kind = meta.kind;
+        if kind == Kind::Folder {
+            return self.step(entry, kind, Action::Copy);
+        }
+        let place = (meta.fs, meta.ino);
+        let first = self.copied.get(&place).cloned();
+        let action = first.map_or(Action::Copy, Action::HardLink);
+        self.copied.entry(place).or_insert_with(|| entry.path.clone());
+        self.step(entry, kind, action);
+    }
+
+    fn step<F>(&mut self, entry: &Entry<'_, F>, kind: Kind, action: Action) {
+        for path in self.missing.drain(..) {
+            self.plan.steps.push(Step { path, entry: Kind::Folder, action: Action::Copy });
+        }
+        self.plan.steps.push(Step { path: entry.path.clone(), entry: kind, action });
+    }
+
+    fn conflict<F>(&mut self, entry: &Entry<'_, F>, kind: ConflictKind) {
+        self.plan.conflicts.push(Conflict { path: entry.path.clone(), kind });
+    }
+}
+
+/// What has to be set and removed for one to become the other.
+fn changes(has: &Xattrs, wanted: &Xattrs) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    let gone = has.keys().filter(|name| !wanted.contains_key(*name));
+    let gone = gone.map(|name| (name.clone(), None));
+    let set = wanted.iter().filter(|(name, value)| has.get(*name) != Some(*value));
+    gone.chain(set.map(|(name, value)| (name.clone(), Some(value.clone())))).collect()
+}
+
+/// The path that an entry is set aside to.
+pub fn beside(path: &TreePath) -> TreePath {
+    path.with_suffix(BESIDE.as_bytes())
+}
