@@ -3,7 +3,7 @@
 //! A table of the first level (L1) names tables of the second (L2), each of which is a cluster and
 //! names clusters of data: stored, packed, read as zeros, or not there. Snapshots are not looked at.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::holes::Holes;
@@ -237,6 +237,7 @@ impl Qcow2 {
 
 #[cfg(feature = "pack")]
 fn unpack(packing: Packing, packed: &[u8], cluster: &mut [u8]) -> io::Result<()> {
+    use std::io::Read;
     match packing {
         Packing::Deflate => crate::pack::deflated(packed).read_exact(cluster),
         Packing::Zstd => crate::pack::Packing::Zstd.reader(packed).read_exact(cluster),

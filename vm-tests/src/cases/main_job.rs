@@ -11,6 +11,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("main_job::from_a_disk", from_a_disk).within(300),
         Case::new("main_job::from_stdin", from_stdin).within(300),
         Case::new("main_job::from_xfs", from_xfs).within(300),
+        Case::new("main_job::from_a_packed_disk", from_a_packed_disk).within(300),
         Case::new("main_job::in_one_step", in_one_step).within(300),
         Case::new("main_job::the_other_tool_activates", the_other_tool_activates).within(300),
     ]
@@ -30,6 +31,42 @@ pub(super) fn from_a_file(vm: &mut Vm) -> Outcome {
     lists(vm)?;
     kit::end(vm)?;
     remove_all(vm)
+}
+
+/// A disk image with partitions, packed: as a file, and as a stream; with the right digest and with
+/// a wrong one, of which nothing stays.
+fn from_a_packed_disk(vm: &mut Vm) -> Outcome {
+    kit::init(vm)?;
+    kit::small_image(vm, "")?;
+    vm.ok("cd /tmp && truncate -s 48M disk && sfdisk -q disk <<END
+label: gpt
+size=4MiB, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B, name=esp
+size=40MiB, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709, name=system
+END
+        dd if=small.ext4 of=disk bs=1M seek=5 conv=notrunc status=none && gzip -1 disk")?;
+    let sum = vm.ok("sha256sum </tmp/disk.gz | cut -d' ' -f1")?;
+    let wrong = format!("sha256:{:064}", 0);
+    let said =
+        vm.fails(6, &format!("imgbase base --add Small-1-1 /tmp/disk.gz --digest {wrong}"))?;
+    must(said.contains(&sum) && said.contains("nothing was changed"), said)?;
+    let stream = "cat /tmp/disk.gz | imgbase base --add Small-1-1 -";
+    let said = vm.fails(6, &format!("{stream} --digest {wrong}"))?;
+    must(said.contains(&sum) && said.contains("undone"), said)?;
+    vm.says("imgbase recover --list; imgbase layout --bases", "")?;
+    let said = vm.fails(5, &format!("{stream} --partition 7"))?;
+    must(said.contains("1 'esp' (4 MiB), 2 'system' (40 MiB)"), said)?;
+    step_says(vm, "base --add Small-1-1 /tmp/disk.gz", "Small-1-1")?;
+    vm.says(
+        &format!("{} --digest sha256:{sum} --partition system", stream.replace("1-1", "1-2")),
+        "Small-1-2",
+    )?;
+    for base in ["Small-1-1", "Small-1-2"] {
+        kit::is_sealed(vm, base)?;
+        step(vm, &format!("mount {base} /mnt/tree --read-only"))?;
+        vm.ok("diff -r --exclude=lost+found /tmp/small /mnt/tree")?;
+        step(vm, "umount /mnt/tree")?;
+    }
+    kit::end(vm)
 }
 
 fn change_and_compare(vm: &mut Vm) -> Outcome {

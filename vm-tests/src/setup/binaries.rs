@@ -31,7 +31,7 @@ impl Binaries {
     /// # Errors
     /// Where cargo fails.
     pub fn guest_only() -> Result<Self> {
-        let guest = of_the_harness("guest", RELEASE, &[])?;
+        let guest = of_the_harness("guest", "guest", &[])?;
         Ok(Self { guest, imgbase: None, bench: None, library: Vec::new() })
     }
 

@@ -60,7 +60,7 @@ impl Spec {
     /// A machine with no udev.
     #[must_use]
     pub fn plain(disks: &[u64]) -> Self {
-        Self { udev: false, disks: disks.to_vec(), memory: 1024, durable: true, logged: false }
+        Self { udev: false, disks: disks.to_vec(), memory: 1024, durable: false, logged: false }
     }
 
     /// The same with systemd's udevd.

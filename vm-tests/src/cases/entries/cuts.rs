@@ -41,8 +41,9 @@ fn cut(vm: &mut Vm, loader: Loader) -> Outcome {
     }
     let_go(vm)?;
     vm.ok(&format!("blkdiscard -f /dev/{DISK}"))?;
-    let mut states = 0;
+    let (mut states, mut there) = (0, 0);
     for (verb, [before, after], cuts) in &all {
+        there += cuts.count();
         states += cuts.each(vm, "vdb", |vm, left| {
             let layer = chosen(vm, loader, left)?;
             // What was reported done is durable.
@@ -52,7 +53,8 @@ fn cut(vm: &mut Vm, loader: Loader) -> Outcome {
         })?;
     }
     println!(
-        "     figure: power cuts in boot verbs ({loader:?}): {states} states, none unbootable"
+        "     figure: power cuts in boot verbs ({loader:?}): {states} states of {there} flushes, none \
+        unbootable"
     );
     let mut booted = vm.boot(Start::nvme("vdb", loader.firmware()))?;
     is_layer(&mut booted, ONE)?;

@@ -13,7 +13,8 @@ const ARGUMENTS: &str =
     "ro console=ttyS0 loglevel=5 mitigations=off nokaslr no_timer_check panic=1";
 
 /// A disk with a loader, a group in which `Small-1-1+1` is a layer of the system `image`, and its
-/// kernel and initramfs in `/boot/imgbase`. `/boot` stays mounted.
+/// kernel and initramfs in `/boot/imgbase`, one of ours where the image has none. `/boot` stays
+/// mounted.
 pub(super) fn install(vm: &mut Vm, loader: Loader, image: &str) -> Outcome {
     vm.ok("mkdir -p /mnt/layer")?;
     loaders::install(vm, DISK, loader)?;
@@ -25,7 +26,8 @@ pub(super) fn install(vm: &mut Vm, loader: Loader, image: &str) -> Outcome {
         vm,
         "Small-1-1+1",
         "mkdir /boot/imgbase && cp boot/vmlinuz-* /boot/imgbase/vmlinuz &&
-        cp boot/initrd.img-* /boot/imgbase/initrd && echo Small-1-1+1 >etc/marker",
+        if [ -e boot/initrd.img-* ]; then cp boot/initrd.img-* /boot/imgbase/initrd
+        else imgbase initrd --root . --output /boot/imgbase/initrd >/dev/null; fi && echo Small-1-1+1 >etc/marker",
     )
 }
 

@@ -23,7 +23,7 @@ pub(super) fn variable(booted: &mut Booted<'_>, name: &str) -> Result<String, St
 
 /// Three layers, chosen in each way there is; what was chosen is compared with what the model says.
 fn boots_and_remembers(vm: &mut Vm) -> Outcome {
-    by_hand::install(vm, Loader::SystemdBoot, "small")?;
+    by_hand::install(vm, Loader::SystemdBoot, "bare")?;
     let (two, three) = (by_hand::add_layer(vm)?, by_hand::add_layer(vm)?);
     by_hand::entry(vm, "imgbase-1.conf", "Small-1-1+1", "sort-key b")?;
     by_hand::entry(vm, "imgbase-2.conf", &two, "sort-key b\nversion 2")?;
