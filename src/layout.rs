@@ -9,6 +9,7 @@ mod name;
 mod version;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::image::Digest;
 use crate::lvm2::Vg;
 use crate::lvm2::model::{Lv, Thin, ThinPool};
 use crate::order;
@@ -35,6 +36,13 @@ pub mod tag {
     pub const REMOVING: &str = "imgbased:removing";
     /// On a base that is never collected.
     pub const PIN: &str = "imgbased:pin";
+    /// What the tag of a base begins with that says what its image was: a digest follows.
+    pub const DIGEST: &str = "imgbased:digest:";
+}
+
+/// What the image of a base was, where that was said when it was made.
+pub fn digest(base: &Lv) -> Option<Digest> {
+    base.tags.iter().find_map(|tag| tag.as_str().strip_prefix(tag::DIGEST)?.parse().ok())
 }
 
 /// A base or a layer with its volume.

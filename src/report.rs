@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::image::Digest;
 use crate::layout::{BaseName, ImageName, LayerName};
 use crate::name::{LvName, VgName};
 
@@ -57,6 +58,9 @@ pub struct BaseReport {
     pub active: bool,
     /// Its device id in the pool.
     pub device_id: u32,
+    /// What its image was, where that was said when it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
     /// Its layers in order of creation.
     pub layers: Vec<LayerReport>,
 }

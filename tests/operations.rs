@@ -12,7 +12,7 @@ use imgbase::image::FileSystem;
 use imgbase::layout::ImageName;
 use imgbase::machine::Disks;
 use imgbase::machine::MountEntry;
-use imgbase::ops::{AddBase, ImageSource, Imgbase, Unwatched, Watch, WatchPolicy};
+use imgbase::ops::{AddBase, ImageRequest, ImageSource, Imgbase, Unwatched, Watch, WatchPolicy};
 use imgbase::units::Bytes;
 
 use support::SimMachine;
@@ -121,6 +121,30 @@ fn the_first_volume_gives_the_pools_device_its_other_name() {
     assert_eq!(at("make the volume"), Some(&["HostVG-ImagePool".to_owned()][..]));
     assert_eq!(at("copy the image"), Some(&["HostVG-ImagePool-tpool".to_owned()][..]));
     assert_eq!(pools(&sim), [""; 0], "it goes with its last volume");
+}
+
+#[test]
+fn what_an_image_was_stays_with_its_base() {
+    let sim = SimMachine::with_disks(2);
+    sim.init();
+    let blank = sim.bytes();
+    let mut image = ImageRequest::from(ImageSource::Path(sim.put_image(BASE)));
+    image.digest = Some(format!("sha256:{:064}", 0).parse().expect("a digest"));
+    let mut request = AddBase { nvr: BASE.parse().expect("a name"), image, size: None };
+    let error = sim.imgbase().add_base(&request, &mut Unwatched).expect_err("it is another");
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(sim.bytes() == blank, "nothing was changed");
+    // The error tells what it is.
+    let told = error.to_string();
+    let digest: String =
+        told.split("its digest is ").skip(1).flat_map(|rest| rest.chars().take(71)).collect();
+    request.image.digest = Some(digest.parse().expect("a digest"));
+    sim.imgbase().add_base(&request, &mut Unwatched).expect("it is that");
+    sim.add_base("Base-1-1").expect("nothing was said of that one");
+    let layout = sim.imgbase().layout().expect("it can be read");
+    let digests: Vec<_> =
+        layout.bases.iter().map(|base| base.digest.map(|d| d.to_string())).collect();
+    assert_eq!(digests, [Some(digest), None]);
 }
 
 #[test]

@@ -63,6 +63,7 @@ impl Imgbase<'_> {
             role: Role::Base,
             origin: None,
             size: Some(size),
+            digest: request.image.digest,
         };
         watch.step("make the volume");
         session.begin_thin(&thin, &pool)?;

@@ -135,6 +135,7 @@ impl Plan {
             role: Role::Layer,
             origin: Some(self.origin.lv_name()),
             size: None,
+            digest: None,
         }
     }
 }

@@ -187,6 +187,7 @@ impl Seen {
             read_only: !base.base.lv.is_writable(),
             active: self.active.contains(&base.base.lv.name),
             device_id: base.base.thin.device_id,
+            digest: crate::layout::digest(base.base.lv),
             layers: base.layers.iter().map(|layer| self.layer(layout, layer)).collect(),
         }
     }

@@ -1,5 +1,6 @@
 //! What our thin volumes are like while they are made and when they are done.
 
+use crate::image::Digest;
 use crate::layout::tag;
 use crate::name::LvName;
 use crate::units::Bytes;
@@ -39,4 +40,6 @@ pub(super) struct NewThin {
     pub(super) origin: Option<LvName>,
     /// Its size; a snapshot has its origin's.
     pub(super) size: Option<Bytes>,
+    /// What its image is.
+    pub(super) digest: Option<Digest>,
 }

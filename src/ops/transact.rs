@@ -66,12 +66,16 @@ impl<'m> Session<'m> {
             (Some(origin), _) => origin.extents(),
             (None, size) => self.extents_for(size.unwrap_or(Bytes::ZERO))?,
         };
+        let mut tags = vec![tag::PENDING.try_into()?, thin.role.tag().try_into()?];
+        if let Some(digest) = thin.digest {
+            tags.push(format!("{}{digest}", tag::DIGEST).parse()?);
+        }
         Ok(ThinSpec {
             name: thin.name.clone(),
             pool: pool.clone(),
             extents,
             origin: thin.origin.clone(),
-            tags: vec![tag::PENDING.try_into()?, thin.role.tag().try_into()?],
+            tags,
             activation_skip: thin.role == Role::Base,
             writable: true,
             device_id,

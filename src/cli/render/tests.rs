@@ -59,6 +59,7 @@ fn layout() -> LayoutReport {
         read_only: true,
         active: false,
         device_id: 1,
+        digest: None,
         layers: vec![layer("Base-1-0+1", 2), layer("Base-1-0+2", 3)],
     };
     let other = BaseReport {

@@ -48,6 +48,7 @@ fn base_line(base: &BaseReport, width: usize, look: Look) -> String {
     }
     if look.verbose {
         marks.push(format!("device {}", base.device_id));
+        marks.extend(base.digest.map(|digest| digest.to_string()));
     }
     let size = Bytes::new(base.size_bytes).to_string();
     format!("{:width$}  {size:>10}  {}", base.nvr.as_str(), marks.join(", "))

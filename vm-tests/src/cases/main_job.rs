@@ -60,6 +60,10 @@ END
         &format!("{} --digest sha256:{sum} --partition system", stream.replace("1-1", "1-2")),
         "Small-1-2",
     )?;
+    let layout = vm.imgbase("layout --json")?;
+    must(layout.contains(&format!("\"digest\":\"sha256:{sum}\"")), layout)?;
+    let tags = "lvs --noheadings -o lv_tags HostVG/Small-1-2 | tr -d ' '";
+    vm.says(tags, &format!("imgbased:base,imgbased:digest:sha256:{sum}"))?;
     for base in ["Small-1-1", "Small-1-2"] {
         kit::is_sealed(vm, base)?;
         step(vm, &format!("mount {base} /mnt/tree --read-only"))?;
