@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -62,6 +62,19 @@ impl Mounted {
     fn proc_path(&self, name: &[u8]) -> Vec<u8> {
         let folder = format!("/proc/self/fd/{}/", self.0.as_raw_fd());
         [folder.as_bytes(), name].concat()
+    }
+}
+
+impl From<OwnedFd> for Mounted {
+    /// A folder that was opened already.
+    fn from(folder: OwnedFd) -> Self {
+        Self(folder)
+    }
+}
+
+impl AsFd for Mounted {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -21,6 +21,10 @@
 //! Accounts are merged by entry: see [`accounts`].
 
 pub mod accounts;
+#[cfg(feature = "host")]
+mod apply;
+#[cfg(feature = "host")]
+mod carry;
 mod lines;
 mod walk;
 
@@ -33,6 +37,8 @@ use serde::Serialize;
 
 use crate::tree::{Kind, TreePath};
 
+#[cfg(feature = "host")]
+pub use carry::{Carried, carry};
 pub use walk::{Rules, beside, merge};
 
 /// What the name of an image's file ends in where ours has its name.

@@ -1,0 +1,313 @@
+//! The state of a layer carried over to the next, in trees of the real machine.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::accounts::IdMap;
+use super::apply::{self, Target};
+use super::{Action, Conflict, Plan, Rules, merge};
+use crate::diff::Mounted;
+use crate::error::{Error, Result};
+use crate::tree::{Folder, TreePath};
+
+/// What is merged, with all that is in it.
+const MERGED: [&str; 2] = ["/etc", "/root"];
+
+/// What makes a host be itself: ours, also where the image brings its own.
+const IDENTITY: [&str; 2] = ["/etc/machine-id", "/etc/iscsi/initiatorname.iscsi"];
+/// The same, of the folder `/etc/ssh`.
+const HOST_KEYS: &str = "ssh_host_";
+
+/// What programs make of other files and of what is in the image, or keep as a copy: the image's.
+const LEFT: [&str; 10] = [
+    "/etc/.pwd.lock",
+    "/etc/.updated",
+    "/etc/group-",
+    "/etc/gshadow-",
+    "/etc/ld.so.cache",
+    "/etc/passwd-",
+    "/etc/shadow-",
+    "/etc/subgid-",
+    "/etc/subuid-",
+    "/etc/udev/hwdb.bin",
+];
+
+/// More than this of a table of accounts is not read.
+const TABLE_MOST: u64 = 16 << 20;
+
+/// What was carried over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Carried {
+    /// Entries that were taken from the old layer, or changed as it had changed them.
+    pub taken: u64,
+    /// Entries that are gone as they were there.
+    pub removed: u64,
+    /// Files whose changes on both sides went together.
+    pub merged: Vec<TreePath>,
+    /// What people should look at.
+    pub conflicts: Vec<Conflict>,
+    /// Files of the image that have another owner now, since its ids were taken.
+    pub owners_changed: u64,
+}
+
+/// Carries over to the tree at `new` what was changed from the one at `base` to the one at `ours`.
+/// Nothing is durable before the file system is synced.
+///
+/// # Errors
+/// Those of the file systems, naming the path. The new tree is of no use then.
+///
+/// # Commit point
+/// None: the new tree belongs to nothing yet.
+pub fn carry(base: &Path, ours: &Path, new: &Path) -> Result<Carried> {
+    let mut rules = Rules {
+        identity: IDENTITY.iter().filter_map(|path| TreePath::from_text(path)).collect(),
+        left: LEFT.iter().filter_map(|path| TreePath::from_text(path)).collect(),
+        ids: id_map(ours, new)?,
+    };
+    if let Some(ssh) = folder(ours, &["etc", "ssh"])? {
+        let names = ssh.names().map_err(|error| Error::io(error).op("list").at("/etc/ssh"))?;
+        let keys = names.iter().filter(|name| name.starts_with(HOST_KEYS.as_bytes()));
+        let ssh = TreePath::root().join(b"etc").join(b"ssh");
+        rules.identity.extend(keys.map(|name| ssh.join(name)));
+    }
+    let mut carried = Carried::default();
+    let mut plans = Vec::new();
+    for at in MERGED {
+        let names: Vec<&str> = at.split('/').filter(|name| !name.is_empty()).collect();
+        let sides = [folder(base, &names)?, folder(ours, &names)?, folder(new, &names)?];
+        if let Some(path) = TreePath::from_text(at) {
+            plans.push(merge(&path, sides, &rules)?);
+        }
+    }
+    // All is planned before the first change. Owners first: what is copied has ours already.
+    if !rules.ids.is_empty() {
+        carried.owners_changed = apply::map_ids(new, &rules.ids)?;
+    }
+    for plan in plans {
+        Target { root: new, ours }.apply(&plan)?;
+        carried.note(plan);
+    }
+    Ok(carried)
+}
+
+impl Carried {
+    fn note(&mut self, plan: Plan) {
+        for step in &plan.steps {
+            match step.action {
+                Action::Remove => self.removed = self.removed.saturating_add(1),
+                Action::SetAside => {}
+                _ => self.taken = self.taken.saturating_add(1),
+            }
+        }
+        self.merged.extend(plan.merged);
+        self.conflicts.extend(plan.conflicts);
+    }
+}
+
+/// A folder of a tree, no link followed; `None` where there is none.
+fn folder(root: &Path, names: &[&str]) -> Result<Option<Mounted>> {
+    let failed = |error| Error::io(error).op("open the tree").at(root.display());
+    let mut at = Mounted::open(root).map_err(failed)?;
+    for name in names {
+        at = match at.folder(name.as_bytes()) {
+            Ok(inside) => inside,
+            Err(error) if is_none(&error) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+    }
+    Ok(Some(at))
+}
+
+/// There is nothing of that name, or no folder.
+fn is_none(error: &io::Error) -> bool {
+    let is_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    is_link || matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn id_map(ours: &Path, new: &Path) -> Result<IdMap> {
+    let tables = |root| Ok::<_, Error>([table(root, "passwd")?, table(root, "group")?]);
+    let (ours, theirs) = (tables(ours)?, tables(new)?);
+    let [passwd, group] = &ours;
+    let [their_passwd, their_group] = &theirs;
+    Ok(IdMap::new([passwd, group], [their_passwd, their_group]))
+}
+
+fn table(root: &Path, name: &str) -> Result<Vec<u8>> {
+    let Some(etc) = folder(root, &["etc"])? else { return Ok(Vec::new()) };
+    let mut bytes = Vec::new();
+    let read =
+        etc.file(name.as_bytes()).and_then(|file| file.take(TABLE_MOST).read_to_end(&mut bytes));
+    match read {
+        Err(error) if !is_none(&error) => {
+            Err(Error::io(error).op("read").at(format_args!("/etc/{name}")))
+        }
+        _ => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::path::PathBuf;
+
+    use super::*;
+
+    struct Trees {
+        _folder: tempfile::TempDir,
+        base: PathBuf,
+        ours: PathBuf,
+        new: PathBuf,
+    }
+
+    /// Three trees: the layer begins as its base is.
+    fn trees(base: &[(&str, &str)], new: &[(&str, &str)]) -> Trees {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [base_at, ours, new_at] = ["base", "ours", "new"].map(|name| folder.path().join(name));
+        for (root, files) in [(&base_at, base), (&ours, base), (&new_at, new)] {
+            fs::create_dir_all(root.join("etc")).expect("made");
+            files.iter().for_each(|(path, content)| write(root, path, content));
+        }
+        Trees { _folder: folder, base: base_at, ours, new: new_at }
+    }
+
+    fn write(root: &Path, path: &str, content: &str) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().expect("it has one")).expect("made");
+        fs::write(path, content).expect("written");
+    }
+
+    fn read(root: &Path, path: &str) -> String {
+        fs::read_to_string(root.join(path)).unwrap_or_else(|error| format!("{path}: {error}"))
+    }
+
+    #[test]
+    fn changes_come_along_with_all_that_belongs_to_them() {
+        let base = [("etc/conf", "a\nb\nc\nd\ne\n"), ("etc/gone", "1"), ("etc/d/x", "1")];
+        let all =
+            trees(&base, &[("etc/conf", "a\nb\nc\nd\nE\n"), ("etc/gone", "1"), ("etc/d/x", "2")]);
+        write(&all.ours, "etc/conf", "A\nb\nc\nd\ne\n");
+        fs::remove_file(all.ours.join("etc/gone")).expect("removed");
+        write(&all.ours, "etc/deep/er/file", "mine");
+        let mine = all.ours.join("etc/deep/er/file");
+        fs::set_permissions(&mine, fs::Permissions::from_mode(0o4751)).expect("set");
+        fs::hard_link(&mine, all.ours.join("etc/deep/other")).expect("linked");
+        symlink("/nowhere", all.ours.join("etc/link")).expect("linked");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            all.ours.join("etc/pipe"),
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::from_raw_mode(0o620),
+            0,
+        )
+        .expect("made");
+        write(&all.ours, "root/.profile", "mine");
+        let carried = carry(&all.base, &all.ours, &all.new).expect("it is done");
+        assert_eq!(read(&all.new, "etc/conf"), "A\nb\nc\nd\nE\n");
+        assert_eq!(read(&all.new, "etc/d/x"), "2");
+        assert!(!all.new.join("etc/gone").exists());
+        assert_eq!(read(&all.new, "root/.profile"), "mine");
+        let [old, copy, other] = [
+            all.ours.join("etc/deep/er/file"),
+            all.new.join("etc/deep/er/file"),
+            all.new.join("etc/deep/other"),
+        ]
+        .map(|path| fs::metadata(path).expect("there"));
+        assert_eq!((copy.mode(), copy.mtime(), copy.ino()), (old.mode(), old.mtime(), other.ino()));
+        assert_eq!(fs::read_link(all.new.join("etc/link")).expect("a link"), Path::new("/nowhere"));
+        let [one, other] = [&all.ours, &all.new]
+            .map(|root| fs::symlink_metadata(root.join("etc/pipe")).expect("there").mode());
+        assert_eq!(one, other);
+        assert_eq!(carried.conflicts, []);
+        assert_eq!((carried.merged.len(), carried.removed), (1, 1));
+        // Nothing is left behind, and the second time there is nothing to do but what merges again.
+        assert!(!all.new.join("etc/.imgbase-new").exists());
+        let after = all.new.join("etc/deep");
+        let names: Vec<_> =
+            fs::read_dir(after).expect("there").map(|e| e.expect("one").file_name()).collect();
+        assert_eq!(names.len(), 2, "{names:?}");
+    }
+
+    #[test]
+    fn no_link_leads_out_of_a_tree() {
+        let all = trees(&[("etc/d/x", "1")], &[]);
+        let outside = all.new.parent().expect("it has one").join("outside");
+        fs::create_dir(&outside).expect("made");
+        // In the image the folder is a link to the outside; in the layer what was in it changed.
+        symlink(&outside, all.new.join("etc/d")).expect("linked");
+        write(&all.ours, "etc/d/x", "2");
+        write(&all.ours, "etc/d/y", "3");
+        let carried = carry(&all.base, &all.ours, &all.new).expect("it is done");
+        assert_eq!(fs::read_dir(&outside).expect("there").count(), 0);
+        assert_eq!(
+            (read(&all.new, "etc/d/x"), read(&all.new, "etc/d/y")),
+            ("2".into(), "3".into())
+        );
+        assert_eq!(fs::read_link(all.new.join("etc/d.imgnew")).expect("aside"), outside);
+        assert_eq!(carried.conflicts.len(), 1, "{:?}", carried.conflicts);
+        // A whole /etc that is a link is none.
+        let odd = trees(&[("etc/x", "1")], &[]);
+        fs::remove_dir(odd.new.join("etc")).expect("empty");
+        symlink(&outside, odd.new.join("etc")).expect("linked");
+        write(&odd.ours, "etc/x", "2");
+        let error = carry(&odd.base, &odd.ours, &odd.new);
+        assert_eq!(fs::read_dir(&outside).expect("there").count(), 0, "{error:?}");
+    }
+
+    #[test]
+    fn a_host_stays_who_it_is() {
+        let made = [("etc/machine-id", ""), ("etc/ld.so.cache", "1"), ("etc/hostname", "image\n")];
+        let all = trees(
+            &made,
+            &[
+                ("etc/machine-id", "uninitialized\n"),
+                ("etc/ssh/ssh_host_rsa_key", "image"),
+                ("etc/ld.so.cache", "3"),
+                ("etc/hostname", "image\n"),
+            ],
+        );
+        for (path, content) in [
+            ("etc/machine-id", "abc\n"),
+            ("etc/ssh/ssh_host_rsa_key", "host"),
+            ("etc/ld.so.cache", "2"),
+            ("etc/hostname", "host\n"),
+        ] {
+            write(&all.ours, path, content);
+        }
+        let carried = carry(&all.base, &all.ours, &all.new).expect("it is done");
+        assert_eq!(carried.conflicts, []);
+        let has = |path: &str| read(&all.new, path);
+        assert_eq!(has("etc/machine-id"), "abc\n");
+        assert_eq!(has("etc/ssh/ssh_host_rsa_key"), "host");
+        assert_eq!(has("etc/ld.so.cache"), "3");
+        assert_eq!(has("etc/hostname"), "host\n");
+    }
+
+    #[test]
+    fn accounts_keep_their_ids_and_files_follow() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\n_apt:x:100:65534::/:/bin/false\n";
+        let theirs = "root:x:0:0:root:/root:/bin/sh\n_apt:x:42:65534::/:/bin/false\n\
+            new:x:101:101::/:/bin/false\n";
+        let all = trees(&[("etc/passwd", passwd)], &[("etc/passwd", theirs), ("var/file", "1")]);
+        write(&all.ours, "etc/passwd", &format!("{passwd}bob:x:101:1000::/:/bin/sh\n"));
+        let file = all.new.join("var/file");
+        // Who may not give files away has none to be changed.
+        let may = std::os::unix::fs::chown(&file, Some(42), None).is_ok();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o4755)).expect("set");
+        let link = all.new.join("var/link");
+        symlink("/etc/passwd", &link).expect("linked");
+        assert_eq!(std::os::unix::fs::lchown(&link, Some(101), None).is_ok(), may);
+        let carried = carry(&all.base, &all.ours, &all.new).expect("it is done");
+        assert_eq!(carried.owners_changed, if may { 2 } else { 0 });
+        if may {
+            let meta = fs::metadata(&file).expect("there");
+            assert_eq!((meta.uid(), meta.mode() & 0o7777), (100, 0o4755));
+            assert_eq!(fs::symlink_metadata(&link).expect("there").uid(), 999);
+        }
+        let wanted = "root:x:0:0:root:/root:/bin/sh\n_apt:x:100:65534::/:/bin/false\n\
+            bob:x:101:1000::/:/bin/sh\nnew:x:999:101::/:/bin/false\n";
+        assert_eq!(read(&all.new, "etc/passwd"), wanted);
+    }
+}
