@@ -9,6 +9,7 @@ use crate::boot::{LoaderKind, Place, Tries};
 use crate::dev::Dev;
 use crate::dm::{DevNo, Kernel};
 use crate::error::Result;
+use crate::etc::Carried;
 use crate::image::ImageFile;
 #[cfg(feature = "liblvm")]
 use crate::lvm2::store::Lvm2Library;
@@ -220,6 +221,27 @@ pub trait Mounts: Send + Sync {
         writable: bool,
         with: &mut dyn FnMut(&dyn RootChange) -> Result<()>,
     ) -> Result<()>;
+
+    /// Mounts three volumes where no other process sees them, the first two read-only, carries over
+    /// to the third what was changed from the first to the second (see [`crate::etc`]), and ends
+    /// the mounts; what was changed is durable then.
+    ///
+    /// # Errors
+    /// As [`mount`](Mounts::mount), [`Busy`](crate::ErrorKind::Busy) where the third is mounted
+    /// already, [`Io`](crate::ErrorKind::Io) and [`NoSpace`](crate::ErrorKind::NoSpace). What the
+    /// third then holds is of no use.
+    fn carry_over(&self, volumes: CarryOver<'_>) -> Result<Carried>;
+}
+
+/// The volumes of [`Mounts::carry_over`]: nodes, and the sorts of their file systems.
+#[derive(Clone, Copy, Debug)]
+pub struct CarryOver<'c> {
+    /// What the old layer was made of.
+    pub base: (&'c Path, &'c str),
+    /// The old layer.
+    pub ours: (&'c Path, &'c str),
+    /// The new one, as its image is.
+    pub new: (&'c Path, &'c str),
 }
 
 /// The programs that may be run, and no others.

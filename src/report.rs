@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::etc::Carried;
 use crate::image::Digest;
 use crate::layout::{BaseName, ImageName, LayerName};
 use crate::name::{LvName, VgName};
@@ -134,6 +135,31 @@ pub struct BaseAdded {
     pub fs_type: String,
     /// Bytes written to the pool.
     pub written_bytes: u64,
+    /// The group's sequence number after it.
+    pub vg_seqno: u64,
+}
+
+/// What `update` made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Updated {
+    /// The new base.
+    pub base: BaseName,
+    /// The new layer.
+    pub layer: LayerName,
+    /// The layer whose state was carried over.
+    pub from: LayerName,
+    /// Bytes written to the pool for the base.
+    pub written_bytes: u64,
+    /// True where the layer has a boot entry.
+    pub bootable: bool,
+    /// True where it boots next.
+    pub default: bool,
+    /// How often it is tried; `null` where it is on no trial.
+    pub tries: Option<u32>,
+    /// The layer that boots where it does not come up.
+    pub fallback: Option<LayerName>,
+    /// What was carried over.
+    pub carried: Carried,
     /// The group's sequence number after it.
     pub vg_seqno: u64,
 }

@@ -9,7 +9,7 @@ use imgbase::dm::Kernel;
 use imgbase::ext4::Tree;
 use imgbase::layout::{ImageName, LayerName};
 use imgbase::machine::MountEntry;
-use imgbase::ops::{OwnInitrd, Unwatched, Watch};
+use imgbase::ops::{ImageSource, OwnInitrd, Unwatched, Update, Watch};
 use imgbase::report::Health;
 use imgbase::units::Bytes;
 
@@ -407,4 +407,58 @@ fn tries_are_bounded() {
     let tries = Some(Tries::new(5).expect("a number"));
     let chosen = sim.imgbase().set_default_layer(&second, tries).expect("it can be started");
     assert_eq!(chosen.tries, Some(5));
+}
+
+#[test]
+fn an_update_boots_next_with_the_state_of_the_running_layer() {
+    let mut sim = machine();
+    let first = add_layer(&sim, BASE);
+    let second = add_layer(&sim, BASE);
+    run_from(&mut sim, &first);
+    sim.imgbase().bless().expect("it runs");
+    let image = sim.put_bytes("Base-1-1", strange_ext4("16M"));
+    let nvr = "Base-1-1".parse().expect("a name");
+    let update = Update { nvr, image: ImageSource::Path(image).into(), size: None };
+    // What cannot be carried over is no update at all.
+    sim.mounts.refuse_carry = true;
+    let error = sim.imgbase().update(&update, &mut Unwatched).expect_err("it fails");
+    assert!(error.to_string().contains("Base-1-1 was removed again"), "{error}");
+    let layout = sim.imgbase().layout().expect("readable");
+    assert_eq!((layout.bases.len(), layout.pending.len()), (1, 0));
+    assert_eq!(sim.imgbase().default_layer().expect("as before"), first);
+    assert!(sim.imgbase().leftovers().expect("readable").found.is_empty());
+    // The same again.
+    sim.mounts.refuse_carry = false;
+    let mut warned = Warned::default();
+    let updated = sim.imgbase().update(&update, &mut warned).expect("it is made");
+    assert_eq!(warned.0, [""; 0]);
+    assert_eq!((&updated.layer, &updated.from), (&layer("Base-1-1+1"), &first));
+    assert_eq!((updated.tries, updated.fallback.as_ref()), (Some(3), Some(&first)));
+    assert_eq!((updated.carried.taken, updated.default), (1, true));
+    assert_eq!(sim.imgbase().default_layer().expect("a layer"), updated.layer);
+    let layout = sim.imgbase().layout().expect("readable");
+    let active: Vec<String> =
+        layout.bases.iter().filter(|base| base.active).map(|base| base.nvr.to_string()).collect();
+    assert_eq!(active, [""; 0], "bases sleep again");
+    assert!(second != first && layout.pending.is_empty());
+    assert!(
+        sim.imgbase()
+            .check(&mut Unwatched)
+            .expect("readable")
+            .checks
+            .iter()
+            .all(|c| c.health != Health::Failed)
+    );
+}
+
+#[test]
+fn an_update_needs_a_layer_to_take_over_from() {
+    let sim = machine();
+    let before = sim.bytes();
+    let image = sim.put_bytes("Base-1-1", strange_ext4("16M"));
+    let nvr = "Base-1-1".parse().expect("a name");
+    let update = Update { nvr, image: ImageSource::Path(image).into(), size: None };
+    let error = sim.imgbase().update(&update, &mut Unwatched).expect_err("there is none");
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(sim.bytes() == before, "nothing was changed");
 }

@@ -4,7 +4,7 @@ use imgbase::layout::{BaseName, ImageName, LayerName};
 use imgbase::report::{
     Activation, ArgsReport, BaseAdded, Blessed, BootChoice, BootReport, BootSetUp, FreeSpaceReport,
     HealthReport, InitReport, InitrdReport, LayerAdded, LayoutReport, MountReport, PoolGrown,
-    RecoveryReport, Removed,
+    RecoveryReport, Removed, Updated,
 };
 
 use super::args::Unit;
@@ -26,6 +26,8 @@ pub(crate) enum Answer {
     Grown(PoolGrown),
     /// `base --add`
     BaseAdded(BaseAdded),
+    /// `update`
+    Updated(Updated),
     /// `layer --add`
     LayerAdded(LayerAdded),
     /// `--latest`, `--current`, `--of-layer`

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use super::Notes;
 use crate::error::Result;
-use crate::machine::{MountEntry, MountHow, Mounts};
+use crate::etc::Carried;
+use crate::machine::{CarryOver, MountEntry, MountHow, Mounts};
 use crate::root::RootChange;
 use crate::units::Bytes;
 
@@ -65,5 +66,12 @@ impl Mounts for DryMounts<'_> {
         let (device, aim) = (device.display(), if writable { "change" } else { "look into" });
         self.notes.add(format!("mount {device} ({fs_type}) privately to {aim} it"));
         Ok(())
+    }
+
+    fn carry_over(&self, volumes: CarryOver<'_>) -> Result<Carried> {
+        let [base, ours, new] =
+            [volumes.base, volumes.ours, volumes.new].map(|(node, _)| node.display());
+        self.notes.add(format!("carry over to {new} what was changed from {base} to {ours}"));
+        Ok(Carried::default())
     }
 }

@@ -3,11 +3,9 @@
 use std::io::{self, Read};
 use std::path::Path;
 
-use serde::Serialize;
-
 use super::accounts::IdMap;
 use super::apply::{self, Target};
-use super::{Action, Conflict, Plan, Rules, merge};
+use super::{Action, Carried, Plan, Rules, merge};
 use crate::diff::Mounted;
 use crate::error::{Error, Result};
 use crate::tree::{Folder, TreePath};
@@ -36,21 +34,6 @@ const LEFT: [&str; 10] = [
 
 /// More than this of a table of accounts is not read.
 const TABLE_MOST: u64 = 16 << 20;
-
-/// What was carried over.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Carried {
-    /// Entries that were taken from the old layer, or changed as it had changed them.
-    pub taken: u64,
-    /// Entries that are gone as they were there.
-    pub removed: u64,
-    /// Files whose changes on both sides went together.
-    pub merged: Vec<TreePath>,
-    /// What people should look at.
-    pub conflicts: Vec<Conflict>,
-    /// Files of the image that have another owner now, since its ids were taken.
-    pub owners_changed: u64,
-}
 
 /// Carries over to the tree at `new` what was changed from the one at `base` to the one at `ours`.
 /// Nothing is durable before the file system is synced.

@@ -38,7 +38,7 @@ use serde::Serialize;
 use crate::tree::{Kind, TreePath};
 
 #[cfg(feature = "host")]
-pub use carry::{Carried, carry};
+pub use carry::carry;
 pub use walk::{Rules, beside, merge};
 
 /// What the name of an image's file ends in where ours has its name.
@@ -150,4 +150,19 @@ pub struct Plan {
     pub conflicts: Vec<Conflict>,
     /// Files whose changes on both sides went together.
     pub merged: Vec<TreePath>,
+}
+
+/// What was carried over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Carried {
+    /// Entries that were taken from the old layer, or changed as it had changed them.
+    pub taken: u64,
+    /// Entries that are gone as they were there.
+    pub removed: u64,
+    /// Files whose changes on both sides went together.
+    pub merged: Vec<TreePath>,
+    /// What people should look at.
+    pub conflicts: Vec<Conflict>,
+    /// Files of the image that have another owner now, since its ids were taken.
+    pub owners_changed: u64,
 }

@@ -11,7 +11,8 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::root::RealRoot;
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::machine::{MountEntry, MountHow, Mounts};
+use crate::etc::{self, Carried};
+use crate::machine::{CarryOver, MountEntry, MountHow, Mounts};
 use crate::root::RootChange;
 use crate::units::Bytes;
 
@@ -78,6 +79,19 @@ impl Mounts for RealMounts {
             return Err(Error::new(ErrorKind::Busy, why).at(device.display()).op("change"));
         }
         private::change_in(device, fs_type, &mut |root| with(&RealRoot::open(root)?))
+    }
+
+    fn carry_over(&self, CarryOver { base, ours, new }: CarryOver<'_>) -> Result<Carried> {
+        let mut carried = Carried::default();
+        self.look_into(base.0, base.1, &mut |base| {
+            self.look_into(ours.0, ours.1, &mut |ours| {
+                private::change_in(new.0, new.1, &mut |new| {
+                    carried = etc::carry(base, ours, new)?;
+                    Ok(())
+                })
+            })
+        })?;
+        Ok(carried)
     }
 }
 

@@ -9,9 +9,11 @@ use super::entries::Start;
 use super::list::latest;
 use super::session::Session;
 use super::thin::{NewThin, Role};
+use super::transact::Pending;
 use super::{Imgbase, Watch, after_commit, filesystem};
 use crate::boot::Boot;
 use crate::error::{Error, ErrorKind, Result};
+use crate::etc::Carried;
 use crate::layout::{ImageName, LayerName, Layout};
 use crate::machine::LockMode;
 use crate::name::LvName;
@@ -34,11 +36,26 @@ impl Imgbase<'_> {
     /// # Commit point
     /// The metadata commit that drops the tag `imgbased:pending` from the layer.
     pub fn add_layer(&self, on: Option<&ImageName>, watch: &mut dyn Watch) -> Result<LayerAdded> {
-        let mut session = Session::change(self, "layer --add")?;
-        let plan = Plan::make(&session.layout()?, on)?;
+        self.add_layer_after(on, None, watch).map(|(added, _)| added)
+    }
+
+    /// The same, and carries over the state of the layer `from`; that and its base are active
+    /// afterwards, also where it fails.
+    pub(super) fn add_layer_after(
+        &self,
+        on: Option<&ImageName>,
+        from: Option<&LayerName>,
+        watch: &mut dyn Watch,
+    ) -> Result<(LayerAdded, Carried)> {
+        let what = if from.is_some() { "update" } else { "layer --add" };
+        let mut session = Session::change(self, what)?;
+        let plan = Plan::make(&session.layout()?, on, from)?;
         let boot = session.boot()?;
         let pool = session.pool_on()?;
         session.check_room(&pool, Bytes::ZERO)?;
+        if let Some((base, layer)) = plan.sources() {
+            session.activate(&[&base, &layer])?;
+        }
         // Nobody removes the kernels that are stored before the entry that is to name them.
         let _stored = match boot {
             Some(_) => self.machine.lvm2.lock_boot(LockMode::Shared)?,
@@ -46,20 +63,21 @@ impl Imgbase<'_> {
         };
         let lv = plan.layer.lv_name();
         session.begin_thin(&plan.thin(), &pool)?;
-        let (session, made) = match &boot {
-            None => at_once(session, &lv)?,
-            Some(boot) => with_kernels(session, &plan, boot, watch)?,
+        let (session, made) = match (&boot, &plan.from) {
+            (None, None) => at_once(session, &lv)?,
+            (boot, _) => with_kernels(session, &plan, boot.as_ref(), watch)?,
         };
         watch.committed(&format!("{} exists (seqno {})", plan.layer, session.vg().seqno));
         after_commit(watch, session.settle());
         let bootable = session.publish(&plan.layer, boot.as_ref(), made.start.as_ref(), watch);
-        Ok(LayerAdded {
+        let added = LayerAdded {
             nvr: plan.layer,
             origin: plan.origin,
             fs_uuid: made.fs_uuid,
             bootable,
             vg_seqno: session.vg().seqno,
-        })
+        };
+        Ok((added, made.carried))
     }
 }
 
@@ -67,6 +85,7 @@ impl Imgbase<'_> {
 struct Made {
     fs_uuid: Option<String>,
     start: Option<Start>,
+    carried: Carried,
 }
 
 /// Makes the layer of the snapshot. The kernel waits long in the new device's table load; all of
@@ -83,7 +102,7 @@ fn at_once<'m>(mut session: Session<'m>, lv: &LvName) -> Result<(Session<'m>, Ma
         Ok(())
     });
     match finished {
-        Ok(()) => Ok((session, Made { fs_uuid, start: None })),
+        Ok(()) => Ok((session, Made { fs_uuid, start: None, carried: Carried::default() })),
         Err(error) => Err(session.undo_thin(lv, error)),
     }
 }
@@ -92,14 +111,13 @@ fn at_once<'m>(mut session: Session<'m>, lv: &LvName) -> Result<(Session<'m>, Ma
 fn with_kernels<'m>(
     session: Session<'m>,
     plan: &Plan,
-    boot: &Boot<'m>,
+    boot: Option<&Boot<'m>>,
     watch: &mut dyn Watch,
 ) -> Result<(Session<'m>, Made)> {
     let lv = plan.layer.lv_name();
     let pending = session.into_pending(lv.clone())?;
-    watch.step("store its kernels");
-    let made = match pending.make_startable(&plan.origin, boot) {
-        Ok((fs_uuid, start)) => Made { fs_uuid, start },
+    let made = match fit_out(&pending, plan, boot, watch) {
+        Ok(made) => made,
         Err(error) => return Err(pending.undo(error)),
     };
     let mut session = pending.relock()?;
@@ -109,14 +127,41 @@ fn with_kernels<'m>(
     }
 }
 
+/// All that a layer is to have before it exists.
+fn fit_out(
+    pending: &Pending<'_>,
+    plan: &Plan,
+    boot: Option<&Boot<'_>>,
+    watch: &mut dyn Watch,
+) -> Result<Made> {
+    let fs_uuid = pending.make_own()?;
+    let mut carried = Carried::default();
+    if let Some((base, layer)) = plan.sources() {
+        watch.step(&format!("carry over the state of {layer}"));
+        carried = pending.carry_over((&base, &layer))?;
+    }
+    let start = match (boot, &fs_uuid) {
+        (Some(boot), Some(_)) => {
+            watch.step("store its kernels");
+            let model = plan.from.clone().map_or_else(|| plan.origin.clone(), ImageName::Layer);
+            pending.store_kernels(&model, boot)?
+        }
+        // Whatever is on it, no tree can be looked into.
+        _ => None,
+    };
+    Ok(Made { fs_uuid, start, carried })
+}
+
 /// What will be made of what.
 struct Plan {
     layer: LayerName,
     origin: ImageName,
+    /// Whose state is carried over.
+    from: Option<LayerName>,
 }
 
 impl Plan {
-    fn make(layout: &Layout<'_>, on: Option<&ImageName>) -> Result<Self> {
+    fn make(layout: &Layout<'_>, on: Option<&ImageName>, from: Option<&LayerName>) -> Result<Self> {
         let origin = match on {
             Some(image) => image.clone(),
             None => default_origin(layout)?,
@@ -126,7 +171,17 @@ impl Plan {
             let why = format!("its base {} is not there", origin.base());
             return Err(Error::new(ErrorKind::NotFound, why).at(&origin));
         }
-        Ok(Self { layer: layout.next_layer(origin.base())?, origin })
+        if let Some(from) = from {
+            layout.image(&ImageName::Layer(from.clone()))?;
+            layout.image(&ImageName::Base(from.base().clone()))?;
+        }
+        let layer = layout.next_layer(origin.base())?;
+        Ok(Self { layer, origin, from: from.cloned() })
+    }
+
+    /// The volumes of the layer whose state is carried over, and of its base, which comes first.
+    fn sources(&self) -> Option<(LvName, LvName)> {
+        self.from.as_ref().map(|from| (from.base().lv_name(), from.lv_name()))
     }
 
     fn thin(&self) -> NewThin {

@@ -119,6 +119,17 @@ pub(super) fn make_own(
     Ok(Some(uuid.to_string()))
 }
 
+/// Writes the volume as the source of the root into its own fstab, where that says otherwise.
+pub(super) fn name_own_root(
+    machine: &Machine<'_>,
+    (vg, lv): (&Vg, &LvName),
+    node: &Path,
+    file_system: &FileSystem,
+) -> Result<()> {
+    let source = format!("/dev/mapper/{}", DmName::of_lv(&vg.name, lv, None)?);
+    name_root(machine, node, file_system, &source)
+}
+
 /// Shows the tree on a volume that nobody has mounted: an ext4's as it lies on the device, else by
 /// a mount that nobody else sees.
 pub(super) fn with_files(

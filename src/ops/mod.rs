@@ -28,12 +28,14 @@ mod session;
 mod start;
 mod thin;
 mod transact;
+mod update;
 mod watch;
 
 #[cfg(feature = "host")]
 pub use diff::DiffWay;
 pub use entries::OwnInitrd;
 pub use start::{NotStarted, Start, Started};
+pub use update::Update;
 pub use watch::WatchPolicy;
 
 use std::path::PathBuf;

@@ -16,11 +16,12 @@ use crate::dev::Dev;
 use crate::dm::pool::{Mode, PoolMessage, Transaction};
 use crate::dm::{Active, ActivePool};
 use crate::error::{Error, ErrorKind, Result};
+use crate::etc::Carried;
 use crate::layout::{ImageName, tag};
 use crate::lvm2::Vg;
 use crate::lvm2::edit::{Birth, ThinSpec};
 use crate::lvm2::model::Message;
-use crate::machine::Machine;
+use crate::machine::{CarryOver, Machine};
 use crate::name::LvName;
 use crate::units::Bytes;
 
@@ -294,23 +295,42 @@ impl<'m> Pending<'m> {
         &self.session.machine
     }
 
-    /// Gives the snapshot what it needs to be started as a layer of its own: a file system's UUID,
-    /// its own root in its fstab, its kernels in the boot folder.
-    pub(super) fn make_startable(
-        &self,
-        origin: &ImageName,
-        boot: &Boot<'_>,
-    ) -> Result<(Option<String>, Option<Start>)> {
+    /// Makes the file system of the snapshot one of its own: its UUID, and its own root in its
+    /// fstab. `None` where it holds none that is known here.
+    pub(super) fn make_own(&self) -> Result<Option<String>> {
+        let volume = (self.session.vg(), &self.lv);
+        filesystem::make_own(self.machine(), volume, &self.node()?, self.device())
+    }
+
+    /// Carries over what was changed from the base to the layer whose volumes these are.
+    pub(super) fn carry_over(&self, (base, layer): (&LvName, &LvName)) -> Result<Carried> {
         let session = &self.session;
-        let args = session.inherited_args(boot, origin)?;
+        let [base, ours] = [base, layer].map(|lv| {
+            let file_system = filesystem::read(session.open_volume(lv)?.as_ref())?;
+            Ok::<_, Error>((session.node(lv)?, file_system))
+        });
+        let ((base, base_fs), (ours, ours_fs)) = (base?, ours?);
+        let (new, new_fs) = (self.node()?, filesystem::read(self.device())?);
+        let carried = self.machine().mounts.carry_over(CarryOver {
+            base: (&base, base_fs.fs_type()),
+            ours: (&ours, ours_fs.fs_type()),
+            new: (&new, new_fs.fs_type()),
+        })?;
+        // The fstab that was carried over names the old layer's root.
         let volume = (session.vg(), &self.lv);
-        let fs_uuid = filesystem::make_own(self.machine(), volume, &self.node()?, self.device())?;
-        let start = match fs_uuid {
-            // Whatever is on it, no tree can be looked into.
-            None => None,
-            Some(_) => session.store_kernels(boot, &self.lv, args, OwnInitrd::WhereNone)?,
-        };
-        Ok((fs_uuid, start))
+        filesystem::name_own_root(self.machine(), volume, &new, &new_fs)?;
+        Ok(carried)
+    }
+
+    /// Stores the kernels of the snapshot in the boot folder; it inherits what the `model`'s are
+    /// told.
+    pub(super) fn store_kernels(
+        &self,
+        model: &ImageName,
+        boot: &Boot<'_>,
+    ) -> Result<Option<Start>> {
+        let args = self.session.inherited_args(boot, model)?;
+        self.session.store_kernels(boot, &self.lv, args, OwnInitrd::WhereNone)
     }
 
     pub(super) fn device(&self) -> &dyn Dev {

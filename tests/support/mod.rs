@@ -18,10 +18,11 @@ use imgbase::boot::{Place, Tries};
 use imgbase::dev::{Dev, MemDev};
 use imgbase::dm::DevNo;
 use imgbase::dm::sim::SimKernel;
+use imgbase::etc::Carried;
 use imgbase::image::ImageFile;
 use imgbase::machine::{
-    BootAt, Creator, Disks, Held, InUse, InitrdMaker, LockMode, Lvm2Host, Machine, MountEntry,
-    MountHow, Mounts, NewPv, StagedBackup, Tool, ToolOutput, Tools,
+    BootAt, CarryOver, Creator, Disks, Held, InUse, InitrdMaker, LockMode, Lvm2Host, Machine,
+    MountEntry, MountHow, Mounts, NewPv, StagedBackup, Tool, ToolOutput, Tools,
 };
 use imgbase::name::VgName;
 use imgbase::ops::{AddBase, ImageSource, Imgbase, Init, Unwatched};
@@ -399,6 +400,8 @@ pub(crate) struct SimMounts {
     pub(crate) there: Vec<MountEntry>,
     /// True where a file system cannot be mounted privately.
     pub(crate) refuse_once: bool,
+    /// True where no state can be carried over.
+    pub(crate) refuse_carry: bool,
     /// The files that every private mount shows.
     pub(crate) files: Mutex<BTreeMap<String, Vec<u8>>>,
 }
@@ -437,6 +440,13 @@ impl Mounts for SimMounts {
         with: &mut dyn FnMut(&dyn RootChange) -> Result<()>,
     ) -> Result<()> {
         with(&SimRoot(&self.files))
+    }
+
+    fn carry_over(&self, volumes: CarryOver<'_>) -> Result<Carried> {
+        if self.refuse_carry {
+            return Err(missing(volumes.new.0));
+        }
+        Ok(Carried { taken: 1, ..Carried::default() })
     }
 }
 

@@ -10,6 +10,7 @@ mod image;
 mod layer;
 mod layout;
 mod small;
+mod update;
 mod word;
 
 use clap::{Parser, Subcommand};
@@ -26,6 +27,7 @@ pub(crate) use small::{
     CheckArgs, CompletionsArgs, DiffArgs, ImagesArgs, InitrdArgs, ManArgs, MountArgs, RecoverArgs,
     UmountArgs, WatchArgs,
 };
+pub(crate) use update::UpdateArgs;
 pub(crate) use word::Word;
 
 /// Version, with the git revision where the build knew it.
@@ -75,6 +77,7 @@ pub(crate) enum Command {
     Layer(LayerArgs),
     Boot(BootArgs),
     Rollback(RollbackArgs),
+    Update(UpdateArgs),
     Mount(MountArgs),
     Umount(UmountArgs),
     /// Activate bases and layers
@@ -106,6 +109,7 @@ impl Command {
             Self::Layer(_) => "layer",
             Self::Boot(_) => "boot",
             Self::Rollback(_) => "rollback",
+            Self::Update(_) => "update",
             Self::Mount(_) => "mount",
             Self::Umount(_) => "umount",
             Self::Activate(_) => "activate",
@@ -129,7 +133,7 @@ impl Command {
             Self::Base(base) => base.changes(),
             Self::Layer(layer) => layer.changes(),
             Self::Boot(boot) => boot.changes(),
-            Self::Rollback(_) => true,
+            Self::Rollback(_) | Self::Update(_) => true,
             Self::Mount(_) | Self::Umount(_) | Self::Activate(_) | Self::Deactivate(_) => true,
             Self::Diff(_) | Self::Check(_) | Self::Recover(_) | Self::Watch(_) => true,
             Self::Initrd(_) => true,

@@ -13,6 +13,7 @@ mod layout;
 mod man;
 mod mount;
 mod recover;
+mod update;
 mod w;
 mod watch;
 
@@ -36,6 +37,7 @@ pub(crate) fn run(command: &Command, session: &Session<'_>, data: &Data) -> Resu
         Command::Layer(args) => layer::run(args, session)?,
         Command::Boot(args) => boot::boot(args, session)?,
         Command::Rollback(args) => boot::rollback(args, session)?,
+        Command::Update(args) => update::run(args, session)?,
         Command::Mount(args) => mount::mount(args, session)?,
         Command::Umount(args) => mount::umount(args, session)?,
         Command::Activate(args) => mount::activate(args, session)?,

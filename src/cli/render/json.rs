@@ -52,6 +52,7 @@ impl Serialize for Body<'_> {
             Answer::Init(report) => report.serialize(to),
             Answer::BaseAdded(report) => report.serialize(to),
             Answer::LayerAdded(report) => report.serialize(to),
+            Answer::Updated(report) => report.serialize(to),
             Answer::Name(nvr) => Name { nvr, path: None }.serialize(to),
             Answer::Here(nvr) => Here { nvr }.serialize(to),
             Answer::VolumePath(nvr, path) => Name { nvr, path: Some(path) }.serialize(to),

@@ -3,7 +3,9 @@
 use std::fmt::Display;
 use std::io::{Result, Write};
 
-use imgbase::report::{FreeSpaceReport, Health, HealthReport, InitReport, Outcome, RecoveryReport};
+use imgbase::report::{
+    FreeSpaceReport, Health, HealthReport, InitReport, Outcome, RecoveryReport, Updated,
+};
 use imgbase::units::Bytes;
 
 use super::{boot, printable, tree};
@@ -30,6 +32,7 @@ pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<
         Answer::Grown(report) => writeln!(out, "{}", report.pool),
         Answer::BaseAdded(report) => writeln!(out, "{}", report.nvr),
         Answer::LayerAdded(report) => writeln!(out, "{}", report.nvr),
+        Answer::Updated(report) => writeln!(out, "{}", report.layer),
         Answer::Name(nvr) => writeln!(out, "{nvr}"),
         Answer::Here(nvr) => writeln!(out, "You are on {nvr}"),
         Answer::VolumePath(_, path) => writeln!(out, "{}", printable(path)),
@@ -49,6 +52,22 @@ pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<
         Answer::Document(document) => out.write_all(document.text.as_bytes()),
         Answer::Plan(plan) => planned(out, plan),
     }
+}
+
+fn updated(report: &Updated) -> String {
+    let Updated { from, carried, .. } = report;
+    let mut text = format!("{} changes of {from} carried over", carried.taken + carried.removed);
+    if !carried.merged.is_empty() {
+        let merged: Vec<String> = carried.merged.iter().map(ToString::to_string).collect();
+        text.push_str(&format!(", merged: {}", merged.join(", ")));
+    }
+    if report.default {
+        text.push_str("; it boots next");
+    }
+    if let (Some(tries), Some(fallback)) = (report.tries, &report.fallback) {
+        text.push_str(&format!(", {tries} times at most until it is found good, then {fallback}"));
+    }
+    text
 }
 
 /// What an answer has to say to people, apart from its data.
@@ -72,6 +91,7 @@ pub(crate) fn note(answer: &Answer) -> Option<String> {
             Some("nothing is left to recover".to_owned())
         }
         Answer::Boot(report) => boot::list_note(report),
+        Answer::Updated(report) => Some(updated(report)),
         Answer::BootChoice(choice) => boot::choice_note(choice),
         Answer::BootSetUp(report) => boot::set_up_note(report),
         Answer::Blessed(report) if !report.changed => {

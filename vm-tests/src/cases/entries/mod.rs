@@ -5,6 +5,7 @@ mod cuts;
 mod falls;
 mod life;
 mod systems;
+mod update;
 
 use crate::case::{Case, Outcome, Stop};
 use crate::cases::kit::VG;
@@ -13,7 +14,7 @@ use crate::loaders::{self, Loader};
 use crate::vm::{Booted, Vm};
 
 pub(super) fn cases() -> Vec<Case> {
-    [life::cases(), falls::cases(), systems::cases(), cuts::cases()].concat()
+    [life::cases(), falls::cases(), systems::cases(), cuts::cases(), update::cases()].concat()
 }
 
 /// The disk that all of it is on.

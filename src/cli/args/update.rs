@@ -1,0 +1,47 @@
+//! `imgbase update`.
+
+use std::ffi::OsString;
+
+use clap::Args;
+use imgbase::layout::BaseName;
+use imgbase::units::Bytes;
+
+use super::ImageArgs;
+
+const LONG_ABOUT: &str = "\
+Makes a base of an image and a layer of it that takes over the state of the running layer (else of the \
+default, else of the latest), and lets it boot next, on trial: where it does not come up, the layer \
+before it boots again.
+
+What was changed in /etc and /root since the old layer's base comes along: what only one side changed is \
+taken from there, texts that both changed are merged by lines, accounts by entry. Where both do not fit, \
+ours stays, the image's lies beside it as NAME.imgnew, and a warning names it. machine-id, host keys and \
+the like are the host's. The old layer is only read; nothing of an update that fails is left.
+
+The image is told by its content, as for 'imgbase base --add'.";
+
+const AFTER: &str = "\
+Examples:
+  imgbase update ./debian-12.2.ext4.zst --nvr Debian-12-2
+  ssh store cat debian.raw.xz | imgbase update - --nvr Debian-12-2
+  imgbase --dry-run update ./debian.qcow2 --nvr Debian-12-2";
+
+/// Make a layer of a new image that takes over the state of this one, and boots next
+#[derive(Args, Debug)]
+#[command(long_about = LONG_ABOUT, after_long_help = AFTER)]
+pub(crate) struct UpdateArgs {
+    /// The image: a file, a block device, or - for standard input
+    #[arg(value_name = "IMAGE")]
+    pub(crate) image: OsString,
+
+    /// The new base's name
+    #[arg(long, value_name = "NVR")]
+    pub(crate) nvr: BaseName,
+
+    /// Virtual size of the new base, at least its file system's, which grows to it
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) size: Option<Bytes>,
+
+    #[command(flatten)]
+    pub(crate) of: ImageArgs,
+}

@@ -1,0 +1,19 @@
+//! `imgbase update`.
+
+use std::io::{IsTerminal, stdin};
+
+use imgbase::Result;
+use imgbase::ops::Update;
+
+use super::image;
+use crate::cli::answer::Answer;
+use crate::cli::args::UpdateArgs;
+use crate::cli::session::Session;
+
+/// Runs it.
+pub(super) fn run(args: &UpdateArgs, session: &Session<'_>) -> Result<Answer> {
+    let source = image::source(&args.image, stdin().is_terminal())?;
+    let image = image::request(source, &args.of);
+    let request = Update { nvr: args.nvr.clone(), image, size: args.size };
+    session.change(|imgbase, watch| imgbase.update(&request, watch).map(Answer::Updated))
+}

@@ -1,0 +1,118 @@
+//! `update`: a new image becomes a base and a layer that takes over the state of the one before,
+//! and boots next.
+//!
+//! All work is done on the new layer before it exists; the layer that runs is only read. What fails
+//! takes the base away again.
+
+use super::session::Session;
+use super::{AddBase, ImageRequest, Imgbase, Watch, after_commit};
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout::{BaseName, ImageName, LayerName};
+use crate::name::LvName;
+use crate::report::Updated;
+use crate::units::Bytes;
+
+/// What [`Imgbase::update`] makes.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// The new base's name.
+    pub nvr: BaseName,
+    /// Its image.
+    pub image: ImageRequest,
+    /// Its virtual size; `None`: the file system's.
+    pub size: Option<Bytes>,
+}
+
+impl Imgbase<'_> {
+    /// Makes a base of an image and a layer of it, carries over what was changed in `/etc` and
+    /// `/root` of the running layer (else the default, else the latest) since its own base, and
+    /// lets the new layer boot next, on trial.
+    ///
+    /// # Errors
+    /// Those of [`add_base`](Self::add_base) and [`add_layer`](Self::add_layer);
+    /// [`NotFound`](ErrorKind::NotFound) where there is no layer to take over from. Nothing of the
+    /// update is left then, or the error says what is.
+    ///
+    /// # Commit point
+    /// The new layer exists with the commit that drops its tag `imgbased:pending`; it boots next
+    /// with what [`set_default_layer`](Self::set_default_layer) says. What fails after the layer
+    /// exists is told as a warning.
+    pub fn update(&self, request: &Update, watch: &mut dyn Watch) -> Result<Updated> {
+        let (from, awake) = self.update_from()?;
+        let add =
+            AddBase { nvr: request.nvr.clone(), image: request.image.clone(), size: request.size };
+        let base = self.add_base(&add, watch)?;
+        let on = ImageName::Base(base.nvr.clone());
+        let made = self.add_layer_after(Some(&on), Some(&from), watch);
+        let sources = [ImageName::Base(from.base().clone()), ImageName::Layer(from.clone())];
+        let woken: Vec<ImageName> =
+            sources.into_iter().filter(|image| !awake.contains(&image.lv_name())).collect();
+        let rested = if woken.is_empty() { Ok(()) } else { self.deactivate(&woken).map(drop) };
+        let (layer, carried) = match made {
+            Ok(made) => made,
+            Err(error) => return Err(self.without_base(&base.nvr, error, watch)),
+        };
+        after_commit(watch, rested);
+        for conflict in &carried.conflicts {
+            watch.warn(&conflict.to_string());
+        }
+        let chosen = if layer.bootable {
+            match self.set_default_layer(&layer.nvr, None) {
+                Ok(chosen) => Some(chosen),
+                Err(error) => {
+                    let way = format!("try again with 'imgbase boot --set-default {}'", layer.nvr);
+                    watch.warn(&format!("{} does not boot next: {error}; {way}", layer.nvr));
+                    None
+                }
+            }
+        } else {
+            None
+        };
+        Ok(Updated {
+            base: base.nvr,
+            layer: layer.nvr,
+            from,
+            written_bytes: base.written_bytes,
+            bootable: layer.bootable,
+            default: chosen.is_some(),
+            tries: chosen.as_ref().and_then(|chosen| chosen.tries),
+            fallback: chosen.and_then(|chosen| chosen.fallback),
+            carried,
+            vg_seqno: layer.vg_seqno,
+        })
+    }
+
+    /// The layer whose state is carried over, and what is active by now.
+    fn update_from(&self) -> Result<(LayerName, Vec<LvName>)> {
+        let session = Session::for_devices(self)?;
+        let active = session.active()?.into_iter().collect();
+        let default = match session.boot()? {
+            Some(boot) => boot.state()?.default_layer().cloned(),
+            None => None,
+        };
+        let is_there = |layer: &LayerName| {
+            session.layout().is_ok_and(|layout| layout.layers().any(|there| there.name == *layer))
+        };
+        if let Some(layer) = session.running()?.or(default).filter(is_there) {
+            return Ok((layer, active));
+        }
+        drop(session);
+        let latest = self.latest_layer().map_err(|error| match error.kind() {
+            ErrorKind::NotFound => {
+                let why = "there is no layer whose state could be carried over: make the first one \
+                           with 'base --add' and 'layer --add'";
+                Error::new(ErrorKind::NotFound, why).kept("nothing was changed")
+            }
+            _ => error,
+        })?;
+        Ok((latest, active))
+    }
+
+    /// Takes the base away again that an update cannot use.
+    fn without_base(&self, base: &BaseName, error: Error, watch: &mut dyn Watch) -> Error {
+        match self.remove_base(base, watch) {
+            Ok(_) => error.kept(format!("undone: {base} was removed again")),
+            Err(second) => error.kept(format!("{base} exists, and could not be removed: {second}")),
+        }
+    }
+}
