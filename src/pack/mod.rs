@@ -83,7 +83,7 @@ pub fn unpack(bytes: Vec<u8>, most: usize) -> Result<Vec<u8>> {
         Ok(_) => return Ok(unpacked),
         Err(error) => unreadable(&error),
     };
-    Err(failed.op("unpack").at(packing.word()))
+    Err(failed.op(format!("unpack {}", packing.word())))
 }
 
 /// Raw deflate (RFC 1951), which is nobody's file by itself, as it is read.
