@@ -53,7 +53,7 @@ END
     let said = vm.fails(6, &format!("{stream} --digest {wrong}"))?;
     must(said.contains(&sum) && said.contains("undone"), said)?;
     vm.says("imgbase recover --list; imgbase layout --bases", "")?;
-    let said = vm.fails(5, &format!("{stream} --partition 7"))?;
+    let said = vm.fails(3, &format!("{stream} --partition 7"))?;
     must(said.contains("1 'esp' (4 MiB), 2 'system' (40 MiB)"), said)?;
     step_says(vm, "base --add Small-1-1 /tmp/disk.gz", "Small-1-1")?;
     vm.says(
