@@ -1,6 +1,6 @@
 //! The boot folder of this machine.
 //!
-//! Every path is walked from the folder's own descriptor, name by name, and no symbolic link is
+//! Every path is walked from the folder's own descriptor by the kernel, and no symbolic link is
 //! followed: whatever stands there, nothing outside is touched.
 
 mod find;
@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use imgbase_sys::journal;
-use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
+use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 
 use crate::boot::Tries;
 use crate::boot::folder::{BootFolder, BootPath, Facts, Kind, Room};
@@ -76,17 +76,27 @@ impl RealBoot {
 
     /// The folder at that path. `NotFound` where there is none.
     fn folder(&self, path: &BootPath) -> io::Result<OwnedFd> {
-        let mut at = fs::openat(&self.root, ".", FOLDER, Mode::empty())?;
-        for name in path.as_str().split('/').filter(|name| !name.is_empty()) {
-            at = fs::openat(&at, name, FOLDER, Mode::empty())?;
-        }
-        Ok(at)
+        self.at(path, FOLDER, Mode::empty())
+    }
+
+    /// Opens what is at that path; no link is followed, and nothing outside the folder is reached
+    /// (openat2(2), Linux 5.6).
+    fn at(&self, path: &BootPath, how: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+        let path = match path.as_str().trim_start_matches('/') {
+            "" => ".",
+            path => path,
+        };
+        let inside =
+            ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        Ok(fs::openat2(&self.root, path, how, mode, inside)?)
     }
 
     fn file(&self, path: &BootPath, how: OFlags) -> io::Result<File> {
-        let parent = self.folder(&path.parent())?;
+        // The kernel takes permissions where a file is made, and nowhere else.
+        let makes = how.contains(OFlags::CREATE);
+        let mode = if makes { Mode::from(mode(path)) } else { Mode::empty() };
         let how = how | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = File::from(fs::openat(&parent, path.name(), how, Mode::from(mode(path)))?);
+        let file = File::from(self.at(path, how, mode)?);
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }
 
