@@ -11,13 +11,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use rustix::fs::{
-    self as sys, AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid,
-    XattrFlags,
+    self as sys, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags,
 };
 use rustix::io::Errno;
 
 use super::accounts::IdMap;
-use super::{Action, MetaChange, Plan, Step, beside};
+use super::{Action, BESIDE, MetaChange, Plan, Step};
 use crate::diff::Mounted;
 use crate::error::{Error, Result};
 use crate::tree::{Folder, Kind, Meta, TreePath, Xattrs};
@@ -60,9 +59,8 @@ impl Target<'_> {
             Action::Remove if *entry == Kind::Folder => place.remove(AtFlags::REMOVEDIR),
             Action::Remove => place.remove(AtFlags::empty()),
             Action::SetAside => {
-                let aside = beside(&TreePath::root().join(name));
-                let aside = aside.bytes().get(1..).unwrap_or_default();
-                let (from, to) = (OsStr::from_bytes(name), OsStr::from_bytes(aside));
+                let aside = [name, BESIDE.as_bytes()].concat();
+                let (from, to) = (OsStr::from_bytes(name), OsStr::from_bytes(&aside));
                 Ok(sys::renameat(&place.folder, from, &place.folder, to)?)
             }
         }
@@ -199,7 +197,7 @@ impl Place<'_> {
     /// Goes to another name of its folder, in the place of what stands there.
     fn take(&self, place: &Place<'_>) -> io::Result<()> {
         let (from, to) = (self.os_name(), place.os_name());
-        Ok(sys::renameat_with(&self.folder, from, &place.folder, to, RenameFlags::empty())?)
+        Ok(sys::renameat(&self.folder, from, &place.folder, to)?)
     }
 
     /// Gives it all metadata. Owner first: that takes set-id bits and capabilities away.

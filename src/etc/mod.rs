@@ -39,7 +39,7 @@ use crate::tree::{Kind, TreePath};
 
 #[cfg(feature = "host")]
 pub use carry::carry;
-pub use walk::{Rules, beside, merge};
+pub use walk::{Rules, merge};
 
 /// What the name of an image's file ends in where ours has its name.
 pub const BESIDE: &str = ".imgnew";

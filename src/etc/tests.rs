@@ -171,7 +171,7 @@ fn apply(plan: &Plan, ours: &mut Node, theirs: &Node) -> Node {
                 assert!(gone.inside.is_empty(), "{path}: not empty");
             }
             Action::SetAside => {
-                let (_, aside) = split(&beside(path));
+                let aside = [name.as_slice(), BESIDE.as_bytes()].concat();
                 let node = folder.inside.remove(&name).expect("it is there");
                 folder.inside.insert(aside, node);
             }

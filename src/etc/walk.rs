@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use super::accounts::{self, IdMap};
-use super::{Action, BESIDE, Conflict, ConflictKind, MetaChange, Plan, Step, lines};
+use super::{Action, Conflict, ConflictKind, MetaChange, Plan, Step, lines};
 use crate::diff::{Comparer, Difference, Differences, Trust};
 use crate::error::{Error, Result};
 use crate::order;
@@ -219,11 +219,8 @@ impl Walk<'_> {
             return self.replace(entry, false);
         }
         if apart.contains(Difference::Type) {
-            let changed = |walk: &mut Self, side| match in_base {
-                true => Ok::<_, io::Error>(!walk.differs(entry, BASE, side)?.is_empty()),
-                false => Ok(true),
-            };
-            let (here, there) = (self.tree_changed(entry, in_base)?, changed(self, THEIRS)?);
+            let here = self.tree_changed(entry, in_base)?;
+            let there = !in_base || !self.differs(entry, BASE, THEIRS)?.is_empty();
             if !here {
                 return Ok(());
             }
@@ -455,9 +452,4 @@ fn changes(has: &Xattrs, wanted: &Xattrs) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
     let gone = gone.map(|name| (name.clone(), None));
     let set = wanted.iter().filter(|(name, value)| has.get(*name) != Some(*value));
     gone.chain(set.map(|(name, value)| (name.clone(), Some(value.clone())))).collect()
-}
-
-/// The path that an entry is set aside to.
-pub fn beside(path: &TreePath) -> TreePath {
-    path.with_suffix(BESIDE.as_bytes())
 }

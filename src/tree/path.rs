@@ -23,12 +23,6 @@ impl TreePath {
         Self([self.0.as_slice(), b"/", name].concat())
     }
 
-    /// The path of an entry whose name ends in this, too.
-    #[must_use]
-    pub fn with_suffix(&self, suffix: &[u8]) -> Self {
-        Self([self.0.as_slice(), suffix].concat())
-    }
-
     /// Its bytes; `/` for the root.
     pub fn bytes(&self) -> &[u8] {
         if self.0.is_empty() { b"/" } else { &self.0 }

@@ -14,7 +14,6 @@ system: a file, a block device, or standard input; by itself, or as a partition 
 or qcow2), and packed by gzip, xz or zstd or not: its content tells. Only what the image uses is \
 written, after a check that it fits. A finished base is read-only and inactive.
 
-\
 Of a disk image the partition is taken whose type says that it is the root, else the only one of \
 Linux; --partition names another. With --digest the image must be what was published: nothing stays \
 of one that is not.
