@@ -156,7 +156,7 @@ mod tests {
     fn every_verb_knows_its_name() {
         let listed: Vec<String> =
             Cli::command().get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        assert_eq!(listed.len(), 17, "{listed:?}");
+        assert_eq!(listed.len(), 18, "{listed:?}");
         for (verb, rest) in [
             ("layout", ""),
             ("base", "--latest"),

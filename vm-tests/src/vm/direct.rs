@@ -119,7 +119,7 @@ impl Started {
             fs::write(&file, content).doing(file.display())?;
         }
         let mut qemu = qemu::spawn(&folder, Console::Typed, |command| {
-            qemu::size(command, 2, MEMORY);
+            qemu::size(command, 1, MEMORY);
             fill(command, bench, direct, &folder);
         })?;
         let console = qemu.console.take().ok_or_else(|| Fail::new("one can type there"))?;

@@ -42,8 +42,6 @@ pub(super) const VARIABLES: &str = "vars.fd";
 
 /// In MiB: a loader needs not much, and an initramfs of Debian's no more.
 const MEMORY: u32 = 1024;
-/// One does more than half of what two do, as emulation takes a processor for each.
-const PROCESSORS: u32 = 1;
 
 impl Start {
     /// The bench's disk of that name, as NVMe: the kernel needs no module for it.
@@ -69,7 +67,7 @@ impl Start {
             fs::write(&initrd, &direct.initrd).doing(initrd.display())?;
         }
         qemu::spawn(folder, Console::File(console), |command| {
-            qemu::size(command, PROCESSORS, MEMORY);
+            qemu::size(command, 1, MEMORY);
             match &self.firmware {
                 Firmware::Ovmf => {
                     flash(command, &host.ovmf.join("code.fd"), 0, "readonly=on");

@@ -49,6 +49,10 @@ pub struct Spec {
     pub disks: Vec<u64>,
     /// Memory in MiB.
     pub memory: u32,
+    /// Processors. Emulation makes two more than twice as slow as one where the host has no two
+    /// to spare: one waits for the other at each change of a mapping, and each word that is changed
+    /// atomically is so for both.
+    pub processors: u32,
     /// Whether a disk's sync reaches the disk below: one that is shared with others is slow, and
     /// each time differently.
     pub durable: bool,
@@ -57,10 +61,23 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// A machine with no udev.
+    /// A machine with one processor and no udev.
     #[must_use]
     pub fn plain(disks: &[u64]) -> Self {
-        Self { udev: false, disks: disks.to_vec(), memory: 1024, durable: false, logged: false }
+        Self {
+            udev: false,
+            disks: disks.to_vec(),
+            memory: 1024,
+            processors: 1,
+            durable: false,
+            logged: false,
+        }
+    }
+
+    /// The same with two processors, for what is to happen at once.
+    #[must_use]
+    pub fn with_two_processors(self) -> Self {
+        Self { processors: 2, ..self }
     }
 
     /// The same with systemd's udevd.

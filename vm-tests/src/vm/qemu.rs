@@ -40,7 +40,7 @@ pub(super) enum Console<'a> {
 /// Starts a machine that gets the guest's kernel and root from QEMU.
 pub(super) fn start(host: &Host, spec: &Spec, folder: &Path, console: &Path) -> Result<Process> {
     spawn(folder, Console::File(console), |command| {
-        size(command, 2, spec.memory);
+        size(command, spec.processors, spec.memory);
         kernel(command, host, spec);
         namespaces(command, host);
         disks(command, spec, folder);

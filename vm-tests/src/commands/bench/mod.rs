@@ -69,7 +69,7 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
     let runs = RunFolder::new()?;
     let host = runs.host(&assets, &binaries)?;
     let disks = [vec![PV; options.disks], vec![SCRATCH; options.disks]].concat();
-    let spec = Spec { durable: options.durable, ..Spec::plain(&disks) };
+    let spec = Spec { durable: options.durable, ..Spec::plain(&disks).with_two_processors() };
     let mut vm = Vm::start(&host, &spec, &runs.next())?;
     vm.limit(LIMIT);
     prepare(&mut vm, options.disks)?;
