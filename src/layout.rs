@@ -8,8 +8,8 @@
 mod name;
 mod version;
 
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::image::Digest;
 use crate::lvm2::Vg;
 use crate::lvm2::model::{Lv, Thin, ThinPool};
 use crate::order;

@@ -24,6 +24,7 @@
 pub mod boot;
 pub mod dev;
 pub mod diff;
+pub mod digest;
 pub mod dm;
 pub mod dry;
 pub mod error;

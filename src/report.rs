@@ -3,8 +3,8 @@
 
 use serde::Serialize;
 
+use crate::digest::Digest;
 use crate::etc::Carried;
-use crate::image::Digest;
 use crate::layout::{BaseName, ImageName, LayerName};
 use crate::name::{LvName, VgName};
 

@@ -327,16 +327,33 @@ impl<'b> Boot<'b> {
         tries: Option<Tries>,
         running: Option<&LayerName>,
     ) -> Result<Chosen> {
-        let seen = self.state()?;
-        let to = startable(&seen, layer)?;
+        self.set_default_in(&self.state()?, layer, tries, running)
+    }
+
+    /// The same from a state that was [read](Self::state) a moment before, by whoever keeps all
+    /// others from the folder.
+    ///
+    /// # Errors
+    /// As [`set_default`](Self::set_default).
+    ///
+    /// # Commit point
+    /// As there.
+    pub fn set_default_in(
+        &self,
+        seen: &BootState,
+        layer: &LayerName,
+        tries: Option<Tries>,
+        running: Option<&LayerName>,
+    ) -> Result<Chosen> {
+        let to = startable(seen, layer)?;
         let fallback = tries.and_then(|_| seen.fallback_for(layer, running));
-        let back = fallback.as_ref().and_then(|layer| good_entry(&seen, layer));
+        let back = fallback.as_ref().and_then(|layer| good_entry(seen, layer));
         let trial = match (tries, back) {
             (Some(tries), Some(fallback)) => Some(OnTrial { fallback, tries }),
             _ => None,
         };
         let fallback = fallback.filter(|_| trial.is_some());
-        self.loader.choose(&seen, to, trial.as_ref())?;
+        self.loader.choose(seen, to, trial.as_ref())?;
         Ok(Chosen { fallback })
     }
 

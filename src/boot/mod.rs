@@ -6,7 +6,7 @@
 )]
 
 pub mod args;
-mod digest;
+
 pub mod entry;
 mod files;
 pub mod folder;

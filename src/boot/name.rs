@@ -15,7 +15,7 @@
 
 use std::fmt::{self, Write};
 
-use super::digest::Digest;
+use crate::digest::Digest;
 use crate::layout::LayerName;
 use crate::name::{BadName, text_type};
 

@@ -34,16 +34,16 @@ impl<'b> Shelf<'b> {
     /// # Errors
     /// What the folder gives.
     pub(super) fn read(&self) -> Result<Vec<Found>> {
-        let mut found = Vec::new();
+        let (mut found, mut known) = (Vec::new(), Known::new());
         for (name, kind) in self.folder.list(&self.place)? {
             if matches!(kind, Kind::File(_)) && is_entry(&name) {
-                found.extend(self.read_one(&name, &kind)?);
+                found.extend(self.read_one(&name, &kind, &mut known)?);
             }
         }
         Ok(found)
     }
 
-    fn read_one(&self, name: &str, kind: &Kind) -> Result<Option<Found>> {
+    fn read_one(&self, name: &str, kind: &Kind, known: &mut Known) -> Result<Option<Found>> {
         let path = self.place.join(name)?;
         if matches!(kind, Kind::File(size) if *size > LONGEST) {
             return Ok(None);
@@ -53,7 +53,7 @@ impl<'b> Shelf<'b> {
         let (id, counter) = Counter::split(name);
         let own = self.own(name, &entry);
         let title = entry.title().unwrap_or(name).to_owned();
-        let missing = self.missing(&entry)?;
+        let missing = self.missing(&entry, known)?;
         let kernel = entry.linux().and_then(|linux| self.inside(&linux.replace('\\', "/")));
         let listed = entry.has_kernel() && kernel.is_none_or(|kernel| !missing.contains(&kernel));
         Ok(Some(Found { path, id, entry, title, counter, own, missing, listed }))
@@ -68,13 +68,21 @@ impl<'b> Shelf<'b> {
     }
 
     /// Files that it names in this folder, and that are not there.
-    fn missing(&self, entry: &Entry) -> Result<Vec<BootPath>> {
+    fn missing(&self, entry: &Entry, known: &mut Known) -> Result<Vec<BootPath>> {
         let mut missing = Vec::new();
         for file in entry.files() {
             let Some(path) = self.inside(&file) else { continue };
-            match self.folder.look(&path)? {
-                Some(Kind::File(_) | Kind::Link(_)) => {}
-                _ => missing.push(path),
+            let is_there = match known.iter().find(|(known, _)| *known == path) {
+                Some((_, is_there)) => *is_there,
+                None => {
+                    let kind = self.folder.look(&path)?;
+                    let is_there = matches!(kind, Some(Kind::File(_) | Kind::Link(_)));
+                    known.push((path.clone(), is_there));
+                    is_there
+                }
+            };
+            if !is_there {
+                missing.push(path);
             }
         }
         Ok(missing)
@@ -182,6 +190,9 @@ impl<'b> Shelf<'b> {
         problems
     }
 }
+
+/// Files that entries name, and whether they are there: most entries name the same ones.
+type Known = Vec<(BootPath, bool)>;
 
 /// What loaders read as an entry.
 fn is_entry(name: &str) -> bool {

@@ -8,9 +8,9 @@
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 
-use super::digest::Digest;
 use super::files::{self, shown};
 use super::folder::{BootFolder, BootPath, Kind, Room};
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::units::Bytes;
 

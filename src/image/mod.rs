@@ -8,7 +8,6 @@
 
 mod buffer;
 mod copy;
-mod digest;
 mod extents;
 mod feed;
 mod filesystem;
@@ -19,12 +18,12 @@ mod partitions;
 mod qcow2;
 mod sink;
 mod source;
+mod tails;
 
 #[cfg(test)]
 mod tests;
 
 pub use copy::{Control, Copied, Progress};
-pub use digest::{Digest, Tails};
 pub use filesystem::{FileSystem, Needs};
 #[cfg(feature = "host")]
 pub use holes::FileHoles;
@@ -34,3 +33,4 @@ pub use open::{Image, ImageFile, ImageStream};
 pub use partitions::Partition;
 pub use sink::Target;
 pub use source::{CopyPlan, Plan, Source, SpaceNeed};
+pub use tails::Tails;

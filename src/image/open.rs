@@ -4,12 +4,13 @@
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 
-use super::digest::{Digest, Tails};
 use super::holes::{Holes, NoHoles};
 use super::magic::HEAD;
 use super::partitions::{self, Partition};
 use super::qcow2::Qcow2;
+use super::tails::{self, Tails};
 use crate::dev::{Dev, ReadAt, ReadOnly};
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::ext4::{self, Extent};
 use crate::units::Bytes;
@@ -65,7 +66,7 @@ impl Image {
             Self::File(file) => {
                 let bytes = DevReader { dev: Arc::clone(&file.dev), at: Bytes::ZERO };
                 let bytes = BufReader::with_capacity(AT_ONCE, bytes);
-                digest.check(bytes).map_err(|error| error.at(file.dev.name()))?;
+                tails::check(digest, bytes).map_err(|error| error.at(file.dev.name()))?;
                 Ok(Self::File(file))
             }
             Self::Stream(ImageStream { name, reader, mut tails }) => {

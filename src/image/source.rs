@@ -2,12 +2,12 @@
 
 use std::io::Read;
 
-use super::digest::Tails;
 use super::extents::{Both, Data, Extents, in_chunks};
 use super::filesystem::{FileSystem, Needs, ext4_needs};
 use super::holes::Holes;
 use super::magic::HEAD;
 use super::open::{self, ImageStream};
+use super::tails::Tails;
 use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::ext4::used_extents;

@@ -69,7 +69,8 @@ impl Imgbase<'_> {
     /// One change in the loader's folder: see [`crate::boot::loader::Loader::choose`].
     pub fn set_default_layer(&self, layer: &LayerName, tries: Option<Tries>) -> Result<BootChoice> {
         let session = Session::for_devices(self)?;
-        session.choose(layer, tries)
+        let boot = session.need_boot()?;
+        session.choose((&boot, &boot.state()?), layer, tries)
     }
 
     /// Lets a layer boot once; `None`: nothing is to boot once any more.
@@ -99,11 +100,13 @@ impl Imgbase<'_> {
     /// As there.
     pub fn roll_back(&self, to: Option<&LayerName>) -> Result<BootChoice> {
         let session = Session::for_devices(self)?;
+        let boot = session.need_boot()?;
+        let state = boot.state()?;
         let target = match to {
             Some(layer) => layer.clone(),
-            None => session.before_current()?,
+            None => session.before_current(&state)?,
         };
-        session.choose(&target, None)
+        session.choose((&boot, &state), &target, None)
     }
 
     /// Finds the running layer good: it is no longer on trial, and starts without what it had
@@ -249,10 +252,15 @@ impl<'m> Session<'m> {
         Ok(names.gather())
     }
 
-    fn choose(&self, layer: &LayerName, tries: Option<Tries>) -> Result<BootChoice> {
+    /// Makes a layer the default, from what was just read of the boot folder.
+    fn choose(
+        &self,
+        (boot, state): (&Boot<'_>, &BootState),
+        layer: &LayerName,
+        tries: Option<Tries>,
+    ) -> Result<BootChoice> {
         self.layout()?.image(&ImageName::Layer(layer.clone()))?;
-        let (boot, at) = (self.need_boot()?, self.boot_at()?);
-        let state = boot.state()?;
+        let at = self.boot_at()?;
         let tries = tries.or_else(|| (!state.is_blessed(layer)).then_some(at.tries));
         let same = state.default_layer() == Some(layer) && state.once.is_none();
         if same && (tries.is_none() || state.on_trial().is_some()) {
@@ -263,19 +271,15 @@ impl<'m> Session<'m> {
                 changed: false,
             });
         }
-        let chosen = boot.set_default(layer, tries, self.running()?.as_ref())?;
+        let chosen = boot.set_default_in(state, layer, tries, self.running()?.as_ref())?;
         let tries = tries.filter(|_| chosen.fallback.is_some()).map(Tries::get);
         Ok(BootChoice { nvr: layer.clone(), fallback: chosen.fallback, tries, changed: true })
     }
 
     /// The layer that was made before the current one.
-    fn before_current(&self) -> Result<LayerName> {
+    fn before_current(&self, state: &BootState) -> Result<LayerName> {
         let layout = self.layout()?;
-        let default = || Ok::<_, Error>(self.need_boot()?.state()?.default_layer().cloned());
-        let current = match self.running()? {
-            Some(layer) => Some(layer),
-            None => default()?,
-        };
+        let current = self.running()?.or_else(|| state.default_layer().cloned());
         let current = current.ok_or_else(|| {
             let why =
                 "this host does not run from a layer, and none is the default: name one (--to)";

@@ -41,7 +41,7 @@ pub use watch::WatchPolicy;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::image::Digest;
+use crate::digest::Digest;
 use crate::layout::BaseName;
 use crate::lvm2::scan::Remembered;
 use crate::machine::Machine;

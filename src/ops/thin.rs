@@ -1,6 +1,6 @@
 //! What our thin volumes are like while they are made and when they are done.
 
-use crate::image::Digest;
+use crate::digest::Digest;
 use crate::layout::tag;
 use crate::name::LvName;
 use crate::units::Bytes;

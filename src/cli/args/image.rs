@@ -1,7 +1,7 @@
 //! What of an image is meant.
 
 use clap::Args;
-use imgbase::image::Digest;
+use imgbase::digest::Digest;
 
 /// Beside the image itself.
 #[derive(Args, Debug)]

@@ -40,16 +40,48 @@ pub(super) fn init(vm: &mut Vm) -> Outcome {
 /// One recovery must be enough, and leave each device with a table in force, none loaded and none
 /// suspended; true where there was something to recover.
 pub(super) fn is_recovered(vm: &mut Vm, when: &str) -> Result<bool, Stop> {
-    let said = vm.sh("imgbase --json recover && echo again && imgbase --json recover --list &&
-        echo odd && dmsetup info -c --noheadings -o name,attr | grep -v ':L--[rw]$'")?;
-    let (first, rest) = said.stdout.split_once("again\n").unwrap_or((&said.stdout, ""));
+    let said = vm.sh(RECOVER)?;
+    left_over(&said.stdout, &format!("{when}:\n{}{}", said.stdout, said.stderr))
+}
+
+const RECOVER: &str = "imgbase --json recover && echo again && imgbase --json recover --list &&
+    echo odd && dmsetup info -c --noheadings -o name,attr | grep -v ':L--[rw]$'";
+
+/// Reads what [`RECOVER`] printed.
+fn left_over(said: &str, all_said: &str) -> Result<bool, Stop> {
+    let (first, rest) = said.split_once("again\n").unwrap_or((said, ""));
     let (again, odd) = rest.split_once("odd\n").unwrap_or((rest, "?"));
     let found = |json: &str| json.contains("\"outcome\"");
-    let all_said = format!("{when}:\n{}{}", said.stdout, said.stderr);
     // With no device at all there is a word about that.
     let sound = odd.is_empty() || odd.trim() == "No devices found";
     must(again.contains("\"found\"") && !found(again) && sound, all_said)?;
     Ok(found(first))
+}
+
+/// What a verb that may have been killed has left.
+pub(super) struct Struck {
+    /// Of the verb.
+    pub(super) status: i32,
+    /// Whether there was something to recover.
+    pub(super) left_over: bool,
+    /// Whether the volume is there then.
+    pub(super) is_there: bool,
+}
+
+/// Runs a verb that may be killed, recovers from that, and looks whether a volume is there: all in
+/// one script, as processes are what takes the time.
+pub(super) fn struck(vm: &mut Vm, verb: &str, is_there: &str) -> Result<Struck, Stop> {
+    let script = format!(
+        "{verb} >/dev/null 2>&1; echo $?; {RECOVER}; echo volume; ! {is_there} || echo there"
+    );
+    let said = vm.sh(&script)?;
+    let all_said = format!("`{verb}`:\n{}{}", said.stdout, said.stderr);
+    let parts = said.stdout.split_once('\n').and_then(|(status, rest)| {
+        let (recovery, volume) = rest.split_once("volume\n")?;
+        Some((status.parse().ok()?, recovery, volume == "there\n"))
+    });
+    let Some((status, recovery, is_there)) = parts else { return fail(all_said) };
+    Ok(Struck { status, left_over: left_over(recovery, &all_said)?, is_there })
 }
 
 /// Milliseconds that a command takes.

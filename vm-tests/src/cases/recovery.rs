@@ -80,9 +80,73 @@ fn killed_at_each(vm: &mut Vm, call: &str, verb: &str) -> Outcome {
     must(false, format!("`{verb}` never comes through"))
 }
 
-/// Verbs of ours and a command of lvm2's, each with the volume that it makes or removes and what
-/// does the reverse.
-const VERBS: [(&str, &str, &str); 5] = [
+/// A verb that makes a volume, the volume, what removes it, and how many kills must hit each while
+/// it runs: 300 in all.
+const PAIRS: [(&str, &str, &str, [u32; 2]); 3] = [
+    (
+        "imgbase layer --add Small-1-1+1",
+        "Small-1-1+2",
+        "imgbase layer --remove Small-1-1+2",
+        [105, 105],
+    ),
+    (
+        "imgbase base --add Small-1-2 /tmp/small.ext4",
+        "Small-1-2",
+        "imgbase base --remove Small-1-2",
+        [30, 30],
+    ),
+    (
+        "lvcreate -q -s -kn -ay -n rival HostVG/Small-1-1+1",
+        "rival",
+        "lvremove -q -y HostVG/rival",
+        [30, 0],
+    ),
+];
+
+/// Each verb is killed at random moments of the time that it takes, again and again; where it comes
+/// through, the one that undoes it is next.
+fn killed_at_random(vm: &mut Vm) -> Outcome {
+    prepare(vm)?;
+    let (mut random, mut kills, mut left_over) = (0x2545_f491_4f6c_dd1d_u64, 0, 0);
+    for (add, volume, remove, wanted) in PAIRS {
+        let (is_there, verbs) = (kit::is_there(volume), [add, remove]);
+        let whole = [
+            kit::shortest(vm, &kit::put_back(&is_there, true, remove), add)?,
+            kit::shortest(vm, &kit::put_back(&is_there, false, add), remove)?,
+        ];
+        let (mut here, mut there, mut left) = ([0, 0], false, 6 * (wanted[0] + wanted[1]));
+        while here != wanted {
+            must(left > 0, format!("{verbs:?}: only {here:?} kills hit them"))?;
+            left -= 1;
+            let which = usize::from(there);
+            let after = kit::next(&mut random) % whole[which].max(1);
+            let kill = format!("timeout -s KILL {}.{:03}", after / 1000, after % 1000);
+            let is_enough = here[which] == wanted[which];
+            let how = if is_enough { String::new() } else { kill };
+            let verb = format!("{how} {}", verbs[which]);
+            let done = kit::struck(vm, &verb, &is_there)?;
+            let hit = done.status == KILLED;
+            must(hit || done.status == 0, format!("`{verb}` exits {}", done.status))?;
+            (here[which], there) = (here[which] + u32::from(hit), done.is_there);
+            left_over += u32::from(done.left_over);
+            if hit && here[which] % 20 == 0 {
+                judges::lvm2(vm, kit::VG)?;
+            }
+        }
+        println!("     {verbs:?}: {here:?} kills within {whole:?} ms");
+        kills += here[0] + here[1];
+        vm.ok(&kit::put_back(&is_there, true, remove))?;
+    }
+    println!("     {kills} kills at random, {left_over} left something, 0 repaired by hand");
+    must(left_over > 0, "no kill left anything")?;
+    kit::end(vm)
+}
+
+/// What the shell says of a process that was ended by SIGKILL.
+const KILLED: i32 = 137;
+
+/// Verbs, each with the volume that it makes or removes and what does the reverse.
+const VERBS: [(&str, &str, &str); 4] = [
     ("imgbase layer --add Small-1-1+1", "Small-1-1+2", "imgbase layer --remove Small-1-1+2"),
     ("imgbase layer --remove Small-1-1+2", "Small-1-1+2", "imgbase layer --add Small-1-1+1"),
     (
@@ -95,46 +159,7 @@ const VERBS: [(&str, &str, &str); 5] = [
         "Small-1-2",
         "imgbase base --add Small-1-2 /tmp/small.ext4",
     ),
-    ("lvcreate -q -s -kn -ay -n rival HostVG/Small-1-1+1", "rival", "lvremove -q -y HostVG/rival"),
 ];
-
-/// Kills that must hit each of them while it runs: 300 in all.
-const KILLS: [u32; 5] = [105, 105, 30, 30, 30];
-
-/// Each verb is killed at random moments of the time that it takes.
-fn killed_at_random(vm: &mut Vm) -> Outcome {
-    prepare(vm)?;
-    let (mut random, mut kills, mut left_over) = (0x2545_f491_4f6c_dd1d_u64, 0, 0);
-    for ((verb, volume, back), wanted) in VERBS.into_iter().zip(KILLS) {
-        let (is_there, adds) = (kit::is_there(volume), kit::adds(verb));
-        let reset = kit::put_back(&is_there, adds, back);
-        let whole = kit::shortest(vm, &reset, verb)?;
-        let mut here = 0;
-        for _ in 0..wanted * 6 {
-            let after = kit::next(&mut random) % whole.max(1);
-            let kill = format!("timeout -s KILL {}.{:03}", after / 1000, after % 1000);
-            let script = format!("{reset} || exit 99; {kill} {verb} >/dev/null 2>&1");
-            let done = vm.sh(&script)?;
-            must(done.status != 99, format!("`{reset}`: {}{}", done.stdout, done.stderr))?;
-            left_over +=
-                u32::from(kit::is_recovered(vm, &format!("`{verb}` killed after {after} ms"))?);
-            here += u32::from(done.status == 137);
-            if done.status == 137 && here % 20 == 0 {
-                judges::lvm2(vm, kit::VG)?;
-            }
-            if here == wanted {
-                break;
-            }
-        }
-        println!("     {verb}: {here} kills within {whole} ms");
-        must(here == wanted, format!("`{verb}`: only {here} kills hit it"))?;
-        kills += here;
-        vm.ok(&format!("! {is_there} || {}", if adds { back } else { verb }))?;
-    }
-    println!("     {kills} kills at random, {left_over} left something, 0 repaired by hand");
-    must(left_over > 0, "no kill left anything")?;
-    kit::end(vm)
-}
 
 /// Interrupts that must end a verb before its time.
 const INTERRUPTS: u32 = 8;
@@ -143,7 +168,7 @@ const INTERRUPTS: u32 = 8;
 fn interrupted(vm: &mut Vm) -> Outcome {
     prepare(vm)?;
     let (mut random, mut in_all) = (0x5851_f42d_4c95_7f2d_u64, 0);
-    for (verb, volume, back) in VERBS.iter().filter(|(verb, ..)| verb.starts_with("imgbase")) {
+    for (verb, volume, back) in VERBS {
         let (is_there, adds) = (kit::is_there(volume), kit::adds(verb));
         let reset = kit::put_back(&is_there, adds, back);
         let whole = kit::shortest(vm, &reset, verb)?;

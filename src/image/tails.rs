@@ -1,69 +1,29 @@
-//! An image's digest, and the ends of streams: only there it shows whether all was right.
+//! The ends of streams: only there it shows whether all was right.
 
-use std::fmt;
 use std::io::{self, Read};
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
+use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::name::BadName;
 
-/// A SHA-256 of an image as it was published: of the file, packed where that is packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Digest([u8; 32]);
-
-const ALGORITHM: &str = "sha256:";
-
-impl FromStr for Digest {
-    type Err = BadName;
-
-    fn from_str(text: &str) -> Result<Self, BadName> {
-        let bad = || BadName::new(text, "digest", "give sha256: and 64 hexadecimal digits");
-        let digits = text.strip_prefix(ALGORITHM).filter(|digits| digits.len() == 64);
-        let digits = digits.ok_or_else(bad)?.as_bytes();
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'));
-            *byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or_else(bad)?;
-        }
-        Ok(Self(bytes))
-    }
+/// Reads to the end, and fails where the bytes have another digest than what was published has.
+///
+/// # Errors
+/// [`Corrupt`](ErrorKind::Corrupt), naming both; those of the reader.
+pub(super) fn check(wanted: Digest, mut from: impl Read) -> Result<()> {
+    let (has, _) =
+        Digest::read(&mut from).map_err(|error| Error::io(error).op("read the image"))?;
+    compare(wanted, has)
 }
 
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(ALGORITHM)?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+fn compare(wanted: Digest, has: Digest) -> Result<()> {
+    if has == wanted {
+        return Ok(());
     }
-}
-
-impl serde::Serialize for Digest {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-impl Digest {
-    /// Reads to the end, and fails where the bytes have another digest.
-    ///
-    /// # Errors
-    /// [`Corrupt`](ErrorKind::Corrupt), naming both; those of the reader.
-    pub(super) fn check(self, from: impl Read) -> Result<()> {
-        let (reader, hash) = Hashing::new(from);
-        read_on(reader).map_err(|error| Error::io(error).op("read the image"))?;
-        self.compare(&hash)
-    }
-
-    fn compare(self, hash: &Mutex<Sha256>) -> Result<()> {
-        let has = Self(lock(hash).clone().finalize().into());
-        if has == self {
-            return Ok(());
-        }
-        let why = format!("it is not what was published: its digest is {has}, and not {self}");
-        Err(Error::new(ErrorKind::Corrupt, why))
-    }
+    let why = format!("it is not what was published: its digest is {has}, and not {wanted}");
+    Err(Error::new(ErrorKind::Corrupt, why))
 }
 
 /// Streams that are read to their end once the image was copied, those inside first; and the
@@ -102,7 +62,9 @@ impl Tails {
         while let Some(stream) = self.streams.pop() {
             read_on(stream).map_err(super::open::unreadable)?;
         }
-        self.digest.take().map_or(Ok(()), |(digest, hash)| digest.compare(&hash))
+        let Some((digest, hash)) = self.digest.take() else { return Ok(()) };
+        let hash = lock(&hash).clone();
+        compare(digest, Digest::end(hash))
     }
 }
 
