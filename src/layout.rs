@@ -87,7 +87,7 @@ pub struct Layout<'v> {
     pub bases: Vec<Base<'v>>,
     /// Layers without their base, and volumes whose names say nothing.
     pub orphans: Vec<Orphan<'v>>,
-    /// Volumes that are unfinished or going away.
+    /// Volumes that are unfinished or going away, the newest first.
     pub pending: Vec<&'v Lv>,
 }
 
@@ -151,6 +151,8 @@ impl<'v> Layout<'v> {
                 self.sort_volume(lv, &mut layers);
             }
         }
+        let made = |lv: &Lv| lv.thin().map(|thin| thin.device_id);
+        order::sort_by_key(&mut self.pending, |lv| std::cmp::Reverse(made(lv)));
         order::sort_by_key(&mut self.bases, |base| base.base.thin.device_id);
         order::sort_by_key(&mut layers, |layer: &Volume<'_, LayerName>| layer.thin.device_id);
         for layer in layers {

@@ -16,17 +16,18 @@ use imgbase::{ErrorKind, Result};
 use support::SimMachine;
 use support::figures::figure;
 use support::world::{
-    BASE, Content, LAYER, add_base, add_layer, boot, check_sound, content, image, names,
+    BASE, Content, LAYER, add_base, add_layer, boot, check_sound, content, image, names, update,
 };
 
 /// A verb.
 type Verb = fn(&SimMachine) -> Result<()>;
 
-const VERBS: [(&str, Verb); 9] = [
+const VERBS: [(&str, Verb); 10] = [
     ("layer --add", |sim| add_layer(sim, BASE)),
     ("layer --add of an active layer", |sim| add_layer(sim, LAYER)),
     ("layer --remove", |sim| sim.imgbase().remove_layer(&LAYER.parse()?, &mut Unwatched).map(drop)),
     ("base --add", |sim| add_base(sim, "Base-2-0")),
+    ("update", |sim| update(sim, "Base-2-0")),
     ("base --remove", |sim| sim.imgbase().remove_base(&BASE.parse()?, &mut Unwatched).map(drop)),
     ("layout --grow", |sim| sim.imgbase().grow_pool(Bytes::mib(4), &mut Unwatched).map(drop)),
     ("base --pin", |sim| sim.imgbase().pin_base(&BASE.parse()?, true).map(drop)),

@@ -16,7 +16,7 @@ use imgbase::units::Bytes;
 use support::figures::{all, figure};
 use support::world::{
     BASE, Content, DiskBytes, LAYER, add_base, add_layer, boot, boot_on, check_sound, content,
-    disks, image, names,
+    disks, image, names, update,
 };
 use support::{SimMachine, bytes_of};
 
@@ -160,6 +160,11 @@ fn layer_remove() {
 #[test]
 fn base_add() {
     cut("base --add", |sim| add_base(sim, "Base-2-0"), bound(1500));
+}
+
+#[test]
+fn an_update() {
+    cut("update", |sim| update(sim, "Base-2-0"), bound(1500));
 }
 
 fn remove_base(sim: &SimMachine) -> Result<()> {

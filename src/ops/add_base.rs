@@ -13,7 +13,7 @@ use super::{
     AddBase, ImageRequest, ImageSource, Imgbase, Init, Progress, Watch, after_commit, filesystem,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::image::{self, Control, Copied, FileSystem, Image, ImageStream, Source, Target};
+use crate::image::{self, Control, Copied, Image, ImageStream, Source, Target};
 use crate::layout::{BaseName, ImageName, Layout};
 use crate::machine::Machine;
 use crate::report::BaseAdded;
@@ -47,6 +47,16 @@ impl Imgbase<'_> {
         request: &AddBase,
         watch: &mut dyn Watch,
     ) -> Result<BaseAdded> {
+        self.fill_base(source, request, watch)?.finish(watch)
+    }
+
+    /// Copies an image that is open already into a base that is not finished.
+    pub(super) fn fill_base<'m>(
+        &'m self,
+        source: &mut Source<'_>,
+        request: &AddBase,
+        watch: &mut dyn Watch,
+    ) -> Result<FilledBase<'m>> {
         let size = volume_size(source, request.size)?;
         let mut session = Session::change(self, "base --add")?;
         refuse_taken(&session.layout()?, &request.nvr)?;
@@ -68,10 +78,46 @@ impl Imgbase<'_> {
         watch.step("make the volume");
         session.begin_thin(&thin, &pool)?;
         let pending = session.into_pending(thin.name)?;
+        let (nvr, fs_type) = (request.nvr.clone(), source.file_system().fs_type());
         match fill(&pending, source, size, watch) {
-            Ok(copied) => finish(pending, request, source.file_system(), copied, watch),
+            Ok(copied) => Ok(FilledBase { pending, nvr, fs_type, written: copied.written }),
             Err(error) => Err(pending.undo(error)),
         }
+    }
+}
+
+/// A base that has all that it is to have, and still its tag `imgbased:pending`. Its device is open:
+/// that is how others see that it is no leftover.
+pub(super) struct FilledBase<'m> {
+    pending: Pending<'m>,
+    pub(super) nvr: BaseName,
+    fs_type: &'static str,
+    pub(super) written: Bytes,
+}
+
+impl FilledBase<'_> {
+    /// Makes it a base.
+    fn finish(self, watch: &mut dyn Watch) -> Result<BaseAdded> {
+        let (nvr, lv) = (self.nvr.clone(), self.nvr.lv_name());
+        let mut session = self.pending.relock()?;
+        if let Err(error) = session.finish_filled(&[(&lv, Role::Base)]) {
+            return Err(session.undo_thin(&lv, error));
+        }
+        watch.committed(&format!("{nvr} exists (seqno {})", session.vg().seqno));
+        let tidied = session.deactivate(&[&lv]).and_then(|()| session.settle());
+        after_commit(watch, tidied);
+        Ok(BaseAdded {
+            nvr,
+            size_bytes: session.size_of(&lv).get(),
+            fs_type: self.fs_type.to_owned(),
+            written_bytes: self.written.get(),
+            vg_seqno: session.vg().seqno,
+        })
+    }
+
+    /// Takes it away again, as nothing came of it.
+    pub(super) fn undo(self, error: Error) -> Error {
+        self.pending.undo(error)
     }
 }
 
@@ -164,28 +210,4 @@ fn copy(pending: &Pending<'_>, source: &mut Source<'_>, watch: &mut dyn Watch) -
     };
     let target = Target::new(pending.device(), pending.chunk()?, pending.zeroes_chunks()?)?;
     source.copy_to(&target, Control { progress: &mut tell, cancel: &cancel })
-}
-
-fn finish(
-    pending: Pending<'_>,
-    request: &AddBase,
-    file_system: &FileSystem,
-    copied: Copied,
-    watch: &mut dyn Watch,
-) -> Result<BaseAdded> {
-    let lv = request.nvr.lv_name();
-    let mut session = pending.relock()?;
-    if let Err(error) = session.finish_filled((&lv, Role::Base)) {
-        return Err(session.undo_thin(&lv, error));
-    }
-    watch.committed(&format!("{} exists (seqno {})", request.nvr, session.vg().seqno));
-    let tidied = session.deactivate(&[&lv]).and_then(|()| session.settle());
-    after_commit(watch, tidied);
-    Ok(BaseAdded {
-        nvr: request.nvr.clone(),
-        size_bytes: session.size_of(&lv).get(),
-        fs_type: file_system.fs_type().to_owned(),
-        written_bytes: copied.written.get(),
-        vg_seqno: session.vg().seqno,
-    })
 }

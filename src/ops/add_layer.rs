@@ -14,9 +14,10 @@ use super::{Imgbase, Watch, after_commit, filesystem};
 use crate::boot::Boot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::etc::Carried;
-use crate::layout::{ImageName, LayerName, Layout};
+use crate::layout::{BaseName, ImageName, LayerName, Layout};
 use crate::machine::LockMode;
 use crate::name::LvName;
+use crate::order::Gather;
 use crate::report::LayerAdded;
 use crate::units::Bytes;
 
@@ -36,20 +37,33 @@ impl Imgbase<'_> {
     /// # Commit point
     /// The metadata commit that drops the tag `imgbased:pending` from the layer.
     pub fn add_layer(&self, on: Option<&ImageName>, watch: &mut dyn Watch) -> Result<LayerAdded> {
-        self.add_layer_after(on, None, watch).map(|(added, _)| added)
+        let session = Session::change(self, "layer --add")?;
+        let plan = Plan::make(&session.layout()?, on)?;
+        self.add_planned(session, plan, watch).map(|(added, _)| added)
     }
 
-    /// The same, and carries over the state of the layer `from`; that and its base are active
-    /// afterwards, also where it fails.
+    /// Adds the first layer of a base that is filled and not finished, and carries over the state of
+    /// the layer `from`; that and its base are active afterwards, also where it fails.
+    ///
+    /// # Commit point
+    /// The metadata commit that drops the tag `imgbased:pending` from base and layer.
     pub(super) fn add_layer_after(
         &self,
-        on: Option<&ImageName>,
-        from: Option<&LayerName>,
+        base: &BaseName,
+        from: &LayerName,
         watch: &mut dyn Watch,
     ) -> Result<(LayerAdded, Carried)> {
-        let what = if from.is_some() { "update" } else { "layer --add" };
-        let mut session = Session::change(self, what)?;
-        let plan = Plan::make(&session.layout()?, on, from)?;
+        let session = Session::change(self, "update")?;
+        let plan = Plan::after(&session.layout()?, base, from)?;
+        self.add_planned(session, plan, watch)
+    }
+
+    fn add_planned(
+        &self,
+        mut session: Session<'_>,
+        plan: Plan,
+        watch: &mut dyn Watch,
+    ) -> Result<(LayerAdded, Carried)> {
         let boot = session.boot()?;
         let pool = session.pool_on()?;
         session.check_room(&pool, Bytes::ZERO)?;
@@ -121,7 +135,10 @@ fn with_kernels<'m>(
         Err(error) => return Err(pending.undo(error)),
     };
     let mut session = pending.relock()?;
-    match session.finish_filled((&lv, Role::Layer)) {
+    let base = plan.from.as_ref().map(|_| plan.origin.lv_name());
+    let volumes =
+        [(&lv, Role::Layer)].into_iter().chain(base.iter().map(|base| (base, Role::Base)));
+    match session.finish_filled(&volumes.gather::<Vec<_>>()) {
         Ok(()) => Ok((session, made)),
         Err(error) => Err(session.undo_thin(&lv, error)),
     }
@@ -156,12 +173,12 @@ fn fit_out(
 struct Plan {
     layer: LayerName,
     origin: ImageName,
-    /// Whose state is carried over.
+    /// Whose state is carried over; the origin is then a base that becomes one with the layer.
     from: Option<LayerName>,
 }
 
 impl Plan {
-    fn make(layout: &Layout<'_>, on: Option<&ImageName>, from: Option<&LayerName>) -> Result<Self> {
+    fn make(layout: &Layout<'_>, on: Option<&ImageName>) -> Result<Self> {
         let origin = match on {
             Some(image) => image.clone(),
             None => default_origin(layout)?,
@@ -171,12 +188,21 @@ impl Plan {
             let why = format!("its base {} is not there", origin.base());
             return Err(Error::new(ErrorKind::NotFound, why).at(&origin));
         }
-        if let Some(from) = from {
-            layout.image(&ImageName::Layer(from.clone()))?;
-            layout.image(&ImageName::Base(from.base().clone()))?;
-        }
         let layer = layout.next_layer(origin.base())?;
-        Ok(Self { layer, origin, from: from.cloned() })
+        Ok(Self { layer, origin, from: None })
+    }
+
+    /// The first layer of an unfinished base.
+    fn after(layout: &Layout<'_>, base: &BaseName, from: &LayerName) -> Result<Self> {
+        layout.image(&ImageName::Layer(from.clone()))?;
+        layout.image(&ImageName::Base(from.base().clone()))?;
+        let origin = ImageName::Base(base.clone());
+        let lv = base.lv_name();
+        if !layout.pending.iter().any(|pending| pending.name == lv) {
+            let why = "somebody has taken it away meanwhile";
+            return Err(Error::new(ErrorKind::NotFound, why).at(&origin));
+        }
+        Ok(Self { layer: layout.next_layer(base)?, origin, from: Some(from.clone()) })
     }
 
     /// The volumes of the layer whose state is carried over, and of its base, which comes first.

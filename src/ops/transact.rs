@@ -17,10 +17,10 @@ use crate::dm::pool::{Mode, PoolMessage, Transaction};
 use crate::dm::{Active, ActivePool};
 use crate::error::{Error, ErrorKind, Result};
 use crate::etc::Carried;
-use crate::layout::{ImageName, tag};
+use crate::layout::{ImageName, is_unfinished, tag};
 use crate::lvm2::Vg;
 use crate::lvm2::edit::{Birth, ThinSpec};
-use crate::lvm2::model::Message;
+use crate::lvm2::model::{Lv, Message};
 use crate::machine::{CarryOver, Machine};
 use crate::name::LvName;
 use crate::units::Bytes;
@@ -147,17 +147,18 @@ impl<'m> Session<'m> {
         beside: &mut dyn FnMut(&Self) -> Result<()>,
     ) -> Result<()> {
         let raise = self.raise()?;
-        self.commit_role((lv, role), raise, beside)
+        self.commit_roles(&[(lv, role)], raise, beside)
     }
 
-    /// The same where the pool is at the text's transaction id already.
-    pub(super) fn finish_filled(&mut self, (lv, role): (&LvName, Role)) -> Result<()> {
-        self.commit_role((lv, role), || Ok(()), &mut |_| Ok(()))
+    /// The same where the pool is at the text's transaction id already; of several volumes, all in
+    /// one commit.
+    pub(super) fn finish_filled(&mut self, volumes: &[(&LvName, Role)]) -> Result<()> {
+        self.commit_roles(volumes, || Ok(()), &mut |_| Ok(()))
     }
 
-    fn commit_role(
+    fn commit_roles(
         &mut self,
-        (lv, role): (&LvName, Role),
+        volumes: &[(&LvName, Role)],
         before: impl FnOnce() -> Result<()> + Send,
         beside: &mut dyn FnMut(&Self) -> Result<()>,
     ) -> Result<()> {
@@ -166,9 +167,11 @@ impl<'m> Session<'m> {
             before()?;
             let mut edit = vg.edit();
             edit.clear_messages(&pool)?;
-            edit.remove_tag(lv, &tag::PENDING.try_into()?)?;
-            if vg.lv(lv).is_none_or(|lv| lv.is_writable() != role.is_writable()) {
-                edit.set_writable(lv, role.is_writable())?;
+            for (lv, role) in volumes {
+                edit.remove_tag(lv, &tag::PENDING.try_into()?)?;
+                if vg.lv(lv).is_none_or(|lv| lv.is_writable() != role.is_writable()) {
+                    edit.set_writable(lv, role.is_writable())?;
+                }
             }
             Ok(edit)
         };
@@ -214,8 +217,13 @@ impl<'m> Session<'m> {
             return Err(Error::new(ErrorKind::Diverged, "the pool is not active").at(pool));
         };
         let in_kernel = state.transaction_id;
-        if in_kernel == in_text {
-            self.remove_thins(std::slice::from_ref(lv))?;
+        let waits = Message::Create(lv.clone());
+        if in_kernel == in_text || !self.pool_segment()?.messages.contains(&waits) {
+            // What the pool was not told yet is about another volume.
+            self.pool_on()?;
+            let mut gone = self.unfinished_of(lv);
+            gone.push(lv.clone());
+            self.remove_thins(&gone)?;
             return self.pool_as_before();
         }
         // The pool has not passed this transaction: take the device away, if it got so far.
@@ -224,12 +232,20 @@ impl<'m> Session<'m> {
         self.pool_as_before()
     }
 
+    /// Snapshots of a volume that could not be taken back when they failed.
+    fn unfinished_of(&self, origin: &LvName) -> Vec<LvName> {
+        let of = |lv: &Lv| lv.thin().and_then(|thin| thin.origin.clone());
+        let unfinished = self.vg.lvs.iter().filter(|lv| is_unfinished(lv));
+        unfinished.filter(|lv| of(lv).as_ref() == Some(origin)).map(|lv| lv.name.clone()).collect()
+    }
+
     /// Brings the text back to where the pool still is, without a volume that it did not make.
     fn take_back(&mut self, lv: &LvName, pool: &LvName) -> Result<()> {
         let id = self.pool_segment()?.transaction_id;
         let mut edit = self.vg.edit();
-        edit.remove_lv(lv)?;
+        // A message names it.
         edit.clear_messages(pool)?;
+        edit.remove_lv(lv)?;
         edit.set_transaction_id(pool, id.saturating_sub(1))?;
         self.commit(edit)
     }

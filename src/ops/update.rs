@@ -1,9 +1,10 @@
 //! `update`: a new image becomes a base and a layer that takes over the state of the one before,
 //! and boots next.
 //!
-//! All work is done on the new layer before it exists; the layer that runs is only read. What fails
-//! takes the base away again.
+//! All work is done on the new layer before it exists; the layer that runs is only read. One commit
+//! makes base and layer exist: what fails or is interrupted before it leaves neither.
 
+use super::add_base::{open_image, source};
 use super::session::Session;
 use super::{AddBase, ImageRequest, Imgbase, Watch, after_commit};
 use crate::error::{Error, ErrorKind, Result};
@@ -34,24 +35,33 @@ impl Imgbase<'_> {
     /// update is left then, or the error says what is.
     ///
     /// # Commit point
-    /// The new layer exists with the commit that drops its tag `imgbased:pending`; it boots next
+    /// Base and layer exist with the commit that drops the tag `imgbased:pending` from both; it boots next
     /// with what [`set_default_layer`](Self::set_default_layer) says. What fails after the layer
     /// exists is told as a warning.
     pub fn update(&self, request: &Update, watch: &mut dyn Watch) -> Result<Updated> {
         let (from, awake) = self.update_from()?;
+        watch.step("look at the image");
+        let mut image = open_image(&self.machine, &request.image)?;
+        let mut source = source(&self.machine, &mut image)?;
         let add =
             AddBase { nvr: request.nvr.clone(), image: request.image.clone(), size: request.size };
-        let base = self.add_base(&add, watch)?;
-        let on = ImageName::Base(base.nvr.clone());
-        let made = self.add_layer_after(Some(&on), Some(&from), watch);
+        let filled = self.fill_base(&mut source, &add, watch)?;
+        let made = self.add_layer_after(&filled.nvr, &from, watch);
         let sources = [ImageName::Base(from.base().clone()), ImageName::Layer(from.clone())];
-        let woken: Vec<ImageName> =
+        let mut woken: Vec<ImageName> =
             sources.into_iter().filter(|image| !awake.contains(&image.lv_name())).collect();
-        let rested = if woken.is_empty() { Ok(()) } else { self.deactivate(&woken).map(drop) };
-        let (layer, carried) = match made {
-            Ok(made) => made,
-            Err(error) => return Err(self.without_base(&base.nvr, error, watch)),
+        let (base, written) = (filled.nvr.clone(), filled.written);
+        let made = match made {
+            Ok(made) => {
+                // Its device was open until now.
+                drop(filled);
+                woken.push(ImageName::Base(base.clone()));
+                Ok(made)
+            }
+            Err(error) => Err(filled.undo(error)),
         };
+        let rested = if woken.is_empty() { Ok(()) } else { self.deactivate(&woken).map(drop) };
+        let (layer, carried) = made?;
         after_commit(watch, rested);
         for conflict in &carried.conflicts {
             watch.warn(&conflict.to_string());
@@ -69,10 +79,10 @@ impl Imgbase<'_> {
             None
         };
         Ok(Updated {
-            base: base.nvr,
+            base,
             layer: layer.nvr,
             from,
-            written_bytes: base.written_bytes,
+            written_bytes: written.get(),
             bootable: layer.bootable,
             default: chosen.is_some(),
             tries: chosen.as_ref().and_then(|chosen| chosen.tries),
@@ -106,13 +116,5 @@ impl Imgbase<'_> {
             _ => error,
         })?;
         Ok((latest, active))
-    }
-
-    /// Takes the base away again that an update cannot use.
-    fn without_base(&self, base: &BaseName, error: Error, watch: &mut dyn Watch) -> Error {
-        match self.remove_base(base, watch) {
-            Ok(_) => error.kept(format!("undone: {base} was removed again")),
-            Err(second) => error.kept(format!("{base} exists, and could not be removed: {second}")),
-        }
     }
 }

@@ -8,7 +8,7 @@ use imgbase::dev::Dev;
 use imgbase::dev::overlay::Overlay;
 use imgbase::dm::Kernel;
 use imgbase::layout::ImageName;
-use imgbase::ops::Unwatched;
+use imgbase::ops::{ImageSource, Unwatched, Update};
 use imgbase::units::Bytes;
 
 use super::{SimMachine, bytes_of, small_ext4};
@@ -66,6 +66,14 @@ pub(crate) fn add_base(sim: &SimMachine, nvr: &str) -> Result<()> {
 /// `layer --add`.
 pub(crate) fn add_layer(sim: &SimMachine, on: &str) -> Result<()> {
     sim.imgbase().add_layer(Some(&image(on)), &mut Unwatched).map(drop)
+}
+
+/// `update` with another image, on a machine whose last layer's state comes along.
+pub(crate) fn update(sim: &SimMachine, nvr: &str) -> Result<()> {
+    let path = sim.put_bytes(nvr, small_ext4());
+    let image = ImageSource::Path(path).into();
+    let update = Update { nvr: nvr.parse()?, image, size: None };
+    sim.imgbase().update(&update, &mut Unwatched).map(drop)
 }
 
 /// Bases and layers, as far as the metadata tells.

@@ -27,7 +27,7 @@ while [ ! -e /tmp/over ]; do
         shift; mine="$*"
     fi
     echo >>/tmp/turns.$w
-    imgbase layout --json >/dev/null 2>>/tmp/bad.$w || echo "layout: $?" >>/tmp/bad.$w
+    imgbase --lock-timeout 120 layout --json >/dev/null 2>>/tmp/bad.$w || echo "layout: $?" >>/tmp/bad.$w
 done
 echo $mine >/tmp/mine.$w
 touch /tmp/ended.$w
