@@ -14,10 +14,10 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Moments of each verb at which the data runs out.
-const MOMENTS: u32 = 5;
+const MOMENTS: u32 = 3;
 
 /// The same for the metadata, which takes long to fill.
-const METADATA_MOMENTS: u32 = 3;
+const METADATA_MOMENTS: u32 = 2;
 
 /// Each with the volume that it makes or removes and what does the reverse.
 const VERBS: [(&str, &str, &str); 3] = [

@@ -1,7 +1,7 @@
 //! `cargo hostile`: fuzzers on everything that reads what a disk, a kernel or an image says.
 //!
-//! libFuzzer guides them by the coverage that the stable compiler can count; a panic, an overflow,
-//! ten seconds on one input or memory beyond a small multiple of it are failures.
+//! libFuzzer guides them by the coverage that the stable compiler can count; a panic, an overflow, half
+//! a minute on one input or memory beyond a small multiple of it are failures.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -73,17 +73,19 @@ fn run(seconds: u32, words: &[String], figures: &mut Vec<String>) -> Result<Tall
                     let start = Instant::now();
                     let inputs = fuzz(&name, seconds);
                     report(&name, start.elapsed().as_secs(), &inputs);
-                    runner::lock(&ended).push((name, inputs.ok()));
+                    runner::lock(&ended).push((name, inputs));
                 }
             });
         }
     });
     let mut tally = Tally::default();
     for (name, inputs) in runner::lock(&ended).drain(..) {
-        tally.passed += u64::from(inputs.is_some());
-        tally.failed += u64::from(inputs.is_none());
-        let inputs = inputs.unwrap_or_default();
-        figures.push(format!("hostile input: {inputs} tried by {name} in {seconds} s"));
+        tally.passed += u64::from(inputs.is_ok());
+        tally.failed += u64::from(inputs.is_err());
+        figures.push(match inputs {
+            Ok(inputs) => format!("hostile input: {inputs} tried by {name} in {seconds} s"),
+            Err(fail) => format!("hostile input: {name} failed: {}", reason(&fail.to_string())),
+        });
     }
     Ok(tally)
 }
@@ -129,7 +131,8 @@ fn fuzz(name: &str, seconds: u32) -> Result<u64> {
     let found = built().join(format!("found-{name}-"));
     let said = File::create(&log).doing(log.display())?;
     let mut fuzzer = Command::new(built().join(TRIPLE).join("release").join(name));
-    fuzzer.args(["-timeout=10", "-rss_limit_mb=1024", "-max_len=32768", "-print_final_stats=1"]);
+    // Long enough for a machine that stands still for a while.
+    fuzzer.args(["-timeout=30", "-rss_limit_mb=1024", "-max_len=32768", "-print_final_stats=1"]);
     fuzzer.arg(format!("-max_total_time={seconds}"));
     fuzzer.arg(format!("-artifact_prefix={}", found.display()));
     fuzzer.arg(&grown).arg(source().join("corpus").join(name));
@@ -154,6 +157,13 @@ fn last_lines(log: &Path) -> String {
     let lines: Vec<&str> = said.lines().collect();
     let end = lines.get(lines.len().saturating_sub(40)..).unwrap_or_default();
     end.join("\n")
+}
+
+/// The lines that say why, of the last ones of a fuzzer that failed.
+fn reason(lines: &str) -> String {
+    let says = ["panicked", "ERROR", "assertion", "deadly", "Test unit"];
+    let telling = lines.lines().filter(|line| says.iter().any(|word| line.contains(word)));
+    telling.collect::<Vec<_>>().join("; ")
 }
 
 fn report(name: &str, seconds: u64, inputs: &Result<u64>) {

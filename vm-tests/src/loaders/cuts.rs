@@ -34,7 +34,7 @@ impl fmt::Display for Left {
 }
 
 /// How often each cut is tried with some of the writes that were under way, where all is to be
-/// tried; else one of four is tried once, with or without those, the first and the last always.
+/// tried; else one of eight is tried once, with or without those, the first and the last always.
 const TEARS: usize = 30;
 
 impl Cuts {
@@ -89,7 +89,7 @@ impl Cuts {
         let mut random = 0x94d0_49bb_1331_11eb_u64;
         let mut states = 0;
         for (flush, entries) in flushes.into_iter().enumerate() {
-            let drawn = next(&mut random).is_multiple_of(4);
+            let drawn = next(&mut random).is_multiple_of(8);
             if !(is_whole() || drawn || flush == 0 || flush + 1 == of) {
                 continue;
             }
