@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use imgbase::ErrorKind;
@@ -15,7 +16,7 @@ use imgbase::machine::MountEntry;
 use imgbase::ops::{AddBase, ImageRequest, ImageSource, Imgbase, Unwatched, Watch, WatchPolicy};
 use imgbase::units::Bytes;
 
-use support::SimMachine;
+use support::{SimMachine, ext4_of};
 
 const BASE: &str = "Base-1-0";
 
@@ -49,6 +50,33 @@ fn nothing_is_suspended(sim: &SimMachine) {
     for device in sim.kernel.list("").expect("lists") {
         assert!(!device.suspended, "{} is suspended", device.name);
     }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(bytes).and_then(|()| packed.finish()).expect("into memory")
+}
+
+#[test]
+fn an_image_may_say_its_name() {
+    let sim = with_base();
+    let name = |bytes: Vec<u8>| {
+        let image: ImageRequest = ImageSource::Path(sim.put_bytes("image", bytes)).into();
+        sim.imgbase().name_of_image(&image)
+    };
+    let said = |text: &str| ext4_of("", "1M", &[("usr/share/imgbase/build/meta/nvr", text)]);
+    assert_eq!(name(said("Node-2-1\n")).expect("it says it"), "Node-2-1");
+    for (bytes, why) in [
+        (said("../../etc"), "../../etc"),
+        (ext4_of("", "1M", &[]), "it has no /usr/share/imgbase/build/meta/nvr"),
+        (vec![0; 1 << 20], "no magic number"),
+        (gzip(&ext4_of("", "1M", &[])), "it is packed"),
+    ] {
+        let error = name(bytes).expect_err(why);
+        assert!(error.to_string().contains(why), "{error}");
+    }
+    let stream = sim.imgbase().name_of_image(&ImageSource::Stdin.into()).expect_err("it is one");
+    assert_eq!(stream.kind(), ErrorKind::Invalid);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::{
     AddBase, ImageRequest, ImageSource, Imgbase, Init, Progress, Watch, after_commit, filesystem,
 };
 use crate::error::{Error, ErrorKind, Result};
+use crate::ext4::Tree;
 use crate::image::{self, Control, Copied, Image, ImageStream, Source, Target};
 use crate::layout::{BaseName, ImageName, Layout};
 use crate::machine::Machine;
@@ -38,6 +39,28 @@ impl Imgbase<'_> {
         let mut image = open_image(&self.machine, &request.image)?;
         let mut source = source(&self.machine, &mut image)?;
         self.add_base_from(&mut source, request, watch)
+    }
+
+    /// The name that an image gives itself in `/usr/share/imgbase/build/meta/nvr`, where builds of
+    /// imgbased's write it.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) where it says none, or cannot be looked into before it is
+    /// copied: a stream, something packed, another file system than ext4.
+    pub fn name_of_image(&self, request: &ImageRequest) -> Result<BaseName> {
+        if request.source == ImageSource::Stdin {
+            return Err(nameless("a stream cannot be looked into"));
+        }
+        let request = ImageRequest { digest: None, ..request.clone() };
+        let Image::File(file) = open_image(&self.machine, &request)? else {
+            return Err(nameless("it is packed, and cannot be looked into"));
+        };
+        let dev = file.dev.as_ref();
+        let said = Tree::open(dev).and_then(|tree| tree.read_file(NVR, Bytes::kib(4)));
+        let said = said.map_err(|error| unchanged(error).at(dev.name()))?;
+        let said = said.ok_or_else(|| nameless(&format!("it has no {NVR}")).at(dev.name()))?;
+        let name = String::from_utf8_lossy(&said);
+        name.trim().parse().map_err(|bad| unchanged(Error::from(bad)).at(dev.name()))
     }
 
     /// Adds a base from an image that is open already.
@@ -143,6 +166,14 @@ pub(super) fn source<'i>(machine: &Machine<'_>, image: &'i mut Image) -> Result<
     let source = source.map_err(unchanged)?;
     filesystem::require_tools(machine, source.file_system()).map_err(unchanged)?;
     Ok(source)
+}
+
+/// Where an image says what it is called.
+const NVR: &str = "/usr/share/imgbase/build/meta/nvr";
+
+fn nameless(why: &str) -> Error {
+    let why = format!("the image does not say its name: {why}; give one, as NAME-VERSION-RELEASE");
+    unchanged(Error::new(ErrorKind::Invalid, why))
 }
 
 fn unchanged(error: Error) -> Error {

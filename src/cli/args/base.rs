@@ -19,7 +19,8 @@ Linux; --partition names another. With --digest the image must be what was publi
 of one that is not.
 
 With --add, a word with a slash, or - alone, is the image, any other the name; the order is free. \
-Without an image, standard input is read, unless it is a terminal.";
+Without an image, standard input is read, unless it is a terminal. Without a name an ext4 image that \
+is not packed is asked for its own, in /usr/share/imgbase/build/meta/nvr.";
 
 const USAGE: &str = "\
 imgbase base --add [NVR] [--size SIZE] [IMAGE] [OPTIONS]

@@ -18,11 +18,12 @@ taken from there, texts that both changed are merged by lines, accounts by entry
 ours stays, the image's lies beside it as NAME.imgnew, and a warning names it. machine-id, host keys and \
 the like are the host's. The old layer is only read; nothing of an update that fails is left.
 
-The image is told by its content, as for 'imgbase base --add'.";
+The image is told by its content, as for 'imgbase base --add'; so is its name, where it has one.";
 
 const AFTER: &str = "\
 Examples:
   imgbase update ./debian-12.2.ext4.zst --nvr Debian-12-2
+  imgbase update ./node.ext4
   ssh store cat debian.raw.xz | imgbase update - --nvr Debian-12-2
   imgbase --dry-run update ./debian.qcow2 --nvr Debian-12-2";
 
@@ -34,9 +35,9 @@ pub(crate) struct UpdateArgs {
     #[arg(value_name = "IMAGE")]
     pub(crate) image: OsString,
 
-    /// The new base's name
+    /// The new base's name, where the image does not say it
     #[arg(long, value_name = "NVR")]
-    pub(crate) nvr: BaseName,
+    pub(crate) nvr: Option<BaseName>,
 
     /// Virtual size of the new base, at least its file system's, which grows to it
     #[arg(long, value_name = "SIZE")]

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 
 use imgbase::Result;
 use imgbase::layout::{BaseName, ImageName};
-use imgbase::ops::AddBase;
+use imgbase::ops::{AddBase, ImageRequest};
 
 use super::image::{self, Sorted};
 use super::invalid;
@@ -15,9 +15,12 @@ use crate::cli::session::Session;
 /// Runs it.
 pub(super) fn run(args: &BaseArgs, session: &Session<'_>) -> Result<Answer> {
     if let Some(word) = &args.add {
-        let request = request(args, word.as_ref(), std::io::stdin().is_terminal())?;
-        return session
-            .change(|imgbase, watch| imgbase.add_base(&request, watch).map(Answer::BaseAdded));
+        let (name, image) = request(args, word.as_ref(), std::io::stdin().is_terminal())?;
+        return session.change(|imgbase, watch| {
+            let nvr = image::name(imgbase, name.as_ref(), &image)?;
+            let request = AddBase { nvr, image: image.clone(), size: args.size };
+            imgbase.add_base(&request, watch).map(Answer::BaseAdded)
+        });
     }
     if let Some(base) = &args.remove {
         return session
@@ -42,8 +45,12 @@ fn pin(base: &BaseName, pinned: bool, session: &Session<'_>) -> Result<Answer> {
     })
 }
 
-/// What `--add` asks for.
-fn request(args: &BaseArgs, word: Option<&Word>, stdin_is_terminal: bool) -> Result<AddBase> {
+/// What `--add` asks for: the name, where one was given, and the image.
+fn request(
+    args: &BaseArgs,
+    word: Option<&Word>,
+    stdin_is_terminal: bool,
+) -> Result<(Option<BaseName>, ImageRequest)> {
     let sorted = Sorted::of(word.into_iter().chain(&args.words));
     let name = sorted.base_name()?;
     let image = match sorted.places.as_slice() {
@@ -54,8 +61,7 @@ fn request(args: &BaseArgs, word: Option<&Word>, stdin_is_terminal: bool) -> Res
             return Err(invalid(format!("'{one}' and '{other}' are two images")));
         }
     };
-    let image = image::request(image, &args.of);
-    Ok(AddBase { nvr: name.ok_or_else(image::no_name)?, image, size: args.size })
+    Ok((name, image::request(image, &args.of)))
 }
 
 #[cfg(test)]
@@ -65,9 +71,8 @@ mod tests {
     use clap::Parser;
     use imgbase::ErrorKind;
     use imgbase::ops::ImageSource;
-    use imgbase::units::Bytes;
 
-    fn add(line: &str, terminal: bool) -> Result<AddBase> {
+    fn add(line: &str, terminal: bool) -> Result<(Option<BaseName>, ImageRequest)> {
         let words = ["imgbase", "base"].into_iter().chain(line.split_whitespace());
         let cli = Cli::try_parse_from(words).expect("clap takes it");
         let Some(Command::Base(args)) = cli.command else { panic!("{line}") };
@@ -83,18 +88,17 @@ mod tests {
             "./i --add a-1-0",
             "--add -- a-1-0 ./i",
         ] {
-            let request = add(line, true).expect(line);
-            assert_eq!(request.nvr, "a-1-0", "{line}");
-            assert_eq!(request.image, ImageSource::Path("./i".into()).into(), "{line}");
+            let (name, image) = add(line, true).expect(line);
+            assert_eq!(name.expect("given"), "a-1-0", "{line}");
+            assert_eq!(image, ImageSource::Path("./i".into()).into(), "{line}");
         }
-        let sized = add("--add --size 2G a-1-0 ./i", true).expect("a request");
-        assert_eq!(sized.size, Some(Bytes::gib(2)));
+        assert_eq!(add("--add ./i", true).expect("the image may say it").0, None);
     }
 
     #[test]
     fn standard_input_is_read_unless_it_is_a_terminal() {
         for line in ["--add a-1-0", "--add a-1-0 -", "--add - a-1-0"] {
-            assert_eq!(add(line, false).expect(line).image, ImageSource::Stdin.into(), "{line}");
+            assert_eq!(add(line, false).expect(line).1, ImageSource::Stdin.into(), "{line}");
             let error = add(line, true).expect_err(line);
             assert_eq!(error.kind(), ErrorKind::Invalid, "{line}");
         }
@@ -102,7 +106,7 @@ mod tests {
 
     #[test]
     fn words_that_do_not_fit_are_refused() {
-        for line in ["--add ./i", "--add a-1-0 b-1-0", "--add ./i ./j", "--add ../x", "--add x"] {
+        for line in ["--add a-1-0 b-1-0", "--add ./i ./j", "--add x"] {
             assert_eq!(add(line, false).expect_err(line).kind(), ErrorKind::Invalid, "{line}");
         }
         let url = add("--add a-1-0 https://h/i", false).expect_err("a URL");

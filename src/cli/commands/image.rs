@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use imgbase::layout::BaseName;
-use imgbase::ops::{ImageRequest, ImageSource};
+use imgbase::ops::{ImageRequest, ImageSource, Imgbase};
 use imgbase::{Error, Result};
 
 use super::{invalid, unsupported};
@@ -98,9 +98,21 @@ pub(super) fn stdin(is_terminal: bool) -> Result<ImageSource> {
     Ok(ImageSource::Stdin)
 }
 
-/// The error for an image whose name has to be given.
+/// The error for a layout whose base has to be named.
 pub(super) fn no_name() -> Error {
-    invalid("the image names no NVR: give one, as NAME-VERSION-RELEASE")
+    invalid("the base of a new layout has to be named: give NAME-VERSION-RELEASE")
+}
+
+/// The name that was given, else the one that the image gives itself.
+///
+/// # Errors
+/// As [`name_of_image`](Imgbase::name_of_image).
+pub(super) fn name(
+    imgbase: &Imgbase<'_>,
+    given: Option<&BaseName>,
+    image: &ImageRequest,
+) -> Result<BaseName> {
+    given.map_or_else(|| imgbase.name_of_image(image), |name| Ok(name.clone()))
 }
 
 /// True for a word with a `://`.

@@ -14,6 +14,9 @@ use crate::cli::session::Session;
 pub(super) fn run(args: &UpdateArgs, session: &Session<'_>) -> Result<Answer> {
     let source = image::source(&args.image, stdin().is_terminal())?;
     let image = image::request(source, &args.of);
-    let request = Update { nvr: args.nvr.clone(), image, size: args.size };
-    session.change(|imgbase, watch| imgbase.update(&request, watch).map(Answer::Updated))
+    session.change(|imgbase, watch| {
+        let nvr = image::name(imgbase, args.nvr.as_ref(), &image)?;
+        let request = Update { nvr, image: image.clone(), size: args.size };
+        imgbase.update(&request, watch).map(Answer::Updated)
+    })
 }
