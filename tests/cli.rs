@@ -257,7 +257,7 @@ fn options_that_exclude_each_other_are_refused() {
 #[test]
 fn a_base_needs_a_name_and_an_image() {
     for args in [
-        "base --add ./image",
+        "base --add -",
         "base --add ./image ./other",
         "base --add a-1-0 b-1-0 ./image",
         "base --add rootfs",

@@ -92,12 +92,22 @@ impl RealBoot {
     }
 
     fn file(&self, path: &BootPath, how: OFlags) -> io::Result<File> {
+        self.sized_file(path, how).map(|(file, _)| file)
+    }
+
+    /// A file, and how long it is.
+    fn sized_file(&self, path: &BootPath, how: OFlags) -> io::Result<(File, u64)> {
         // The kernel takes permissions where a file is made, and nowhere else.
         let makes = how.contains(OFlags::CREATE);
         let mode = if makes { Mode::from(mode(path)) } else { Mode::empty() };
         let how = how | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = File::from(self.at(path, how, mode)?);
-        if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+        let meta = file.metadata()?;
+        if meta.is_file() {
+            Ok((file, meta.len()))
+        } else {
+            Err(io::ErrorKind::InvalidInput.into())
+        }
     }
 
     fn run<T>(&self, op: &'static str, path: &BootPath, result: io::Result<T>) -> Result<T> {
@@ -249,11 +259,13 @@ impl BootFolder for RealBoot {
     }
 
     fn read(&self, file: &BootPath, most: Bytes) -> Result<Option<Vec<u8>>> {
-        let opened = match self.file(file, OFlags::RDONLY) {
+        let (opened, len) = match self.sized_file(file, OFlags::RDONLY) {
             Err(error) if is_absent(&error) => return Ok(None),
             opened => self.run("read", file, opened)?,
         };
-        let mut bytes = Vec::new();
+        // With room for all of it one call reads it, and one finds its end.
+        let room = len.min(most.get()).saturating_add(64);
+        let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
         let read = opened.take(most.get().saturating_add(1)).read_to_end(&mut bytes);
         let read = self.run("read", file, read)?;
         if u64::try_from(read).is_ok_and(|read| read <= most.get()) {

@@ -110,8 +110,8 @@ fn at_once<'m>(mut session: Session<'m>, lv: &LvName) -> Result<(Session<'m>, Ma
         session.activate(&[lv])?;
         log::trace!("{lv} is active");
         let (device, node) = (session.open_volume(lv)?, session.node(lv)?);
-        fs_uuid =
-            filesystem::make_own(session.machine(), (session.vg(), lv), &node, device.as_ref())?;
+        let (of, volume) = ((session.vg(), lv), (node.as_path(), device.as_ref()));
+        fs_uuid = filesystem::make_own(session.machine(), of, volume, session.chunk()?)?;
         log::trace!("{lv} has a UUID of its own");
         Ok(())
     });

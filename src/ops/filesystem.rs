@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Watch;
 use crate::dev::Dev;
+use crate::dev::gather::Gathered;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::ext4::{self, FsUuid, Tree};
 use crate::image::{FileSystem, Needs};
@@ -87,25 +88,28 @@ impl Seal<'_> {
 pub(super) fn make_own(
     machine: &Machine<'_>,
     (vg, lv): (&Vg, &LvName),
-    node: &Path,
-    device: &dyn Dev,
+    (node, device): (&Path, &dyn Dev),
+    chunk: Bytes,
 ) -> Result<Option<String>> {
-    let mut file_system = match FileSystem::read(device) {
+    let mut together = Gathered::over(device, chunk);
+    let mut file_system = match FileSystem::read(&together) {
         Ok(file_system) => file_system,
         Err(error) if error.kind() == ErrorKind::Invalid => return Ok(None),
         Err(error) => return Err(error),
     };
-    if file_system.needs(device)? == Needs::Replay {
+    if file_system.needs(&together)? == Needs::Replay {
         // A snapshot of a layer that a crash left: its journal could bring the old UUID back.
         machine.mounts.mount_once(node, file_system.fs_type(), None)?;
-        file_system = read(device)?;
+        together = Gathered::over(device, chunk);
+        file_system = read(&together)?;
     }
     let uuid = FsUuid::random()?;
     let source = format!("/dev/mapper/{}", DmName::of_lv(&vg.name, lv, None)?);
     match &file_system {
         FileSystem::Ext4(superblock) => {
-            ext4::set_uuid_of(device, superblock, uuid)?;
-            let named = name_root_in_place(device, &source)?;
+            let named = name_root_in_place(&together, &source)?;
+            ext4::set_uuid_of(&together, superblock, uuid)?;
+            together.release(machine.in_order).context("write", device.name())?;
             device.sync().context("sync", device.name())?;
             if !named {
                 name_root(machine, node, &file_system, &source)?;

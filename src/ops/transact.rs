@@ -315,7 +315,8 @@ impl<'m> Pending<'m> {
     /// fstab. `None` where it holds none that is known here.
     pub(super) fn make_own(&self) -> Result<Option<String>> {
         let volume = (self.session.vg(), &self.lv);
-        filesystem::make_own(self.machine(), volume, &self.node()?, self.device())
+        let node = self.node()?;
+        filesystem::make_own(self.machine(), volume, (&node, self.device()), self.chunk()?)
     }
 
     /// Carries over what was changed from the base to the layer whose volumes these are.
