@@ -219,8 +219,10 @@ impl<'m> Session<'m> {
         let in_kernel = state.transaction_id;
         let waits = Message::Create(lv.clone());
         if in_kernel == in_text || !self.pool_segment()?.messages.contains(&waits) {
-            // What the pool was not told yet is about another volume.
-            self.pool_on()?;
+            if in_kernel != in_text {
+                // What the pool was not told yet is about another volume.
+                self.pool_on()?;
+            }
             let mut gone = self.unfinished_of(lv);
             gone.push(lv.clone());
             self.remove_thins(&gone)?;
