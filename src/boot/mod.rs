@@ -6,7 +6,6 @@
 )]
 
 pub mod args;
-
 pub mod entry;
 mod files;
 pub mod folder;

@@ -12,8 +12,11 @@ use std::thread;
 use super::Dev;
 use crate::units::Bytes;
 
-/// Larger pieces would be more to read than a few looks at a device need.
+/// Larger chunks are more to read and write whole than the kernel's copy is worth.
 const LARGEST: Bytes = Bytes::kib(256);
+
+/// The piece of a device with larger chunks.
+const SMALL: Bytes = Bytes::kib(16);
 
 /// A device over another that keeps what is written until it is [released](Self::release).
 pub struct Gathered<'d> {
@@ -32,9 +35,11 @@ struct Piece {
 type Each<'f> = &'f mut dyn FnMut(&mut Piece, Range<usize>, Range<usize>);
 
 impl<'d> Gathered<'d> {
-    /// Over that device, in pieces of so many bytes, of a quarter of a MiB at most.
-    pub fn over(below: &'d dyn Dev, piece: Bytes) -> Self {
-        let len = piece.get().clamp(1, LARGEST.get());
+    /// Over a device with chunks of so many bytes, in pieces of one each; where they have more than
+    /// 256 KiB, in pieces of 16.
+    pub fn over(below: &'d dyn Dev, chunk: Bytes) -> Self {
+        let piece = if chunk > LARGEST { SMALL } else { chunk };
+        let len = piece.get().max(1);
         Self { below, len, pieces: Mutex::default() }
     }
 

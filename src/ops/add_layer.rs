@@ -17,7 +17,6 @@ use crate::etc::Carried;
 use crate::layout::{BaseName, ImageName, LayerName, Layout};
 use crate::machine::LockMode;
 use crate::name::LvName;
-use crate::order::Gather;
 use crate::report::LayerAdded;
 use crate::units::Bytes;
 
@@ -136,9 +135,9 @@ fn with_kernels<'m>(
     };
     let mut session = pending.relock()?;
     let base = plan.from.as_ref().map(|_| plan.origin.lv_name());
-    let volumes =
-        [(&lv, Role::Layer)].into_iter().chain(base.iter().map(|base| (base, Role::Base)));
-    match session.finish_filled(&volumes.gather::<Vec<_>>()) {
+    let mut volumes = vec![(&lv, Role::Layer)];
+    volumes.extend(base.iter().map(|base| (base, Role::Base)));
+    match session.finish_filled(&volumes) {
         Ok(()) => Ok((session, made)),
         Err(error) => Err(session.undo_thin(&lv, error)),
     }

@@ -13,7 +13,7 @@ use crate::boot;
 use crate::dm::pool::{self, Decision};
 use crate::dm::{self, Active, DmInfo};
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::Layout;
+use crate::layout::{Layout, is_unfinished};
 use crate::lvm2::model::Message;
 use crate::lvm2::scan::Problem;
 use crate::name::{DmName, LvName};
@@ -379,12 +379,13 @@ impl Session<'_> {
     /// Removes the volumes that a crash left unfinished, as every verb does that changes
     /// something. What a living process is at stays.
     pub(super) fn clear_leftovers(&mut self) -> Result<()> {
+        // Hardly ever there is one: that costs no layout.
+        if !self.vg().lvs.iter().any(|lv| is_unfinished(lv)) {
+            return Ok(());
+        }
         // A group without a pool of ours has none.
         let Ok(layout) = self.layout() else { return Ok(()) };
         let pending: Vec<LvName> = layout.pending.iter().map(|lv| lv.name.clone()).collect();
-        if pending.is_empty() {
-            return Ok(());
-        }
         let devices = self.devices_of(&pending)?;
         for lv in &pending {
             let open = devices.volume(self.vg(), lv).is_some_and(|device| device.open_count > 0);

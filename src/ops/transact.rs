@@ -17,10 +17,10 @@ use crate::dm::pool::{Mode, PoolMessage, Transaction};
 use crate::dm::{Active, ActivePool};
 use crate::error::{Error, ErrorKind, Result};
 use crate::etc::Carried;
-use crate::layout::{ImageName, is_unfinished, tag};
+use crate::layout::{ImageName, tag};
 use crate::lvm2::Vg;
 use crate::lvm2::edit::{Birth, ThinSpec};
-use crate::lvm2::model::{Lv, Message};
+use crate::lvm2::model::Message;
 use crate::machine::{CarryOver, Machine};
 use crate::name::LvName;
 use crate::units::Bytes;
@@ -223,7 +223,7 @@ impl<'m> Session<'m> {
                 // What the pool was not told yet is about another volume.
                 self.pool_on()?;
             }
-            let mut gone = self.unfinished_of(lv);
+            let mut gone = self.unfinished_of(lv)?;
             gone.push(lv.clone());
             self.remove_thins(&gone)?;
             return self.pool_as_before();
@@ -235,10 +235,10 @@ impl<'m> Session<'m> {
     }
 
     /// Snapshots of a volume that could not be taken back when they failed.
-    fn unfinished_of(&self, origin: &LvName) -> Vec<LvName> {
-        let of = |lv: &Lv| lv.thin().and_then(|thin| thin.origin.clone());
-        let unfinished = self.vg.lvs.iter().filter(|lv| is_unfinished(lv));
-        unfinished.filter(|lv| of(lv).as_ref() == Some(origin)).map(|lv| lv.name.clone()).collect()
+    fn unfinished_of(&self, origin: &LvName) -> Result<Vec<LvName>> {
+        let mut unfinished = self.layout()?.pending;
+        unfinished.retain(|lv| lv.thin().and_then(|thin| thin.origin.as_ref()) == Some(origin));
+        Ok(unfinished.into_iter().map(|lv| lv.name.clone()).collect())
     }
 
     /// Brings the text back to where the pool still is, without a volume that it did not make.

@@ -35,9 +35,9 @@ impl Imgbase<'_> {
     /// update is left then, or the error says what is.
     ///
     /// # Commit point
-    /// Base and layer exist with the commit that drops the tag `imgbased:pending` from both; it boots next
-    /// with what [`set_default_layer`](Self::set_default_layer) says. What fails after the layer
-    /// exists is told as a warning.
+    /// Base and layer exist with the commit that drops the tag `imgbased:pending` from both; the
+    /// layer boots next with what [`set_default_layer`](Self::set_default_layer) says. What fails
+    /// after they exist is told as a warning.
     pub fn update(&self, request: &Update, watch: &mut dyn Watch) -> Result<Updated> {
         let (from, awake) = self.update_from()?;
         watch.step("look at the image");

@@ -68,18 +68,16 @@ impl HostBoot {
 
     /// systemd-boot reads the EFI partition, and beside it only a partition of its own.
     fn narrowed(self, loader: Option<LoaderKind>) -> Result<Self> {
-        let Some(esp) = &self.esp else { return Ok(self) };
+        if self.esp.is_none() {
+            return Ok(self);
+        }
         let there = || detect(self.place()).ok().flatten();
         let systemd = loader.or_else(there) == Some(LoaderKind::SystemdBoot);
         let own = self.boot.facts().prefix.is_empty()
             && self.boot.look(&"loader/entries".parse()?)?.is_some();
-        if !systemd || own {
-            return Ok(self);
-        }
-        log::debug!("{}: systemd-boot reads nothing else", esp.name());
         Ok(match self.esp {
-            Some(esp) => Self { boot: esp, esp: None, ..self },
-            None => self,
+            Some(esp) if systemd && !own => Self { boot: esp, esp: None, ..self },
+            esp => Self { esp, ..self },
         })
     }
 }

@@ -145,22 +145,6 @@ fn killed_at_random(vm: &mut Vm) -> Outcome {
 /// What the shell says of a process that was ended by SIGKILL.
 const KILLED: i32 = 137;
 
-/// Verbs, each with the volume that it makes or removes and what does the reverse.
-const VERBS: [(&str, &str, &str); 4] = [
-    ("imgbase layer --add Small-1-1+1", "Small-1-1+2", "imgbase layer --remove Small-1-1+2"),
-    ("imgbase layer --remove Small-1-1+2", "Small-1-1+2", "imgbase layer --add Small-1-1+1"),
-    (
-        "imgbase base --add Small-1-2 /tmp/small.ext4",
-        "Small-1-2",
-        "imgbase base --remove Small-1-2",
-    ),
-    (
-        "imgbase base --remove Small-1-2",
-        "Small-1-2",
-        "imgbase base --add Small-1-2 /tmp/small.ext4",
-    ),
-];
-
 /// Interrupts that must end a verb before its time.
 const INTERRUPTS: u32 = 8;
 
@@ -168,7 +152,10 @@ const INTERRUPTS: u32 = 8;
 fn interrupted(vm: &mut Vm) -> Outcome {
     prepare(vm)?;
     let (mut random, mut in_all) = (0x5851_f42d_4c95_7f2d_u64, 0);
-    for (verb, volume, back) in VERBS {
+    let ours = PAIRS.iter().filter(|(add, ..)| add.starts_with("imgbase"));
+    let both = ours
+        .flat_map(|(add, volume, remove, _)| [(*add, *volume, *remove), (*remove, *volume, *add)]);
+    for (verb, volume, back) in both {
         let (is_there, adds) = (kit::is_there(volume), kit::adds(verb));
         let reset = kit::put_back(&is_there, adds, back);
         let whole = kit::shortest(vm, &reset, verb)?;
