@@ -13,7 +13,7 @@
 //! - [`signals`]: those that ask the program to end.
 //! - [`mount`]: mounts that are attached nowhere. [`grow`]: growing what is mounted.
 //! - [`journal`]: emptying a file system's journal.
-//! - `stack` (the feature `small`): for the static binary alone.
+//! - `small` (the feature `small`): for the static binary alone, in the place of parts of libc.
 //! - `liblvm` (a feature): lvm2's command library, for the program `imgbase-liblvm`.
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -29,7 +29,7 @@ pub mod liblvm;
 pub mod mount;
 pub mod signals;
 #[cfg(feature = "small")]
-mod stack;
+mod small;
 
 use std::io;
 

@@ -1,0 +1,121 @@
+//! What the static binary has in the place of parts of glibc and libgcc: a tenth of its size for
+//! what it never does.
+//!
+//! A static library brings a file of functions in for any one that is named. So C's formatted
+//! output, which glibc itself uses for messages that it hardly ever has, brings floating point,
+//! wide characters, locales, and with them the loader of shared objects. Each function here is the
+//! one that the rest hangs on. The linker refuses two of one name: where another glibc divides its
+//! files otherwise, the build fails, and nothing is wrong silently.
+
+use std::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
+use std::process::abort;
+use std::ptr;
+
+/// Where a thread's stack begins is not known: the standard library asks, to say a word where a
+/// stack overflows, which then ends as any other bad access does. glibc reads `/proc/self/maps` by
+/// `scanf` for it.
+// SAFETY: nobody but this binary's own code sees the name, and all that glibc promises of the
+// function is that it may fail.
+#[unsafe(no_mangle)]
+extern "C" fn pthread_getattr_np(_: libc::pthread_t, _: *mut libc::pthread_attr_t) -> c_int {
+    libc::ENOSYS
+}
+
+/// There are no shared objects, so no name is found in one; glibc finds none either, by the whole of
+/// its loader.
+// SAFETY: as above; null is what `dlsym` gives for what is not there.
+#[unsafe(no_mangle)]
+extern "C" fn dlsym(_: *mut c_void, _: *const c_char) -> *mut c_void {
+    ptr::null_mut()
+}
+
+/// No message is translated: nobody sets a locale here.
+// SAFETY: as above; the message itself is what `dcgettext` gives where there is no translation.
+#[unsafe(no_mangle)]
+extern "C" fn dcgettext(_: *const c_char, text: *const c_char, _: c_int) -> *const c_char {
+    text
+}
+
+/// The same by the name that glibc calls it by.
+// SAFETY: as `dcgettext`.
+#[unsafe(no_mangle)]
+extern "C" fn __dcgettext(_: *const c_char, text: *const c_char, _: c_int) -> *const c_char {
+    text
+}
+
+/// C's formatted output fails: Rust has its own, and what is left is the text of an assertion of
+/// glibc's that does not hold, before it aborts, and that of an unknown error's number.
+// SAFETY: as above; a negative number is how it tells that it failed, and its callers end what
+// they have of the text.
+#[unsafe(no_mangle)]
+extern "C" fn __vfprintf_internal(
+    _: *mut c_void,
+    _: *const c_char,
+    _: *mut c_void,
+    _: c_uint,
+) -> c_int {
+    -1
+}
+
+/// The same for wide characters.
+// SAFETY: as `__vfprintf_internal`.
+#[unsafe(no_mangle)]
+extern "C" fn __vfwprintf_internal(
+    _: *mut c_void,
+    _: *const c_void,
+    _: *mut c_void,
+    _: c_uint,
+) -> c_int {
+    -1
+}
+
+/// No stack is walked: without tables there is nothing to do it by. The whole of what would print
+/// the names of a panic's functions goes with it.
+// SAFETY: as above; 5 is "the end of the stack" (the Itanium ABI, level 1.3).
+#[unsafe(no_mangle)]
+extern "C" fn _Unwind_Backtrace(_: *mut c_void, _: *mut c_void) -> c_int {
+    5
+}
+
+/// No host name is looked up, so no thread has a resolver to be made.
+// SAFETY: as above; -1 is how it fails.
+#[unsafe(no_mangle)]
+extern "C" fn __res_vinit(_: *mut c_void, _: c_int) -> c_int {
+    -1
+}
+
+/// Nor one to be closed.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+extern "C" fn __res_iclose(_: *mut c_void, _: c_int) {}
+
+/// Wide characters of a locale that is not C: freeing what was never made.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+extern "C" fn _nl_cleanup_ctype(_: *mut c_void) {}
+
+/// How the C locale's wide characters are converted; read by the functions below alone.
+// SAFETY: as above; it is as large as glibc's (`struct gconv_fcts`), and never read.
+#[unsafe(no_mangle)]
+static __wcsmbs_gconv_fcts_c: [c_ulong; 4] = [0; 4];
+
+/// Names of what is never reached: each ends the program.
+macro_rules! never {
+    ($($name:ident)*) => { $(
+        // SAFETY: as above; it does not return.
+        #[unsafe(no_mangle)]
+        extern "C" fn $name() -> ! {
+            abort()
+        }
+    )* };
+}
+
+// Streams of wide characters, which Rust does not open.
+never! { __wcsmbs_load_conv __wcsmbs_clone_conv __wcsmbs_getfct __wcsmbs_named_conv }
+
+// Unwinding: a panic aborts, no thread is cancelled, and there are no tables.
+never! {
+    _Unwind_FindEnclosingFunction _Unwind_ForcedUnwind _Unwind_GetCFA _Unwind_GetDataRelBase
+    _Unwind_GetIP _Unwind_GetIPInfo _Unwind_GetLanguageSpecificData _Unwind_GetRegionStart
+    _Unwind_GetTextRelBase _Unwind_Resume _Unwind_SetGR _Unwind_SetIP __gcc_personality_v0
+}
