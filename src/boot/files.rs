@@ -52,11 +52,18 @@ pub(super) fn create(folder: &dyn BootFolder, file: &BootPath, from: &mut dyn Re
 /// # Errors
 /// What the folder gives.
 pub(super) fn remove(folder: &dyn BootFolder, path: &BootPath) -> Result<()> {
-    if folder.look(path)?.is_none() {
-        return Ok(());
+    if unlink(folder, path)? { folder.sync(&path.parent()) } else { Ok(()) }
+}
+
+/// The same before it is durable. Tells whether it was there.
+///
+/// # Errors
+/// What the folder gives.
+pub(super) fn unlink(folder: &dyn BootFolder, path: &BootPath) -> Result<bool> {
+    match folder.remove(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        removed => removed.map(|()| true),
     }
-    folder.remove(path)?;
-    folder.sync(&path.parent())
 }
 
 /// Makes a folder and those above it, durably. Tells whether it was not there.

@@ -132,10 +132,7 @@ impl<'b> Shelf<'b> {
     pub(super) fn remove<'f>(&self, gone: impl IntoIterator<Item = &'f Found>) -> Result<()> {
         let mut removed = false;
         for found in gone {
-            if self.folder.look(&found.path)?.is_some() {
-                self.folder.remove(&found.path)?;
-                removed = true;
-            }
+            removed |= files::unlink(self.folder, &found.path)?;
         }
         if removed { self.folder.sync(&self.place) } else { Ok(()) }
     }

@@ -106,6 +106,13 @@ impl Active {
     }
 }
 
+/// The volume that a live device stands for: see [`Active::volume`].
+pub fn volume_of<'v>(vg: &'v Vg, info: &DmInfo) -> Option<&'v LvName> {
+    let stands_for = |lv: &Lv| *names::uuid_of(vg, lv, role_of(lv)) == *info.uuid;
+    let lv = vg.lvs.iter().find(|lv| info.live && stands_for(lv))?;
+    Some(&lv.name)
+}
+
 /// As what a volume's device serves: a pool's is the one that takes messages.
 fn role_of(lv: &Lv) -> Role {
     if lv.thin_pool().is_some() { Role::Pool } else { Role::Volume }

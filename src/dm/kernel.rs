@@ -130,6 +130,12 @@ pub trait Kernel: Send + Sync {
     /// See the trait.
     fn find(&self, uuid: &str) -> Result<Option<DmInfo>>;
 
+    /// The device of that number, or `None` where it is of another driver.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn numbered(&self, number: DevNo) -> Result<Option<DmInfo>>;
+
     /// Makes a device without a table; it cannot be opened before its first resume.
     ///
     /// # Errors

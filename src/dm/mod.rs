@@ -17,7 +17,7 @@ pub mod thin_metadata;
 pub mod tree;
 
 pub use activate::{Activated, Sure};
-pub use active::{Active, ActivePool, pool_state, remove_unborn, wake};
+pub use active::{Active, ActivePool, pool_state, remove_unborn, volume_of, wake};
 pub use deactivate::deactivate;
 pub use kernel::{Create, DevNo, DmInfo, Kernel, Suspend, TargetStatus, Visibility};
 pub use names::{DeviceKey, Role};

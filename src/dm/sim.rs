@@ -184,6 +184,12 @@ impl Kernel for SimKernel {
         Ok(state.infos().into_iter().find(|info| *info.uuid == *uuid))
     }
 
+    fn numbered(&self, number: DevNo) -> Result<Option<DmInfo>> {
+        let mut state = self.lock();
+        state.log.note(Call::Numbered(number))?;
+        Ok(state.infos().into_iter().find(|info| info.number == number))
+    }
+
     fn create(&self, device: &Create) -> Result<DevNo> {
         self.call(Call::Create(device.clone()), &device.name, |state| state.create(device))
     }

@@ -96,6 +96,10 @@ impl Kernel for DryKernel {
         self.sim.find(uuid)
     }
 
+    fn numbered(&self, number: DevNo) -> Result<Option<DmInfo>> {
+        self.sim.numbered(number)
+    }
+
     fn create(&self, device: &Create) -> Result<DevNo> {
         self.noting(self.sim.create(device))
     }

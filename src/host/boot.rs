@@ -11,7 +11,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use imgbase_sys::journal;
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
@@ -51,7 +52,9 @@ pub(super) fn release() -> Option<String> {
 pub struct RealBoot {
     root: OwnedFd,
     name: String,
-    facts: Facts,
+    path: PathBuf,
+    /// Looked for when they are first asked for.
+    facts: OnceLock<Facts>,
     /// What the kernel calls its file system's sort.
     magic: u64,
 }
@@ -69,9 +72,11 @@ impl RealBoot {
         let root = fs::open(&path, FOLDER, Mode::empty()).map_err(|error| failed(error.into()))?;
         let kind = fs::fstatfs(&root).map_err(|error| failed(error.into()))?.f_type;
         let magic = u64::try_from(kind).unwrap_or(0);
-        let facts =
-            Facts { fat: magic == FAT, prefix: find::prefix(&path), uuid: find::uuid(&root) };
-        Ok(Self { root, name, facts, magic })
+        Ok(Self { root, name, path, facts: OnceLock::new(), magic })
+    }
+
+    fn is_fat(&self) -> bool {
+        self.magic == FAT
     }
 
     /// The folder at that path. `NotFound` where there is none.
@@ -232,7 +237,12 @@ impl BootFolder for RealBoot {
     }
 
     fn facts(&self) -> Facts {
-        self.facts.clone()
+        let facts = || Facts {
+            fat: self.is_fat(),
+            prefix: find::prefix(&self.path),
+            uuid: find::uuid(&self.root),
+        };
+        self.facts.get_or_init(facts).clone()
     }
 
     fn room(&self) -> Result<Room> {
@@ -328,7 +338,7 @@ impl BootFolder for RealBoot {
     /// written first. That alone would not flush the disk's own cache there.
     fn sync(&self, folder: &BootPath) -> Result<()> {
         let synced = self.folder(folder).and_then(|at| {
-            if self.facts.fat {
+            if self.is_fat() {
                 fs::syncfs(&at)?;
             }
             Ok(fs::fsync(&at)?)
@@ -337,7 +347,7 @@ impl BootFolder for RealBoot {
     }
 
     fn settle(&self) -> Result<()> {
-        if self.facts.fat {
+        if self.is_fat() {
             return Ok(());
         }
         log::debug!("{}: empty the journal", self.name);

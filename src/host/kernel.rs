@@ -243,6 +243,11 @@ impl Kernel for RealKernel {
         found("find", uuid, self.ways()?.raw.with_uuid(uuid))
     }
 
+    fn numbered(&self, number: DevNo) -> Result<Option<DmInfo>> {
+        let DevNo { major, minor } = number;
+        found("find", &number.to_string(), self.ways()?.raw.numbered(major, minor))
+    }
+
     fn create(&self, device: &Create) -> Result<DevNo> {
         self.locked(|open| {
             open.frozen.note(|| format!("dm create {device:?}"));

@@ -18,6 +18,8 @@ mod mounts;
 mod root;
 mod tools;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,6 +36,14 @@ use crate::machine::{BootAt, InitrdMaker, Machine};
 
 pub use self::boot::{HostBoot, RealBoot, RealVars};
 pub use self::disks::FileDev;
+
+/// Reads one of the kernel's texts, which have no length before they are read: with room for most of
+/// them it comes in one piece.
+fn read_whole(path: &str) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(16 << 10);
+    File::open(path)?.read_to_end(&mut text)?;
+    Ok(text)
+}
 
 /// How the machine is to be used.
 #[derive(Clone, Debug)]

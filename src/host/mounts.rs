@@ -4,7 +4,6 @@ mod options;
 mod private;
 pub(super) mod table;
 
-use std::fs;
 use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -25,7 +24,7 @@ pub(super) struct RealMounts;
 
 impl Mounts for RealMounts {
     fn list(&self) -> Result<Vec<MountEntry>> {
-        let text = fs::read(TABLE).context("list the mounts", TABLE)?;
+        let text = super::read_whole(TABLE).context("list the mounts", TABLE)?;
         Ok(table::parse(&text))
     }
 

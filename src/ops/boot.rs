@@ -69,8 +69,8 @@ impl Imgbase<'_> {
     /// One change in the loader's folder: see [`crate::boot::loader::Loader::choose`].
     pub fn set_default_layer(&self, layer: &LayerName, tries: Option<Tries>) -> Result<BootChoice> {
         let session = Session::for_devices(self)?;
-        let boot = session.need_boot()?;
-        session.choose((&boot, &boot.state()?), layer, tries)
+        let seen = session.look_at_boot()?;
+        session.choose(&seen, layer, tries)
     }
 
     /// Lets a layer boot once; `None`: nothing is to boot once any more.
@@ -100,13 +100,12 @@ impl Imgbase<'_> {
     /// As there.
     pub fn roll_back(&self, to: Option<&LayerName>) -> Result<BootChoice> {
         let session = Session::for_devices(self)?;
-        let boot = session.need_boot()?;
-        let state = boot.state()?;
+        let seen = session.look_at_boot()?;
         let target = match to {
             Some(layer) => layer.clone(),
-            None => session.before_current(&state)?,
+            None => session.before_current(&seen)?,
         };
-        session.choose((&boot, &state), &target, None)
+        session.choose(&seen, &target, None)
     }
 
     /// Finds the running layer good: it is no longer on trial, and starts without what it had
@@ -229,7 +228,20 @@ impl Imgbase<'_> {
     }
 }
 
+/// What is known before a default is chosen.
+struct BootSeen<'m> {
+    boot: Boot<'m>,
+    state: BootState,
+    running: Option<LayerName>,
+}
+
 impl<'m> Session<'m> {
+    fn look_at_boot(&self) -> Result<BootSeen<'m>> {
+        let boot = self.need_boot()?;
+        let (state, running) = (boot.state()?, self.running()?);
+        Ok(BootSeen { boot, state, running })
+    }
+
     fn boot_at(&self) -> Result<BootAt<'m>> {
         self.machine().boot.ok_or_else(no_loader)
     }
@@ -240,9 +252,9 @@ impl<'m> Session<'m> {
 
     /// The layer that this host runs from.
     pub(super) fn running(&self) -> Result<Option<LayerName>> {
-        let current = self.current()?;
+        let Some(current) = self.current()? else { return Ok(None) };
         let layout = self.layout()?;
-        let layer = layout.layers().find(|layer| Some(&layer.lv.name) == current.as_ref());
+        let layer = layout.layers().find(|layer| layer.lv.name == current);
         Ok(layer.map(|layer| layer.name.clone()))
     }
 
@@ -255,7 +267,7 @@ impl<'m> Session<'m> {
     /// Makes a layer the default, from what was just read of the boot folder.
     fn choose(
         &self,
-        (boot, state): (&Boot<'_>, &BootState),
+        BootSeen { boot, state, running }: &BootSeen<'_>,
         layer: &LayerName,
         tries: Option<Tries>,
     ) -> Result<BootChoice> {
@@ -271,25 +283,25 @@ impl<'m> Session<'m> {
                 changed: false,
             });
         }
-        let chosen = boot.set_default_in(state, layer, tries, self.running()?.as_ref())?;
+        let chosen = boot.set_default_in(state, layer, tries, running.as_ref())?;
         let tries = tries.filter(|_| chosen.fallback.is_some()).map(Tries::get);
         Ok(BootChoice { nvr: layer.clone(), fallback: chosen.fallback, tries, changed: true })
     }
 
     /// The layer that was made before the current one.
-    fn before_current(&self, state: &BootState) -> Result<LayerName> {
+    fn before_current(&self, seen: &BootSeen<'_>) -> Result<LayerName> {
         let layout = self.layout()?;
-        let current = self.running()?.or_else(|| state.default_layer().cloned());
+        let current = seen.running.as_ref().or_else(|| seen.state.default_layer());
         let current = current.ok_or_else(|| {
             let why =
                 "this host does not run from a layer, and none is the default: name one (--to)";
             Error::new(ErrorKind::NotFound, why)
         })?;
         let timeline = timeline(&layout);
-        let place = timeline.iter().position(|layer| *layer == current);
+        let place = timeline.iter().position(|layer| layer == current);
         let before = place.and_then(|place| place.checked_sub(1)).and_then(|n| timeline.get(n));
         before.cloned().ok_or_else(|| {
-            let error = Error::new(ErrorKind::NotFound, "no layer was made before it").at(&current);
+            let error = Error::new(ErrorKind::NotFound, "no layer was made before it").at(current);
             error.op("roll back").kept("nothing was changed")
         })
     }

@@ -9,7 +9,7 @@ use super::find::{self, Look};
 use super::{Imgbase, Seen};
 use crate::dev::Dev;
 use crate::dm::status::PoolState;
-use crate::dm::{Active, DmInfo, PvNumbers, Sure};
+use crate::dm::{Active, DevNo, DmInfo, PvNumbers, Sure, volume_of};
 use crate::error::{ErrorKind, Result};
 use crate::layout::{Layout, find_pool};
 use crate::lvm2::Vg;
@@ -448,16 +448,21 @@ impl<'m> Session<'m> {
 
     /// The volume of this group that is mounted at a folder.
     pub(super) fn mounted_at(&self, dir: &Path) -> Result<Option<LvName>> {
-        self.mounted_among(&self.devices()?, dir)
+        let Some(number) = self.number_at(dir)? else { return Ok(None) };
+        let device = self.machine.kernel.numbered(number)?;
+        Ok(device.and_then(|device| volume_of(&self.vg, &device).cloned()))
+    }
+
+    /// The number of what is mounted at a folder.
+    fn number_at(&self, dir: &Path) -> Result<Option<DevNo>> {
+        let mounts = self.machine.mounts.list()?;
+        Ok(mounts.iter().rev().find(|mount| mount.dir == dir).map(|mount| mount.number))
     }
 
     /// The same, among devices that were looked at before.
     pub(super) fn mounted_among(&self, devices: &Active, dir: &Path) -> Result<Option<LvName>> {
-        let mounts = self.machine.mounts.list()?;
-        let Some(mount) = mounts.iter().rev().find(|mount| mount.dir == dir) else {
-            return Ok(None);
-        };
-        let is_there = |device: &DmInfo| device.number == mount.number;
+        let Some(number) = self.number_at(dir)? else { return Ok(None) };
+        let is_there = |device: &DmInfo| device.number == number;
         let mut names = self.vg.lvs.iter().map(|lv| &lv.name);
         Ok(names.find(|name| devices.volume(&self.vg, name).is_some_and(is_there)).cloned())
     }

@@ -107,7 +107,7 @@ impl Control {
         }
         if let Some(minor) = device.minor {
             request.add_flags(flag::PERSISTENT_DEV);
-            request.set_minor(minor);
+            request.set_number(0, minor);
         }
         self.issue(Command::Create, &mut request)
     }
@@ -150,6 +150,16 @@ impl Control {
     pub fn with_uuid(&self, uuid: &str) -> io::Result<Found> {
         let mut request = Request::new("")?;
         request.set_uuid(uuid)?;
+        self.find(request)
+    }
+
+    /// Asks after the device of that number (`DM_DEV_STATUS`).
+    ///
+    /// # Errors
+    /// `ENXIO` where there is none of that number, or it is of another driver.
+    pub fn numbered(&self, major: u32, minor: u32) -> io::Result<Found> {
+        let mut request = Request::new("")?;
+        request.set_number(major, minor);
         self.find(request)
     }
 

@@ -1,4 +1,4 @@
-//! What the static binary has in the place of parts of glibc and libgcc: a tenth of its size for
+//! What the static binary has in the place of parts of glibc and libgcc: a sixth of its size, for
 //! what it never does.
 //!
 //! A static library brings a file of functions in for any one that is named. So C's formatted

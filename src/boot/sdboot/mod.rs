@@ -70,20 +70,20 @@ impl<'b> SystemdBoot<'b> {
     }
 
     /// The file of an entry that is not on trial, made where there is none.
-    fn plain(&self, all: &[Found], found: &Found) -> Result<EntryName> {
+    fn plain(&self, now: &mut Now<'_>, found: &Found) -> Result<EntryName> {
         let own = own(found)?;
-        let is_plain = |name: &&EntryName| name.pair == own.name.pair && name.fallback.is_none();
         if own.name.fallback.is_none() {
             return Ok(own.name.clone());
         }
-        let mut names = all.iter().filter_map(|found| found.own.as_ref().map(|own| &own.name));
-        if let Some(name) = names.find(is_plain) {
+        if let Some(name) = now.plain(&own.name.pair) {
             return Ok(name.clone());
         }
         // Without a counter, another program has found it good.
         let entry =
             if found.counter.is_none() { found.entry.blessed() } else { found.entry.clone() };
-        self.add_plain(all, &own.name.pair, &entry)
+        let name = self.add_plain(now.entries, &own.name.pair, &entry)?;
+        now.added.push(name.clone());
+        Ok(name)
     }
 
     fn add_plain(&self, all: &[Found], pair: &Pair, entry: &Entry) -> Result<EntryName> {
@@ -96,10 +96,11 @@ impl<'b> SystemdBoot<'b> {
     fn begin_trial(
         &self,
         seen: &BootState,
+        now: &mut Now<'_>,
         to: &Found,
         trial: &OnTrial<'_>,
     ) -> Result<(EntryName, String)> {
-        let back = self.plain(&seen.entries, trial.fallback)?.pair;
+        let back = self.plain(now, trial.fallback)?.pair;
         let pattern = back.pattern();
         let counter = Counter { left: trial.tries.get(), done: 0 };
         let pair = own(to)?.name.pair.clone();
@@ -111,9 +112,11 @@ impl<'b> SystemdBoot<'b> {
 
     /// Removes what a choice has left: the chosen entry's other files, trials that are over, and what
     /// was to boot once.
-    fn tidy(&self, seen: &BootState, kept: &EntryName) -> Result<()> {
-        let (all, mut gone) = (self.entries()?, Vec::new());
-        for (found, own) in all.iter().filter_map(|found| Some((found, found.own.as_ref()?))) {
+    fn tidy(&self, seen: &BootState, mut now: Now<'_>, kept: &EntryName) -> Result<()> {
+        let mut gone = Vec::new();
+        for (found, own) in
+            seen.entries.iter().filter_map(|found| Some((found, found.own.as_ref()?)))
+        {
             let failed = matches!(found.counter, Some(Counter { left: 0, .. }));
             let on_trial = own.name.fallback.is_some();
             if own.name.pair == kept.pair {
@@ -121,7 +124,7 @@ impl<'b> SystemdBoot<'b> {
                     gone.push(found);
                 }
             } else if on_trial && (!failed || Some(&own.name.pair) == kept.fallback.as_ref()) {
-                self.plain(&all, found)?;
+                self.plain(&mut now, found)?;
                 gone.push(found);
             }
         }
@@ -147,6 +150,21 @@ impl<'b> SystemdBoot<'b> {
             self.set_default(seen, new, &new.systemd_id())?;
         }
         self.shelf.remove(old)
+    }
+}
+
+/// The entries that were read, and plain files that were made since.
+struct Now<'s> {
+    entries: &'s [Found],
+    added: Vec<EntryName>,
+}
+
+impl Now<'_> {
+    /// The file of a layer and kernel that is not on trial.
+    fn plain(&self, pair: &Pair) -> Option<&EntryName> {
+        let read = self.entries.iter().filter_map(|found| Some(&found.own.as_ref()?.name));
+        let mut all = read.chain(&self.added);
+        all.find(|name| name.pair == *pair && name.fallback.is_none())
     }
 }
 
@@ -234,14 +252,15 @@ impl Loader for SystemdBoot<'_> {
 
     fn choose(&self, seen: &BootState, to: &Found, trial: Option<&OnTrial<'_>>) -> Result<()> {
         self.place.hold_default(seen)?;
+        let mut now = Now { entries: &seen.entries, added: Vec::new() };
         let Some(trial) = trial else {
-            let name = self.plain(&seen.entries, to)?;
+            let name = self.plain(&mut now, to)?;
             self.place.set_default(seen, &name.file())?;
-            return self.tidy(seen, &name);
+            return self.tidy(seen, now, &name);
         };
-        let (name, pattern) = self.begin_trial(seen, to, trial)?;
+        let (name, pattern) = self.begin_trial(seen, &mut now, to, trial)?;
         self.set_default(seen, &name, &pattern)?;
-        self.tidy(seen, &name)
+        self.tidy(seen, now, &name)
     }
 
     fn once(&self, _seen: &BootState, to: Option<&Found>) -> Result<()> {

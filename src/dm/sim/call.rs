@@ -1,5 +1,6 @@
 //! What was asked of the simulated kernel, and calls that are made to fail.
 
+use super::super::kernel::DevNo;
 use std::fmt;
 
 use crate::dm::kernel::{Create, Suspend, Visibility};
@@ -14,6 +15,8 @@ pub enum Call {
     List(String),
     /// One device by UUID.
     Find(String),
+    /// One device by number.
+    Numbered(DevNo),
     /// One device.
     Info(DmName),
     /// A new device.
@@ -49,6 +52,7 @@ impl Call {
             self,
             Self::List(_)
                 | Self::Find(_)
+                | Self::Numbered(_)
                 | Self::Info(_)
                 | Self::Status(_)
                 | Self::Table(_)
@@ -64,6 +68,7 @@ impl fmt::Display for Call {
         match self {
             Self::List(prefix) => write!(f, "list {prefix}"),
             Self::Find(uuid) => write!(f, "find {uuid}"),
+            Self::Numbered(number) => write!(f, "find {number}"),
             Self::Info(name) => write!(f, "info {name}"),
             Self::Create(new) => {
                 write!(f, "create {} uuid {}{}", new.name, new.uuid, mode(new.read_only))

@@ -15,9 +15,13 @@ use crate::boot::vars::EfiVars;
 use crate::boot::{LoaderKind, Place, detect};
 use crate::error::{ErrorKind, Result};
 use crate::host::mounts::table;
+use crate::host::read_whole;
 
 /// Where it is looked for.
 const PLACES: [&str; 3] = ["/boot", "/efi", "/boot/efi"];
+
+/// Where the EFI partition may be as well.
+const ELSEWHERE: [&str; 2] = ["/boot/efi", "/efi"];
 
 /// This machine's boot folder, the EFI partition beside it, and the variables.
 #[derive(Debug)]
@@ -85,7 +89,9 @@ impl HostBoot {
 /// The EFI partition with systemd-boot in it, where it is another folder.
 fn partition_beside(boot: &Path) -> Result<Option<RealBoot>> {
     let number = |path: &Path| path.canonicalize().ok();
-    for place in [boot.join("efi"), PathBuf::from("/efi"), PathBuf::from("/boot/efi")] {
+    let below = Some(boot.join("efi"))
+        .filter(|place| !ELSEWHERE.iter().any(|other| *place == Path::new(other)));
+    for place in below.into_iter().chain(ELSEWHERE.map(PathBuf::from)) {
         if !place.is_dir() || number(&place) == number(boot) {
             continue;
         }
@@ -100,7 +106,7 @@ fn partition_beside(boot: &Path) -> Result<Option<RealBoot>> {
 
 /// Where a folder is in its file system: a loader sees no mounts. Empty for the root.
 pub(super) fn prefix(path: &Path) -> String {
-    let text = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let text = read_whole("/proc/self/mountinfo").unwrap_or_default();
     let mounts = table::roots(&text);
     let on = mounts.iter().filter(|(_, dir)| path.starts_with(dir));
     // Of several on one folder the last one is seen.
@@ -118,7 +124,7 @@ pub(super) fn uuid(folder: &OwnedFd) -> Option<String> {
     let about = format!("/sys/dev/block/{}:{}/uevent", major(device), minor(device));
     let about = std::fs::read_to_string(about).ok()?;
     let name = about.lines().find_map(|line| line.strip_prefix("DEVNAME="))?;
-    let mut head = Vec::new();
+    let mut head = Vec::with_capacity(HEAD);
     let len = u64::try_from(HEAD).unwrap_or(u64::MAX);
     File::open(Path::new("/dev").join(name)).ok()?.take(len).read_to_end(&mut head).ok()?;
     fs_uuid(&head)

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use imgbase_sys::dm::{Control, Listed, Uuid};
 
 use crate::dm::DevNo;
 use crate::error::{IoContext, Result};
+use crate::host::read_whole;
 use crate::name::{DmName, VgName};
 use crate::order::Gather;
 
@@ -42,7 +43,9 @@ fn entries(folder: &Path) -> Vec<String> {
 /// `/proc/partitions` names disks and partitions that are not empty in one read; sysfs is asked
 /// only about what is left.
 pub(super) fn candidates() -> Result<Vec<PathBuf>> {
-    let list = fs::read_to_string(PARTITIONS).context("list the disks", PARTITIONS)?;
+    let list = read_whole(PARTITIONS)
+        .and_then(|list| String::from_utf8(list).map_err(io::Error::other))
+        .context("list the disks", PARTITIONS)?;
     let mut names = listed(&list);
     names.sort_unstable();
     let volumes = Volumes::find();

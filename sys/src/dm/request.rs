@@ -117,9 +117,12 @@ impl Request {
         self.put_u32(EVENT, event);
     }
 
-    /// `dev` in the kernel's huge encoding, major 0: the kernel takes the minor alone.
-    pub(crate) fn set_minor(&mut self, minor: u32) {
-        let dev = u64::from(minor & 0xff) | (u64::from(minor & !0xff) << 12);
+    /// A device's number, in the kernel's huge encoding (`huge_encode_dev`). For a device that is
+    /// made the kernel takes the minor number alone.
+    pub(crate) fn set_number(&mut self, major: u32, minor: u32) {
+        let dev = u64::from(minor & 0xff)
+            | (u64::from(major & 0xfff) << 8)
+            | (u64::from(minor & !0xff) << 12);
         self.put(DEV, &dev.to_ne_bytes());
     }
 
@@ -272,9 +275,9 @@ mod tests {
     #[test]
     fn device_numbers_take_the_huge_encoding() {
         let mut request = Request::new("a").expect("short");
-        request.set_minor(0x12345);
+        request.set_number(0xfd, 0x12345);
         assert_eq!(request.answer().minor, 0x12345);
-        assert_eq!(request.answer().major, 0);
+        assert_eq!(request.answer().major, 0xfd);
         assert_eq!((major(0xfd03), minor(0xfd03)), (253, 3));
     }
 

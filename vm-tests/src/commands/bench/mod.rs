@@ -24,8 +24,13 @@ const LIMIT: Duration = Duration::from_secs(3600);
 const PV: u64 = 4096;
 const SCRATCH: u64 = 64;
 
-/// System calls of a whole process, each with the time since the one before.
-const TRACE: &str = "strace -f -r -o /tmp/trace imgbase layer --add >/dev/null; cat /tmp/trace";
+/// System calls of whole processes, each with the time since the one before.
+const TRACE: &str = "
+trace() { strace -f -r -o /tmp/trace imgbase \"$@\" >/dev/null; cat /tmp/trace; }
+trace layer --add
+imgbase boot --set-default Boot-1-1+2
+trace rollback
+";
 
 /// systemd-boot's folder, and two layers with entries in it.
 const BOOT_FOLDER: &str = "
@@ -75,7 +80,7 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
     prepare(&mut vm, options.disks)?;
     if options.profile {
         println!("{}", vm.ok("bench-guest profile")?);
-        println!("{}", vm.ok(TRACE)?);
+        println!("{}", vm.ok(&format!("set -e\n{BOOT_FOLDER}{TRACE}"))?);
         return Ok(true);
     }
     let mut figures = measure(&mut vm, &options)?;
