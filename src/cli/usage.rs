@@ -41,6 +41,10 @@ pub(crate) fn parse(words: &[OsString]) -> Parsed {
 /// As [`Cli::try_parse_from`], but what clap knows of all verbs is not taken apart again, which
 /// would take as long as parsing does.
 fn cli(words: &[OsString]) -> Result<Cli, clap::Error> {
+    let alone = Cli::of_one_verb(words).map(ManuallyDrop::new);
+    if let Some(Ok(mut matches)) = alone.map(|mut verb| verb.try_get_matches_from_mut(words)) {
+        return Cli::from_arg_matches_mut(&mut matches);
+    }
     let mut command = ManuallyDrop::new(Cli::command());
     let mut matches = command.try_get_matches_from_mut(words)?;
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))

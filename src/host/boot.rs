@@ -13,6 +13,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use imgbase_sys::journal;
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
@@ -57,6 +58,8 @@ pub struct RealBoot {
     facts: OnceLock<Facts>,
     /// What the kernel calls its file system's sort.
     magic: u64,
+    /// True where something was made since the last sync: on FAT that takes more than a removal.
+    made: AtomicBool,
 }
 
 impl RealBoot {
@@ -72,7 +75,8 @@ impl RealBoot {
         let root = fs::open(&path, FOLDER, Mode::empty()).map_err(|error| failed(error.into()))?;
         let kind = fs::fstatfs(&root).map_err(|error| failed(error.into()))?.f_type;
         let magic = u64::try_from(kind).unwrap_or(0);
-        Ok(Self { root, name, path, facts: OnceLock::new(), magic })
+        let made = AtomicBool::new(false);
+        Ok(Self { root, name, path, facts: OnceLock::new(), magic, made })
     }
 
     fn is_fat(&self) -> bool {
@@ -292,6 +296,7 @@ impl BootFolder for RealBoot {
 
     fn make_folder(&self, folder: &BootPath) -> Result<()> {
         log::debug!("{}: make the folder {folder}", self.name);
+        self.made.store(true, Ordering::Relaxed);
         let made = self
             .folder(&folder.parent())
             .and_then(|at| Ok(fs::mkdirat(&at, folder.name(), Mode::from_raw_mode(0o755))?));
@@ -319,6 +324,7 @@ impl BootFolder for RealBoot {
 
     fn rename(&self, from: &BootPath, to: &BootPath) -> Result<()> {
         log::debug!("{}: rename {from} to {to}", self.name);
+        self.made.store(true, Ordering::Relaxed);
         let renamed =
             self.folder(&from.parent()).and_then(|at| rename_to_new(&at, from.name(), to.name()));
         self.run("rename", from, renamed)
@@ -335,14 +341,17 @@ impl BootFolder for RealBoot {
     }
 
     /// FAT writes where a renamed file's bytes are with the file, not with the folder; so all is
-    /// written first. That alone would not flush the disk's own cache there.
+    /// written first. That alone would not flush the disk's own cache there. Where files only went,
+    /// the folder and the table of clusters are all there is, and these go with the folder
+    /// (`fat_file_fsync`).
     fn sync(&self, folder: &BootPath) -> Result<()> {
         let synced = self.folder(folder).and_then(|at| {
-            if self.is_fat() {
+            if self.made.load(Ordering::Relaxed) && self.is_fat() {
                 fs::syncfs(&at)?;
             }
             Ok(fs::fsync(&at)?)
         });
+        self.made.store(synced.is_err(), Ordering::Relaxed);
         self.run("sync", folder, synced)
     }
 

@@ -13,7 +13,9 @@ mod small;
 mod update;
 mod word;
 
-use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::{Args, Parser, Subcommand};
 
 pub(crate) use base::BaseArgs;
 pub(crate) use boot::{BootArgs, RollbackArgs};
@@ -100,6 +102,43 @@ pub(crate) enum Command {
     Man(ManArgs),
 }
 
+/// What the parser of a verb is to know.
+type Augment = fn(clap::Command) -> clap::Command;
+
+const VERBS: [(&str, Augment); 18] = [
+    ("layout", LayoutArgs::augment_args),
+    ("base", BaseArgs::augment_args),
+    ("layer", LayerArgs::augment_args),
+    ("boot", BootArgs::augment_args),
+    ("rollback", RollbackArgs::augment_args),
+    ("update", UpdateArgs::augment_args),
+    ("mount", MountArgs::augment_args),
+    ("umount", UmountArgs::augment_args),
+    ("activate", ImagesArgs::augment_args),
+    ("deactivate", ImagesArgs::augment_args),
+    ("diff", DiffArgs::augment_args),
+    ("check", CheckArgs::augment_args),
+    ("recover", RecoverArgs::augment_args),
+    ("watch", WatchArgs::augment_args),
+    ("initrd", InitrdArgs::augment_args),
+    ("w", |verb| verb),
+    ("completions", CompletionsArgs::augment_args),
+    ("man", ManArgs::augment_args),
+];
+
+impl Cli {
+    /// A parser that knows the first verb among the words and no other, which is most of the time
+    /// that parsing takes. What it accepts means the same to the whole parser; what it refuses, and
+    /// all help, is for that one to say.
+    pub(crate) fn of_one_verb(words: &[OsString]) -> Option<clap::Command> {
+        let mut words = words.iter().skip(1);
+        let is_verb = |word: &OsString| VERBS.iter().find(|(name, _)| word == name);
+        let (name, augment) = words.find_map(is_verb)?;
+        let root = GlobalArgs::augment_args(clap::Command::new("imgbase"));
+        Some(root.subcommand(augment(clap::Command::new(*name))))
+    }
+}
+
 impl Command {
     /// As typed.
     pub(crate) fn name(&self) -> &'static str {
@@ -145,7 +184,7 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
+    use clap::{CommandFactory, FromArgMatches};
 
     #[test]
     fn clap_finds_no_contradiction() {
@@ -156,13 +195,14 @@ mod tests {
     fn every_verb_knows_its_name() {
         let listed: Vec<String> =
             Cli::command().get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        assert_eq!(listed.len(), 18, "{listed:?}");
+        assert_eq!(listed, VERBS.map(|(name, _)| name));
         for (verb, rest) in [
             ("layout", ""),
             ("base", "--latest"),
             ("layer", "--latest"),
             ("boot", "--list"),
             ("rollback", ""),
+            ("update", "image"),
             ("mount", "a-1-0 /mnt"),
             ("umount", "/mnt"),
             ("activate", ""),
@@ -177,7 +217,12 @@ mod tests {
             ("man", ""),
         ] {
             let words = ["imgbase", verb].into_iter().chain(rest.split_whitespace());
-            let cli = Cli::try_parse_from(words).expect("a good command line");
+            let words: Vec<OsString> = words.map(OsString::from).collect();
+            let cli = Cli::try_parse_from(&words).expect("a good command line");
+            let alone = Cli::of_one_verb(&words).expect("a verb");
+            let mut alone = alone.try_get_matches_from(&words).expect("as good");
+            let alone = Cli::from_arg_matches_mut(&mut alone).expect("all that is needed");
+            assert_eq!(format!("{alone:?}"), format!("{cli:?}"));
             assert_eq!(cli.command.expect("a command").name(), verb);
             assert!(listed.iter().any(|name| name == verb));
         }
