@@ -21,6 +21,8 @@
 //! without C headers.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "pack")]
+pub mod archive;
 pub mod boot;
 pub mod dev;
 pub mod diff;

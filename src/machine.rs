@@ -15,6 +15,7 @@ use crate::image::ImageFile;
 use crate::lvm2::store::Lvm2Library;
 use crate::name::{LvmId, VgName};
 use crate::root::RootChange;
+use crate::tree::{Measure, NewTree, Tell};
 use crate::units::Bytes;
 
 /// The machine that an operation works on. No global state: two may live in one process.
@@ -222,6 +223,25 @@ pub trait Mounts: Send + Sync {
         with: &mut dyn FnMut(&dyn RootChange) -> Result<()>,
     ) -> Result<()>;
 
+    /// Mounts a fresh file system where no other process sees it, lets `make` fill it, and ends the
+    /// mount; what was made is durable then.
+    ///
+    /// # Errors
+    /// As [`mount`](Mounts::mount), and what `make` gives.
+    fn make_tree(
+        &self,
+        device: &Path,
+        fs_type: &str,
+        make: &mut dyn FnMut(&mut dyn NewTree) -> Result<()>,
+    ) -> Result<()>;
+
+    /// Mounts a file system in an image, read-only and where no other process sees it, as long as
+    /// what it gives is held. A file is attached to a loop device for as long.
+    ///
+    /// # Errors
+    /// As [`mount`](Mounts::mount).
+    fn hold_image(&self, image: &Path, fs_type: &str) -> Result<Box<dyn HeldTree>>;
+
     /// Mounts three volumes where no other process sees them, the first two read-only, carries over
     /// to the third what was changed from the first to the second (see [`crate::etc`]), and ends
     /// the mounts; what was changed is durable then.
@@ -231,6 +251,34 @@ pub trait Mounts: Send + Sync {
     /// already, [`Io`](crate::ErrorKind::Io) and [`NoSpace`](crate::ErrorKind::NoSpace). What the
     /// third then holds is of no use.
     fn carry_over(&self, volumes: CarryOver<'_>) -> Result<Carried>;
+}
+
+/// The tree in an image, mounted where no other process sees it. No path leads out of it.
+pub trait HeldTree: Send + Sync {
+    /// A file of it as an image; `None` where there is none at that path.
+    ///
+    /// # Errors
+    /// [`Io`](crate::ErrorKind::Io).
+    fn image(&self, path: &str) -> Result<Option<ImageFile>>;
+
+    /// The tree in a file of it: see [`Mounts::hold_image`]. `None` where there is no such file. It
+    /// may be held longer than this one.
+    ///
+    /// # Errors
+    /// As there.
+    fn hold_inside(&self, path: &str, fs_type: &str) -> Result<Option<Box<dyn HeldTree>>>;
+
+    /// What is in it.
+    ///
+    /// # Errors
+    /// As [`tree::weigh`](crate::tree::weigh).
+    fn weigh(&self, tell: Tell<'_>) -> Result<Measure>;
+
+    /// Copies it.
+    ///
+    /// # Errors
+    /// As [`tree::copy`](crate::tree::copy()).
+    fn copy_to(&self, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure>;
 }
 
 /// The volumes of [`Mounts::carry_over`]: nodes, and the sorts of their file systems.

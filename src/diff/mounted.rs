@@ -161,6 +161,7 @@ fn meta_of(stat: &Stat) -> Meta {
         ino: stat.st_ino,
         fs: stat.st_dev,
         mtime: time(stat.st_mtime, stat.st_mtime_nsec),
+        links: stat.st_nlink,
         ctime: time(stat.st_ctime, stat.st_ctime_nsec),
     }
 }

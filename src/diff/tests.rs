@@ -29,6 +29,7 @@ fn node(kind: Kind, data: &[u8]) -> Node {
         ino: 7,
         fs: 1,
         mtime: (1, 0),
+        links: 1,
         ctime: (1, 0),
     };
     let (data, xattrs, inside) = (data.to_vec(), Xattrs::new(), BTreeMap::new());

@@ -5,8 +5,9 @@ use std::path::Path;
 use super::Notes;
 use crate::error::Result;
 use crate::etc::Carried;
-use crate::machine::{CarryOver, MountEntry, MountHow, Mounts};
+use crate::machine::{CarryOver, HeldTree, MountEntry, MountHow, Mounts};
 use crate::root::RootChange;
+use crate::tree::NewTree;
 use crate::units::Bytes;
 
 pub(super) struct DryMounts<'m> {
@@ -66,6 +67,21 @@ impl Mounts for DryMounts<'_> {
         let (device, aim) = (device.display(), if writable { "change" } else { "look into" });
         self.notes.add(format!("mount {device} ({fs_type}) privately to {aim} it"));
         Ok(())
+    }
+
+    fn make_tree(
+        &self,
+        device: &Path,
+        fs_type: &str,
+        _make: &mut dyn FnMut(&mut dyn NewTree) -> Result<()>,
+    ) -> Result<()> {
+        let device = device.display();
+        self.notes.add(format!("mount {device} ({fs_type}) privately to make the tree in it"));
+        Ok(())
+    }
+
+    fn hold_image(&self, image: &Path, fs_type: &str) -> Result<Box<dyn HeldTree>> {
+        self.real.hold_image(image, fs_type)
     }
 
     fn carry_over(&self, volumes: CarryOver<'_>) -> Result<Carried> {

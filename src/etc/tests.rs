@@ -63,6 +63,7 @@ impl Node {
             ino: if self.ino == 0 { std::ptr::from_ref(self).addr() as u64 } else { self.ino },
             fs: 1,
             mtime: (1, 0),
+            links: 1,
             ctime: (1, 0),
         }
     }

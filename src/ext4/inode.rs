@@ -120,6 +120,7 @@ impl Inode {
             ino: self.ino.0.into(),
             fs: 0,
             mtime: self.time(0x10, 0x88),
+            links: self.links().into(),
             ctime: self.time(0x0C, 0x84),
         }
     }

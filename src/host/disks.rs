@@ -12,7 +12,7 @@ use std::sync::Arc;
 use loopdev::{LoopControl, LoopDevice};
 
 pub use self::file::FileDev;
-use self::file::FileHoles;
+pub(super) use self::file::FileHoles;
 use super::filter::Filter;
 use crate::dev::Dev;
 use crate::dm::DevNo;

@@ -15,6 +15,7 @@ mod locks;
 mod lvm2_host;
 mod lvmconf;
 mod mounts;
+mod new_tree;
 mod root;
 mod tools;
 

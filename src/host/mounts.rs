@@ -1,5 +1,6 @@
 //! Mounts of this machine.
 
+mod held;
 mod options;
 mod private;
 pub(super) mod table;
@@ -8,11 +9,13 @@ use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use super::new_tree::RealTree;
 use super::root::RealRoot;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::etc::{self, Carried};
-use crate::machine::{CarryOver, MountEntry, MountHow, Mounts};
+use crate::machine::{CarryOver, HeldTree, MountEntry, MountHow, Mounts};
 use crate::root::RootChange;
+use crate::tree::NewTree;
 use crate::units::Bytes;
 
 /// The kernel's list of this process's mounts.
@@ -78,6 +81,19 @@ impl Mounts for RealMounts {
             return Err(Error::new(ErrorKind::Busy, why).at(device.display()).op("change"));
         }
         private::change_in(device, fs_type, &mut |root| with(&RealRoot::open(root)?))
+    }
+
+    fn make_tree(
+        &self,
+        device: &Path,
+        fs_type: &str,
+        make: &mut dyn FnMut(&mut dyn NewTree) -> Result<()>,
+    ) -> Result<()> {
+        private::change_in(device, fs_type, &mut |root| make(&mut RealTree::new(root)))
+    }
+
+    fn hold_image(&self, image: &Path, fs_type: &str) -> Result<Box<dyn HeldTree>> {
+        held::hold(image, fs_type)
     }
 
     fn carry_over(&self, CarryOver { base, ours, new }: CarryOver<'_>) -> Result<Carried> {

@@ -29,7 +29,7 @@ pub use filesystem::{FileSystem, Needs};
 pub use holes::FileHoles;
 pub use holes::{Holes, NoHoles};
 pub use magic::seems_to_be;
-pub use open::{Image, ImageFile, ImageStream};
+pub use open::{ISO, Image, ImageFile, ImageStream, SQUASHFS};
 pub use partitions::Partition;
 pub use sink::Target;
 pub use source::{CopyPlan, Plan, Source, SpaceNeed};

@@ -19,6 +19,12 @@ use crate::xfs;
 /// So many are taken off one after the other; an image with more is somebody's joke.
 const MOST: usize = 6;
 
+/// A squashfs, as `mount -t` calls it.
+pub const SQUASHFS: &str = "squashfs";
+
+/// An ISO 9660, as `mount -t` calls it.
+pub const ISO: &str = "iso9660";
+
 /// What is read at once of what is packed, or digested.
 const AT_ONCE: usize = 1 << 20;
 
@@ -45,6 +51,21 @@ impl ImageStream {
     pub fn new(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
         Self { name: name.into(), reader: Box::new(reader), tails: Tails::default() }
     }
+
+    fn digested(self, digest: Digest) -> Self {
+        let Self { name, reader, mut tails } = self;
+        let reader = tails.digested(reader, digest);
+        Self { name, reader, tails }
+    }
+
+    /// What is left of it, and of what stands around it, is read: only there it shows whether all
+    /// was right.
+    ///
+    /// # Errors
+    /// As [`Tails::end`].
+    pub fn end(&mut self) -> Result<()> {
+        self.tails.end().map_err(|error| error.at(&self.name))
+    }
 }
 
 /// An image, as it was opened.
@@ -53,6 +74,8 @@ pub enum Image {
     File(ImageFile),
     /// Standard input, or what is unpacked on the way.
     Stream(ImageStream),
+    /// An archive of files (tar), from its start.
+    Archive(ImageStream),
 }
 
 impl Image {
@@ -69,10 +92,8 @@ impl Image {
                 tails::check(digest, bytes).map_err(|error| error.at(file.dev.name()))?;
                 Ok(Self::File(file))
             }
-            Self::Stream(ImageStream { name, reader, mut tails }) => {
-                let reader = tails.digested(reader, digest);
-                Ok(Self::Stream(ImageStream { name, reader, tails }))
-            }
+            Self::Stream(stream) => Ok(Self::Stream(stream.digested(digest))),
+            Self::Archive(stream) => Ok(Self::Archive(stream.digested(digest))),
         }
     }
 
@@ -99,6 +120,15 @@ impl Image {
                     None => Ok(image),
                 };
             }
+            if let Self::Archive(_) = image {
+                return match wanted {
+                    Some(word) => {
+                        let why = format!("it has no partition '{word}': it is an archive");
+                        Err(Error::new(ErrorKind::NotFound, why).at(name))
+                    }
+                    None => Ok(image),
+                };
+            }
             image = match image.step(&head, &mut wanted).map_err(|error| error.at(name))? {
                 (inner, true) => inner,
                 (same, false) => return Ok(same),
@@ -108,10 +138,27 @@ impl Image {
         Err(Error::new(ErrorKind::Unsupported, why).at(image.name()))
     }
 
+    /// How the kernel calls what is in it, where that is a file system that is read through the
+    /// kernel alone: [`SQUASHFS`] or [`ISO`].
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io).
+    pub fn mountable(&mut self) -> Result<Option<&'static str>> {
+        let head = self.head()?;
+        let has =
+            |at: usize, magic: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(magic));
+        // An ISO may have a partition table in front, and is one all the same.
+        Ok(match () {
+            () if has(0, b"hsqs") => Some(SQUASHFS),
+            () if has(32769, b"CD001") => Some(ISO),
+            () => None,
+        })
+    }
+
     fn name(&self) -> &str {
         match self {
             Self::File(file) => file.dev.name(),
-            Self::Stream(stream) => &stream.name,
+            Self::Stream(stream) | Self::Archive(stream) => &stream.name,
         }
     }
 
@@ -126,7 +173,8 @@ impl Image {
                     .context("read the image", file.dev.name())?;
                 Ok(head)
             }
-            Self::Stream(ImageStream { name, reader, .. }) => {
+            Self::Stream(ImageStream { name, reader, .. })
+            | Self::Archive(ImageStream { name, reader, .. }) => {
                 let mut head = Vec::new();
                 let limit = HEAD.try_into().unwrap_or(u64::MAX);
                 let read = Read::take(&mut *reader, limit).read_to_end(&mut head);
@@ -147,6 +195,12 @@ impl Image {
             let reader = packing.reader(BufReader::with_capacity(AT_ONCE, packed));
             let reader = tails.kept(reader);
             return Ok((Self::Stream(ImageStream { name, reader, tails }), true));
+        }
+        #[cfg(feature = "pack")]
+        if crate::archive::recognises(head) {
+            let name = self.name().to_owned();
+            let (reader, tails) = self.into_reader();
+            return Ok((Self::Archive(ImageStream { name, reader, tails }), true));
         }
         if Qcow2::recognises(head) {
             let Self::File(file) = self else {
@@ -170,7 +224,7 @@ impl Image {
     fn partition(&self, head: &[u8], wanted: Option<&str>) -> Result<Option<Partition>> {
         match self {
             Self::File(file) => partitions::root(&|at, buf| file.dev.read_at(buf, at), wanted),
-            Self::Stream(_) => {
+            Self::Stream(_) | Self::Archive(_) => {
                 let read = |at: Bytes, buf: &mut [u8]| {
                     let from = usize::try_from(at.get()).unwrap_or(usize::MAX);
                     let bytes = head.get(from..).and_then(|rest| rest.get(..buf.len()));
@@ -197,7 +251,8 @@ impl Image {
                 let dev = Arc::new(ReadOnly(Slice { of: dev, name, start, size }));
                 Self::File(ImageFile { dev, holes })
             }
-            Self::Stream(ImageStream { mut reader, tails, .. }) => {
+            Self::Stream(ImageStream { mut reader, tails, .. })
+            | Self::Archive(ImageStream { mut reader, tails, .. }) => {
                 let start = part.start.get();
                 let skipped = io::copy(&mut Read::take(&mut *reader, start), &mut io::sink());
                 if skipped.map_err(unreadable)? < start {
@@ -217,7 +272,7 @@ impl Image {
             Self::File(file) => {
                 (Box::new(DevReader { dev: file.dev, at: Bytes::ZERO }), Tails::default())
             }
-            Self::Stream(stream) => (stream.reader, stream.tails),
+            Self::Stream(stream) | Self::Archive(stream) => (stream.reader, stream.tails),
         }
     }
 }

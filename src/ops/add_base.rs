@@ -4,19 +4,15 @@
 //! copied with the lock released, while the open device shows others that a
 //! process is at it; the commit that drops the tag makes the base.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
+use super::content::{self, Content, Opened, unchanged};
 use super::session::Session;
 use super::thin::{NewThin, Role};
 use super::transact::Pending;
-use super::{
-    AddBase, ImageRequest, ImageSource, Imgbase, Init, Progress, Watch, after_commit, filesystem,
-};
+use super::{AddBase, ImageRequest, ImageSource, Imgbase, Init, Watch, after_commit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ext4::Tree;
-use crate::image::{self, Control, Copied, Image, ImageStream, Source, Target};
+use crate::image::Image;
 use crate::layout::{BaseName, ImageName, Layout};
-use crate::machine::Machine;
 use crate::report::BaseAdded;
 use crate::units::Bytes;
 
@@ -36,9 +32,8 @@ impl Imgbase<'_> {
     /// The metadata commit that drops the tag `imgbased:pending` from the base.
     pub fn add_base(&self, request: &AddBase, watch: &mut dyn Watch) -> Result<BaseAdded> {
         watch.step("look at the image");
-        let mut image = open_image(&self.machine, &request.image)?;
-        let mut source = source(&self.machine, &mut image)?;
-        self.add_base_from(&mut source, request, watch)
+        let mut opened = Opened::open(&self.machine, &request.image, watch)?;
+        self.add_base_from(&mut opened.content(&self.machine)?, request, watch)
     }
 
     /// The name that an image gives itself in `/usr/share/imgbase/build/meta/nvr`, where builds of
@@ -52,7 +47,7 @@ impl Imgbase<'_> {
             return Err(nameless("a stream cannot be looked into"));
         }
         let request = ImageRequest { digest: None, ..request.clone() };
-        let Image::File(file) = open_image(&self.machine, &request)? else {
+        let Image::File(file) = content::open(&self.machine, &request)? else {
             return Err(nameless("it is packed, and cannot be looked into"));
         };
         let dev = file.dev.as_ref();
@@ -66,27 +61,26 @@ impl Imgbase<'_> {
     /// Adds a base from an image that is open already.
     pub(super) fn add_base_from(
         &self,
-        source: &mut Source<'_>,
+        content: &mut Content<'_>,
         request: &AddBase,
         watch: &mut dyn Watch,
     ) -> Result<BaseAdded> {
-        self.fill_base(source, request, watch)?.finish(watch)
+        self.fill_base(content, request, watch)?.finish(watch)
     }
 
     /// Copies an image that is open already into a base that is not finished.
     pub(super) fn fill_base<'m>(
         &'m self,
-        source: &mut Source<'_>,
+        content: &mut Content<'_>,
         request: &AddBase,
         watch: &mut dyn Watch,
     ) -> Result<FilledBase<'m>> {
-        let size = volume_size(source, request.size)?;
+        let size = content.volume_size(request.size)?;
         let mut session = Session::change(self, "base --add")?;
         refuse_taken(&session.layout()?, &request.nvr)?;
         let pool = session.pool_on()?;
-        let room = source
-            .space_need(session.chunk()?)
-            .and_then(|need| session.check_room(&pool, need.bytes()));
+        let room =
+            content.space_need(session.chunk()?).and_then(|need| session.check_room(&pool, need));
         if let Err(error) = room {
             session.pool_as_before()?;
             return Err(error);
@@ -101,9 +95,9 @@ impl Imgbase<'_> {
         watch.step("make the volume");
         session.begin_thin(&thin, &pool)?;
         let pending = session.into_pending(thin.name)?;
-        let (nvr, fs_type) = (request.nvr.clone(), source.file_system().fs_type());
-        match fill(&pending, source, size, watch) {
-            Ok(copied) => Ok(FilledBase { pending, nvr, fs_type, written: copied.written }),
+        let (nvr, fs_type) = (request.nvr.clone(), content.fs_type());
+        match content.fill(&pending, size, watch) {
+            Ok(written) => Ok(FilledBase { pending, nvr, fs_type, written }),
             Err(error) => Err(pending.undo(error)),
         }
     }
@@ -144,30 +138,6 @@ impl FilledBase<'_> {
     }
 }
 
-/// Opens an image, down to its file system.
-pub(super) fn open_image(machine: &Machine<'_>, request: &ImageRequest) -> Result<Image> {
-    let image = match &request.source {
-        ImageSource::Path(path) => machine.disks.open_image(path).map(Image::File)?,
-        ImageSource::Stdin => Image::Stream(ImageStream::new("standard input", std::io::stdin())),
-    };
-    let image = match request.digest {
-        Some(digest) => image.digested(digest).map_err(unchanged)?,
-        None => image,
-    };
-    image.opened(request.partition.as_deref()).map_err(unchanged)
-}
-
-/// Looks at the image, and for the programs that its file system needs.
-pub(super) fn source<'i>(machine: &Machine<'_>, image: &'i mut Image) -> Result<Source<'i>> {
-    let source = match image {
-        Image::File(file) => Source::of_device(file.dev.as_ref(), file.holes.as_ref()),
-        Image::Stream(stream) => Source::of_stream(stream),
-    };
-    let source = source.map_err(unchanged)?;
-    filesystem::require_tools(machine, source.file_system()).map_err(unchanged)?;
-    Ok(source)
-}
-
 /// Where an image says what it is called.
 const NVR: &str = "/usr/share/imgbase/build/meta/nvr";
 
@@ -176,14 +146,11 @@ fn nameless(why: &str) -> Error {
     unchanged(Error::new(ErrorKind::Invalid, why))
 }
 
-fn unchanged(error: Error) -> Error {
-    error.op("add the base").kept("nothing was changed")
-}
-
 /// Refuses an image that will not fit into the pool that a layout asks for.
-pub(super) fn check_fits_layout(source: &Source<'_>, request: &Init) -> Result<()> {
+pub(super) fn check_fits_layout(content: &Content<'_>, request: &Init) -> Result<()> {
     let Some(have) = request.size else { return Ok(()) };
-    let need = source.space_need(super::init::chunk())?.bytes();
+    content.volume_size(None)?;
+    let need = content.space_need(super::init::chunk())?;
     if need <= have {
         return Ok(());
     }
@@ -192,14 +159,7 @@ pub(super) fn check_fits_layout(source: &Source<'_>, request: &Init) -> Result<(
         need.get(),
         have.get()
     );
-    Err(unchanged(Error::new(ErrorKind::NoSpace { need, have }, why).at(source.name())))
-}
-
-/// The volume's size: the file system's, or what was asked for if that is not smaller.
-fn volume_size(source: &Source<'_>, asked: Option<Bytes>) -> Result<Bytes> {
-    let size = asked.unwrap_or(source.size());
-    source.check_fits(size).map_err(unchanged)?;
-    Ok(size)
+    Err(unchanged(Error::new(ErrorKind::NoSpace { need, have }, why).at(content.name())))
 }
 
 fn refuse_taken(layout: &Layout<'_>, name: &BaseName) -> Result<()> {
@@ -208,37 +168,4 @@ fn refuse_taken(layout: &Layout<'_>, name: &BaseName) -> Result<()> {
     }
     let why = format!("{} has a volume of that name already", layout.vg.name);
     Err(unchanged(Error::new(ErrorKind::Exists, why).at(ImageName::Base(name.clone()))))
-}
-
-/// Copies the image and makes the file system fit for layers.
-fn fill(
-    pending: &Pending<'_>,
-    source: &mut Source<'_>,
-    size: Bytes,
-    watch: &mut dyn Watch,
-) -> Result<Copied> {
-    watch.step("copy the image");
-    let copied = copy(pending, source, watch)?;
-    watch.step("make the file system ready for layers");
-    let grow_to = (size > source.size()).then_some(size);
-    let needs = source.plan().needs;
-    let seal = filesystem::Seal { node: &pending.node()?, needs, grow_to };
-    seal.apply(pending.machine(), pending.device(), watch)?;
-    Ok(copied)
-}
-
-fn copy(pending: &Pending<'_>, source: &mut Source<'_>, watch: &mut dyn Watch) -> Result<Copied> {
-    let cancel = AtomicBool::new(watch.cancelled());
-    let mut tell = |progress: image::Progress| {
-        watch.progress(Progress {
-            done: progress.done,
-            total: Some(progress.total),
-            written: progress.written,
-        });
-        if watch.cancelled() {
-            cancel.store(true, Ordering::Relaxed);
-        }
-    };
-    let target = Target::new(pending.device(), pending.chunk()?, pending.zeroes_chunks()?)?;
-    source.copy_to(&target, Control { progress: &mut tell, cancel: &cancel })
 }

@@ -9,6 +9,7 @@ mod add_base;
 mod add_layer;
 mod boot;
 mod check;
+mod content;
 mod devices;
 #[cfg(feature = "host")]
 mod diff;

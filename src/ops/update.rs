@@ -4,7 +4,7 @@
 //! All work is done on the new layer before it exists; the layer that runs is only read. One commit
 //! makes base and layer exist: what fails or is interrupted before it leaves neither.
 
-use super::add_base::{open_image, source};
+use super::content::Opened;
 use super::session::Session;
 use super::{AddBase, ImageRequest, Imgbase, Watch, after_commit};
 use crate::error::{Error, ErrorKind, Result};
@@ -41,11 +41,11 @@ impl Imgbase<'_> {
     pub fn update(&self, request: &Update, watch: &mut dyn Watch) -> Result<Updated> {
         let (from, awake) = self.update_from()?;
         watch.step("look at the image");
-        let mut image = open_image(&self.machine, &request.image)?;
-        let mut source = source(&self.machine, &mut image)?;
+        let mut opened = Opened::open(&self.machine, &request.image, watch)?;
+        let mut content = opened.content(&self.machine)?;
         let add =
             AddBase { nvr: request.nvr.clone(), image: request.image.clone(), size: request.size };
-        let filled = self.fill_base(&mut source, &add, watch)?;
+        let filled = self.fill_base(&mut content, &add, watch)?;
         let made = self.add_layer_after(&filled.nvr, &from, watch);
         let sources = [ImageName::Base(from.base().clone()), ImageName::Layer(from.clone())];
         let mut woken: Vec<ImageName> =

@@ -1,7 +1,13 @@
 //! A file tree as values: what an entry is, whatever it lies in, and how to look at one.
 
+mod copy;
+mod new;
 mod path;
+#[cfg(feature = "host")]
+pub(crate) mod place;
 
+pub use copy::{copy, weigh};
+pub use new::{Making, Measure, NewTree, Tell};
 pub use path::TreePath;
 
 use std::collections::BTreeMap;
@@ -73,6 +79,8 @@ pub struct Meta {
     pub ino: u64,
     /// The file system that it is on, by a number that means nothing else.
     pub fs: u64,
+    /// Names that its inode has.
+    pub links: u64,
     /// When its content was changed last.
     pub mtime: Time,
     /// When anything about it was changed last; cannot be set.

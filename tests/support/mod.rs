@@ -27,6 +27,7 @@ use imgbase::machine::{
 use imgbase::name::VgName;
 use imgbase::ops::{AddBase, ImageSource, Imgbase, Init, Unwatched};
 use imgbase::root::{RootChange, RootFiles};
+use imgbase::tree::{Making, Meta, NewTree, TreePath, Xattrs};
 use imgbase::units::Bytes;
 use imgbase::{Error, ErrorKind, Result};
 
@@ -442,11 +443,54 @@ impl Mounts for SimMounts {
         with(&SimRoot(&self.files))
     }
 
+    fn make_tree(
+        &self,
+        device: &Path,
+        _fs_type: &str,
+        make: &mut dyn FnMut(&mut dyn NewTree) -> Result<()>,
+    ) -> Result<()> {
+        if self.refuse_once { Err(missing(device)) } else { make(&mut Forgotten) }
+    }
+
+    fn hold_image(
+        &self,
+        image: &Path,
+        _fs_type: &str,
+    ) -> Result<Box<dyn imgbase::machine::HeldTree>> {
+        Err(missing(image))
+    }
+
     fn carry_over(&self, volumes: CarryOver<'_>) -> Result<Carried> {
         if self.refuse_carry {
             return Err(missing(volumes.new.0));
         }
         Ok(Carried { taken: 1, ..Carried::default() })
+    }
+}
+
+/// A tree of which nothing is kept but that it can be read to its end.
+struct Forgotten;
+
+impl NewTree for Forgotten {
+    fn put(
+        &mut self,
+        _path: &TreePath,
+        _meta: &Meta,
+        _xattrs: &Xattrs,
+        making: Making<'_>,
+    ) -> std::io::Result<()> {
+        if let Making::File(content) = making {
+            std::io::copy(content, &mut std::io::sink())?;
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, _path: &TreePath, _first: &TreePath) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

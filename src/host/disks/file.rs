@@ -46,6 +46,11 @@ impl FileDev {
         Self::with(path, false, 0).map_err(|error| refused(error, path))
     }
 
+    /// The same under another name, for messages.
+    pub(in crate::host) fn called(self, name: String) -> Self {
+        Self { name, ..self }
+    }
+
     /// Opens a block device for reading while nobody has it mounted or can mount it, and flushes it.
     pub(in crate::host) fn open_alone(path: &Path) -> Result<Self> {
         let opened = Self::with(path, false, libc::O_EXCL);
@@ -179,10 +184,10 @@ impl Dev for FileDev {
 
 /// An image file's holes, and the file open for as long as they are asked for.
 #[derive(Debug)]
-pub(super) struct FileHoles(File);
+pub(in crate::host) struct FileHoles(File);
 
 impl FileHoles {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(in crate::host) fn open(path: &Path) -> Result<Self> {
         File::open(path).map(Self).context("open", path.display())
     }
 }

@@ -11,7 +11,7 @@ use crate::host::disks::FileDev;
 use crate::units::Bytes;
 use crate::xfs;
 
-fn mount(source: Source<'_>) -> Result<DetachedMount> {
+pub(super) fn mount(source: Source<'_>) -> Result<DetachedMount> {
     log::debug!("mount {} privately, {source:?}", source.device.display());
     DetachedMount::new(source).map_err(|failure| {
         let said = failure.said.clone();

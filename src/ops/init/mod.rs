@@ -8,14 +8,14 @@
 mod devices;
 mod sizes;
 
-use std::ffi::OsStr;
+use std::path::Path;
 
 use self::sizes::{CHUNK, EXTENT, Sizes, Wish, divide};
-use super::add_base::{self, check_fits_layout};
-use super::{AddBase, Imgbase, Init, Watch, after_commit, find, session};
+use super::add_base::check_fits_layout;
+use super::content::{Content, Opened};
+use super::{AddBase, Imgbase, Init, Watch, after_commit, filesystem, find, session};
 use crate::dm::{self, PvNumbers, Stack};
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::image::Source;
 use crate::layout::{BaseName, ImageName, LayerName, tag};
 use crate::lvm2::alloc::Placement;
 #[cfg(feature = "liblvm")]
@@ -58,12 +58,12 @@ impl Imgbase<'_> {
             return Ok(self.make_group(request, watch)?.report(request));
         };
         // Looked at before the group is made; a stream can be read once only.
-        let mut opened = add_base::open_image(machine, image)?;
-        let mut source = add_base::source(machine, &mut opened)?;
-        check_fits_layout(&source, request)?;
+        let mut opened = Opened::open(machine, image, watch)?;
+        let mut content = opened.content(machine)?;
+        check_fits_layout(&content, request)?;
         let mut report = self.make_group(request, watch)?.report(request);
         let base = AddBase { nvr: nvr.clone(), image: image.clone(), size: None };
-        let made = self.clone().in_vg(request.vg.clone()).first_images(&mut source, &base, watch);
+        let made = self.clone().in_vg(request.vg.clone()).first_images(&mut content, &base, watch);
         let (base, layer) = made.map_err(|error| made_without(error, request))?;
         (report.base, report.layer) = (Some(base), Some(layer));
         Ok(report)
@@ -116,11 +116,11 @@ impl Imgbase<'_> {
     /// The base that was asked for, and its first layer.
     fn first_images(
         &self,
-        image: &mut Source<'_>,
+        content: &mut Content<'_>,
         base: &AddBase,
         watch: &mut dyn Watch,
     ) -> Result<(BaseName, LayerName)> {
-        let added = self.add_base_from(image, base, watch)?.nvr;
+        let added = self.add_base_from(content, base, watch)?.nvr;
         let layer = self.add_layer(Some(&ImageName::Base(added.clone())), watch)?.nvr;
         Ok((added, layer))
     }
@@ -251,15 +251,9 @@ impl Making {
 
     fn run_mke2fs(&self, machine: &Machine<'_>, lv: &LvName) -> Result<()> {
         let device = DmName::of_lv(&self.vg().name, lv, None)?;
-        let node = format!("/dev/mapper/{device}");
-        let words = ["-q", "-F", "-t", "ext4", "-L", CONFIG, &node];
-        let args: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
-        let output = machine.tools.run(Tool::Mke2fs, &args)?;
-        if output.code == Some(0) {
-            return Ok(());
-        }
-        let why = format!("mke2fs ended with {:?}: {}", output.code, output.stderr.trim());
-        Err(Error::new(ErrorKind::Tool, why).at(node).op("make the Config volume"))
+        let node = Path::new("/dev/mapper").join(device.as_str());
+        filesystem::mke2fs(machine, &["-L", CONFIG], &node)
+            .map_err(|error| error.op("make the Config volume"))
     }
 
     fn stack<'a>(&'a self, machine: &Machine<'_>) -> Result<OwnedStack<'a>> {

@@ -19,6 +19,7 @@ mod recovery;
 mod refusals;
 mod side_by_side;
 mod taking_turns;
+mod trees;
 mod verbs;
 
 use crate::case::Case;
@@ -36,6 +37,7 @@ pub fn all() -> Vec<Case> {
         full::cases(),
         first::cases(),
         side_by_side::cases(),
+        trees::cases(),
         main_job::cases(),
         liblvm::cases(),
         beside_lvm2::cases(),

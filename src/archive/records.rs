@@ -1,0 +1,174 @@
+//! Extended records: `LENGTH KEY=VALUE` and a newline, where the length counts all of it.
+
+use super::sparse::Told;
+use super::{acl, corrupt};
+use crate::error::{Error, ErrorKind, Result};
+use crate::tree::{Time, Xattrs};
+
+/// In front of an attribute's name, by star, GNU tar and libarchive.
+const ATTRIBUTE: &[u8] = b"SCHILY.xattr.";
+/// The same by libarchive alone, with the value in another writing. It writes both.
+const ATTRIBUTE_AGAIN: &[u8] = b"LIBARCHIVE.xattr.";
+
+/// What records say of an entry, names of GNU's own sort among them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Records {
+    pub(super) name: Option<Vec<u8>>,
+    pub(super) link: Option<Vec<u8>>,
+    pub(super) size: Option<u64>,
+    pub(super) uid: Option<u64>,
+    pub(super) gid: Option<u64>,
+    pub(super) mtime: Option<Time>,
+    pub(super) sparse: Told,
+    attributes: Xattrs,
+    /// Attributes that only libarchive's own records have.
+    again: Vec<Vec<u8>>,
+}
+
+impl Records {
+    /// Takes over what these bytes say.
+    pub(super) fn read(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while !bytes.is_empty() {
+            let (record, rest) = split(bytes).ok_or_else(|| corrupt("a record is damaged"))?;
+            let equals = record.iter().position(|byte| *byte == b'=');
+            let (key, value) = equals
+                .and_then(|at| Some((record.get(..at)?, record.get(at + 1..)?)))
+                .ok_or_else(|| corrupt("a record has no value"))?;
+            self.take(key, value)?;
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        match key {
+            b"path" => self.name = Some(value.to_vec()),
+            b"linkpath" => self.link = Some(value.to_vec()),
+            b"size" => self.size = Some(number(value)?),
+            b"uid" => self.uid = Some(number(value)?),
+            b"gid" => self.gid = Some(number(value)?),
+            b"mtime" => self.mtime = Some(time(value)?),
+            b"RHT.security.selinux" => {
+                // The kernel's value has a zero at its end.
+                let label = [value, b"\0"].concat();
+                self.attributes.insert(b"security.selinux".to_vec(), label);
+            }
+            b"SCHILY.acl.access" => {
+                self.attributes.insert(acl::ACCESS.to_vec(), acl::from_text(value)?);
+            }
+            b"SCHILY.acl.default" => {
+                self.attributes.insert(acl::DEFAULT.to_vec(), acl::from_text(value)?);
+            }
+            // The name that a sparse file really has.
+            b"GNU.sparse.name" => self.sparse.name = Some(value.to_vec()),
+            _ => {
+                if let Some(name) = key.strip_prefix(ATTRIBUTE) {
+                    self.attributes.insert(name.to_vec(), value.to_vec());
+                } else if let Some(name) = key.strip_prefix(ATTRIBUTE_AGAIN) {
+                    self.again.push(name.to_vec());
+                } else if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
+                    self.sparse.take(key, value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The same, with what holds for all entries where these say nothing.
+    pub(super) fn over(&self, global: &Self) -> Self {
+        let mut attributes = global.attributes.clone();
+        attributes.extend(self.attributes.clone());
+        let own_name = self.sparse.name.clone().or_else(|| self.name.clone());
+        Self {
+            name: own_name,
+            link: self.link.clone(),
+            size: self.size,
+            uid: self.uid.or(global.uid),
+            gid: self.gid.or(global.gid),
+            mtime: self.mtime.or(global.mtime),
+            sparse: self.sparse.clone(),
+            attributes,
+            again: self.again.clone(),
+        }
+    }
+
+    /// All attributes.
+    pub(super) fn xattrs(&self) -> Result<Xattrs> {
+        match self.again.iter().find(|name| !self.attributes.contains_key(*name)) {
+            None => Ok(self.attributes.clone()),
+            Some(name) => {
+                let name = String::from_utf8_lossy(name).escape_debug().to_string();
+                let why = format!(
+                    "its attribute '{name}' is written in libarchive's way alone: make the archive \
+                     with --options xattrheader=ALL"
+                );
+                Err(Error::new(ErrorKind::Unsupported, why))
+            }
+        }
+    }
+}
+
+/// One record without its length and newline, and what is behind it.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let space = bytes.iter().take(20).position(|byte| *byte == b' ')?;
+    let len: usize = std::str::from_utf8(bytes.get(..space)?).ok()?.parse().ok()?;
+    let (record, rest) = bytes.split_at_checked(len)?;
+    Some((record.get(space + 1..)?.strip_suffix(b"\n")?, rest))
+}
+
+/// A number in decimal.
+pub(super) fn number(text: &[u8]) -> Result<u64> {
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| corrupt("a record is no number"))
+}
+
+/// Seconds with any number of decimals, before 1970 too.
+fn time(text: &[u8]) -> Result<Time> {
+    let bad = || corrupt("a record is no time");
+    let text = std::str::from_utf8(text).map_err(|_| bad())?;
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let seconds: i64 = whole.parse().map_err(|_| bad())?;
+    if !part.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(bad());
+    }
+    let nine: String = part.chars().chain("000000000".chars()).take(9).collect();
+    let nanos: u32 = nine.parse().map_err(|_| bad())?;
+    // -1.25 is 0.75 seconds behind -2.
+    match whole.starts_with('-') && nanos > 0 {
+        true => Ok((seconds.saturating_sub(1), 1_000_000_000 - nanos)),
+        false => Ok((seconds, nanos)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_have_the_length_that_they_say() {
+        let mut records = Records::default();
+        let bytes = b"32 SCHILY.xattr.user.a=x\ny\n=\0z\n\n12 uid=1000\n19 mtime=-1.250000\n";
+        records.read(bytes).expect("three records");
+        let xattrs = records.xattrs().expect("one");
+        assert_eq!(xattrs[b"user.a".as_slice()], b"x\ny\n=\0z\n");
+        assert_eq!((records.uid, records.mtime), (Some(1000), Some((-2, 750_000_000))));
+        for bad in [
+            &b"12 uid=100\n"[..],
+            b"x uid=1\n",
+            b"9 uid=1x\n",
+            b"7 uid1\n",
+            b"99999999999999999999 a=b\n",
+        ] {
+            assert!(Records::default().read(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_only_libarchive_can_read_is_refused() {
+        let mut records = Records::default();
+        records.read(b"30 LIBARCHIVE.xattr.user.a=eA\n").expect("a record");
+        assert!(records.xattrs().expect_err("alone").to_string().contains("user.a"));
+        records.read(b"25 SCHILY.xattr.user.a=x\n").expect("a record");
+        assert_eq!(records.xattrs().expect("both").len(), 1);
+    }
+}

@@ -1,0 +1,190 @@
+use std::io::Read;
+
+use tar::{EntryType, Header};
+
+use super::*;
+use crate::tree::{Making, Measure, NewTree, Tell};
+
+/// A tree of which only the calls are kept.
+#[derive(Default)]
+struct Calls {
+    made: Vec<(String, Vec<u8>)>,
+    links: Vec<(String, String)>,
+    finished: bool,
+}
+
+impl NewTree for Calls {
+    fn put(
+        &mut self,
+        path: &TreePath,
+        _meta: &Meta,
+        _xattrs: &Xattrs,
+        making: Making<'_>,
+    ) -> io::Result<()> {
+        let mut content = Vec::new();
+        match making {
+            Making::File(from) => drop(from.read_to_end(&mut content)?),
+            Making::Link(target) => content = target.to_vec(),
+            Making::Other => {}
+        }
+        self.made.push((path.to_string(), content));
+        Ok(())
+    }
+
+    fn link(&mut self, path: &TreePath, first: &TreePath) -> io::Result<()> {
+        self.links.push((path.to_string(), first.to_string()));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.finished = true;
+        Ok(())
+    }
+}
+
+fn header(name: &str, sort: EntryType, size: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+    header.set_entry_type(sort);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(size);
+    header.set_cksum();
+    header
+}
+
+fn entry(name: &str, sort: EntryType, content: &[u8]) -> Vec<u8> {
+    let mut bytes = header(name, sort, content.len() as u64).as_bytes().to_vec();
+    bytes.extend(content);
+    bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+    bytes
+}
+
+const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
+
+fn try_unpack(bytes: &[u8], most: Bytes) -> (Calls, Result<Measure>) {
+    let mut calls = Calls::default();
+    let result = unpack(bytes, &mut calls, most, &mut |_| false);
+    (calls, result)
+}
+
+fn refused(bytes: &[u8]) -> Error {
+    let (calls, result) = try_unpack(bytes, Bytes::gib(1));
+    assert!(!calls.finished);
+    result.expect_err("refused")
+}
+
+#[test]
+fn entries_come_in_order_with_their_content() {
+    let mut link = header("b", EntryType::Link, 0);
+    link.set_link_name("./a/x").expect("short");
+    link.set_cksum();
+    let bytes = [
+        entry("./", EntryType::Directory, b""),
+        entry("a/", EntryType::Regular, b""),
+        entry("a/x", EntryType::Regular, b"content"),
+        link.as_bytes().to_vec(),
+        entry("/abs", EntryType::Regular, &[7; 1000]),
+        END.to_vec(),
+        b"behind the end".to_vec(),
+    ]
+    .concat();
+    assert!(recognises(&bytes));
+    let (calls, result) = try_unpack(&bytes, Bytes::gib(1));
+    let measured = Measure { entries: 5, data: Bytes::kib(8) };
+    assert_eq!(result.expect("good"), measured);
+    let names: Vec<&str> = calls.made.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["/", "/a", "/a/x", "/abs"]);
+    assert_eq!(calls.made[2].1, b"content");
+    assert_eq!(calls.links, [("/b".to_owned(), "/a/x".to_owned())]);
+    assert!(calls.finished);
+    let tell: Tell<'_> = &mut |_| false;
+    assert_eq!(measure(bytes.as_slice(), tell).expect("good"), measured);
+    let tell: Tell<'_> = &mut |_| true;
+    let error = measure(bytes.as_slice(), tell).expect_err("stopped");
+    assert_eq!(error.kind(), ErrorKind::Interrupted);
+}
+
+#[test]
+fn nothing_leads_out_of_the_tree() {
+    for name in ["../x", "a/../../x", "a/..", "..", "/../x"] {
+        let error = refused(&[entry(name, EntryType::Regular, b""), END.to_vec()].concat());
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{name}");
+        assert!(error.to_string().contains(name), "{error}");
+    }
+    let mut link = header("a", EntryType::Link, 0);
+    link.set_link_name_literal("../../etc/shadow").expect("short");
+    link.set_cksum();
+    let error = refused(&[link.as_bytes().as_slice(), &END].concat());
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn what_makes_no_system_is_refused_by_name() {
+    for name in ["etc/.wh.passwd", ".wh..wh..opq"] {
+        let error = refused(&[entry(name, EntryType::Regular, b""), END.to_vec()].concat());
+        assert!(error.to_string().contains("layer"), "{error}");
+    }
+    let mut whiteout = header("gone", EntryType::Char, 0);
+    whiteout.set_device_major(0).expect("a device");
+    whiteout.set_device_minor(0).expect("a device");
+    whiteout.set_cksum();
+    refused(&[whiteout.as_bytes().as_slice(), &END].concat());
+    let volume = entry("label", EntryType::new(b'V'), b"");
+    assert!(refused(&[volume, END.to_vec()].concat()).to_string().contains("'V'"));
+}
+
+#[test]
+fn damage_and_early_ends_are_found() {
+    let good = [entry("a", EntryType::Regular, &[1; 700]), END.to_vec()].concat();
+    for len in [0, 100, 512, 900, 1212, 1536] {
+        let error = refused(&good[..len]);
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{len}: {error}");
+    }
+    let mut bad = good.clone();
+    bad[3] ^= 1;
+    assert!(refused(&bad).to_string().contains("checksum"));
+    assert!(!recognises(&bad) && !recognises(&END) && !recognises(b"x"));
+}
+
+#[test]
+fn no_more_is_taken_than_there_is_room() {
+    let bytes = [entry("a", EntryType::Regular, &[1; 9000]), END.to_vec()].concat();
+    let (calls, result) = try_unpack(&bytes, Bytes::kib(8));
+    assert!(matches!(result.expect_err("too much").kind(), ErrorKind::NoSpace { .. }));
+    assert_eq!(calls.made, []);
+    // A name without an end would take the memory that there is.
+    let mut name = header("././@LongLink", EntryType::GNULongName, 1 << 40);
+    name.set_cksum();
+    let endless = name.as_bytes().chain(io::repeat(b'a'));
+    let tell: Tell<'_> = &mut |_| false;
+    let error = measure(endless, tell).expect_err("too long");
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn holes_are_where_the_map_says() {
+    let mut sparse = header("s", EntryType::GNUSparse, 6);
+    let gnu = sparse.as_gnu_mut().expect("it is GNU's");
+    gnu.sparse[0].set_offset(4);
+    gnu.sparse[0].set_length(3);
+    gnu.sparse[1].set_offset(10);
+    gnu.sparse[1].set_length(3);
+    gnu.set_real_size(20);
+    sparse.set_cksum();
+    let data = [b"abcdef".as_slice(), &[0; BLOCK - 6], &END].concat();
+    let (calls, result) =
+        try_unpack(&[sparse.as_bytes().as_slice(), &data].concat(), Bytes::gib(1));
+    assert_eq!(result.expect("good").data, Bytes::kib(4));
+    assert_eq!(calls.made[0].1, b"\0\0\0\0abc\0\0\0def\0\0\0\0\0\0\0");
+    // Pieces behind the end, in disorder, or not all there.
+    for (offset, real) in [(18, 20), (2, 20), (10, 12)] {
+        let gnu = sparse.as_gnu_mut().expect("it is GNU's");
+        gnu.sparse[1].set_offset(offset);
+        gnu.set_real_size(real);
+        sparse.set_cksum();
+        refused(&[sparse.as_bytes().as_slice(), &data].concat());
+    }
+}

@@ -1,0 +1,116 @@
+//! Trees in images, mounted for a while.
+
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use imgbase_sys::mount::{DetachedMount, Source};
+use loopdev::{LoopControl, LoopDevice};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
+
+use super::private::mount;
+use crate::diff::Mounted;
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::host::disks::{FileDev, FileHoles, number_of};
+use crate::image::ImageFile;
+use crate::machine::HeldTree;
+use crate::tree::{self, Measure, NewTree, Tell};
+
+/// Another process may take a loop device between our asking for a free one and taking it.
+const TRIES: u32 = 16;
+
+struct Held {
+    mount: DetachedMount,
+    name: String,
+}
+
+/// Mounts what is at a path.
+pub(super) fn hold(image: &Path, fs_type: &str) -> Result<Box<dyn HeldTree>> {
+    if number_of(image)?.is_some() {
+        return hold_device(image, image.display().to_string(), fs_type);
+    }
+    let file = File::open(image).context("open the image", image.display())?;
+    hold_file(&file, image.display().to_string(), fs_type)
+}
+
+/// Mounts what is in a file, by a loop device that goes with the mount.
+fn hold_file(file: &File, name: String, fs_type: &str) -> Result<Box<dyn HeldTree>> {
+    let failed = |error| {
+        let error = Error::io(error).op("attach a loop device").at(&name);
+        match error.kind() {
+            ErrorKind::NotFound => error.with_kind(ErrorKind::Unsupported),
+            _ => error,
+        }
+    };
+    let control = LoopControl::open().map_err(failed)?;
+    let mut tries = 0;
+    // Held until it is mounted: with nobody at it, it goes.
+    let device = loop {
+        let device: LoopDevice = control.next_free().map_err(failed)?;
+        let attached = device.with().read_only(true).autoclear(true).attach_fd(file.as_raw_fd());
+        match attached {
+            Ok(()) => break device,
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && tries < TRIES => tries += 1,
+            Err(error) => return Err(failed(error)),
+        }
+    };
+    let path = device.path().ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
+    let held = hold_device(&path, name, fs_type);
+    drop(device);
+    held
+}
+
+fn hold_device(device: &Path, name: String, fs_type: &str) -> Result<Box<dyn HeldTree>> {
+    let source = Source { fs_type, device, read_only: true, view_only: true, options: "" };
+    let mount = mount(source).map_err(|error| error.at(&name))?;
+    Ok(Box::new(Held { mount, name }))
+}
+
+impl Held {
+    /// Opens a file. No link is followed, so that nothing outside is taken for a part of it.
+    fn open(&self, path: &str) -> Result<Option<(File, String)>> {
+        let name = format!("{}: {path}", self.name);
+        let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = openat(CWD, self.mount.path(), folder, Mode::empty());
+        let root = root.map_err(std::io::Error::from).context("open", &name)?;
+        let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let how = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let path = path.trim_start_matches('/');
+        let file: OwnedFd = match openat2(&root, path, how, Mode::empty(), inside) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            file => file.map_err(std::io::Error::from).context("open", &name)?,
+        };
+        let file = File::from(file);
+        let is_file = file.metadata().context("look at", &name)?.is_file();
+        Ok(is_file.then_some((file, name)))
+    }
+
+    fn tree(&self) -> Result<Mounted> {
+        Mounted::open(&self.mount.path()).context("open the tree", &self.name)
+    }
+}
+
+impl HeldTree for Held {
+    fn image(&self, path: &str) -> Result<Option<ImageFile>> {
+        let Some((file, name)) = self.open(path)? else { return Ok(None) };
+        // By its descriptor, which outlives the mount.
+        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        let dev = Arc::new(FileDev::open(&path)?.called(name));
+        Ok(Some(ImageFile { dev, holes: Arc::new(FileHoles::open(&path)?) }))
+    }
+
+    fn hold_inside(&self, path: &str, fs_type: &str) -> Result<Option<Box<dyn HeldTree>>> {
+        let Some((file, name)) = self.open(path)? else { return Ok(None) };
+        hold_file(&file, name, fs_type).map(Some)
+    }
+
+    fn weigh(&self, tell: Tell<'_>) -> Result<Measure> {
+        tree::weigh(&self.tree()?, tell).map_err(|error| error.kept(self.name.clone()))
+    }
+
+    fn copy_to(&self, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
+        tree::copy(&self.tree()?, to, tell)
+    }
+}

@@ -1,0 +1,337 @@
+//! A tree that is made on a fresh file system.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{self as sys, AtFlags, FileType, Mode, Timespec, Timestamps, XattrFlags};
+use rustix::io::Errno;
+
+use crate::tree::place::{FOLDER, Place, file_type, open_folder, split};
+use crate::tree::{Kind, Making, Meta, NewTree, Time, TreePath, Xattrs};
+
+/// A tree below a folder of this machine.
+pub(super) struct RealTree<'t> {
+    root: &'t Path,
+    /// The folder that was worked in last, with its path: most entries are beside the one before.
+    last: Option<(Vec<u8>, OwnedFd)>,
+    /// Folders, and what they get in the end.
+    late: Vec<Late>,
+}
+
+/// What a folder gets when all is in it.
+struct Late {
+    path: TreePath,
+    mtime: Time,
+    /// Access rights that what is made in it would inherit.
+    inherited: Option<Vec<u8>>,
+}
+
+/// The attribute that holds them.
+const INHERITED: &[u8] = b"system.posix_acl_default";
+
+impl<'t> RealTree<'t> {
+    /// The tree at that path.
+    pub(super) fn new(root: &'t Path) -> Self {
+        Self { root, last: None, late: Vec::new() }
+    }
+
+    /// The folder at that path. What is missing on the way is made; no link is followed.
+    fn folder(&mut self, path: &[u8]) -> io::Result<OwnedFd> {
+        if let Some((last, folder)) = &self.last
+            && last == path
+        {
+            return folder.as_fd().try_clone_to_owned();
+        }
+        let mut at = open_folder(self.root, b"")?;
+        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            let name = OsStr::from_bytes(name);
+            at = match sys::openat(&at, name, FOLDER, Mode::empty()) {
+                Err(Errno::NOENT) => {
+                    sys::mkdirat(&at, name, Mode::from_raw_mode(0o755))?;
+                    sys::openat(&at, name, FOLDER, Mode::empty())?
+                }
+                opened => opened?,
+            };
+        }
+        self.last = Some((path.to_vec(), at.as_fd().try_clone_to_owned()?));
+        Ok(at)
+    }
+
+    fn make(
+        &mut self,
+        path: &TreePath,
+        meta: &Meta,
+        xattrs: &Xattrs,
+        making: Making<'_>,
+    ) -> io::Result<()> {
+        let mut now = xattrs.clone();
+        if meta.kind == Kind::Folder {
+            let inherited = now.remove(INHERITED);
+            self.late.push(Late { path: path.clone(), mtime: meta.mtime, inherited });
+        }
+        let xattrs = &now;
+        if *path == TreePath::root() {
+            if meta.kind != Kind::Folder {
+                return Err(io::Error::other("the root can be nothing but a folder"));
+            }
+            let root = Place { folder: open_folder(self.root, b"")?, name: b"." };
+            return root.dress(meta, xattrs);
+        }
+        let (parent, name) = split(path)?;
+        let place = Place { folder: self.folder(parent)?, name };
+        match (place.kind()?, meta.kind) {
+            (Some(FileType::Directory), Kind::Folder) => return place.dress(meta, xattrs),
+            (Some(FileType::Directory), _) => {
+                self.last = None;
+                place.remove(AtFlags::REMOVEDIR)?;
+            }
+            (Some(_), _) => place.remove(AtFlags::empty())?,
+            (None, _) => {}
+        }
+        match making {
+            Making::File(content) => place.fill_sparse(content)?,
+            Making::Link(target) => {
+                sys::symlinkat(OsStr::from_bytes(target), &place.folder, place.os_name())?;
+            }
+            Making::Other if meta.kind == Kind::Folder => place.make_folder()?,
+            Making::Other => {
+                let (major, minor) = meta.rdev;
+                let (kind, device) = (file_type(meta.kind), sys::makedev(major, minor));
+                sys::mknodat(&place.folder, place.os_name(), kind, Mode::empty(), device)?;
+            }
+        }
+        place.dress(meta, xattrs)
+    }
+}
+
+impl NewTree for RealTree<'_> {
+    fn put(
+        &mut self,
+        path: &TreePath,
+        meta: &Meta,
+        xattrs: &Xattrs,
+        making: Making<'_>,
+    ) -> io::Result<()> {
+        self.make(path, meta, xattrs, making)
+    }
+
+    fn link(&mut self, path: &TreePath, first: &TreePath) -> io::Result<()> {
+        let (parent, first_name) = split(first)?;
+        let from = open_folder(self.root, parent)?;
+        let (parent, name) = split(path)?;
+        let place = Place { folder: self.folder(parent)?, name };
+        let first_name = OsStr::from_bytes(first_name);
+        if path == first {
+            // Its own other name: it must only be there.
+            return Ok(sys::statat(&from, first_name, AtFlags::SYMLINK_NOFOLLOW).map(drop)?);
+        }
+        place.clear()?;
+        Ok(sys::linkat(&from, first_name, &place.folder, place.os_name(), AtFlags::empty())?)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.last = None;
+        for Late { path, mtime, inherited } in std::mem::take(&mut self.late).iter().rev() {
+            let folder = match open_folder(self.root, path.bytes()) {
+                // A later entry has put something else in its place.
+                Err(error) if is_gone(&error) => continue,
+                opened => opened?,
+            };
+            if let Some(rights) = inherited {
+                sys::fsetxattr(&folder, INHERITED, rights, XattrFlags::empty())?;
+            }
+            let time = Timespec { tv_sec: mtime.0, tv_nsec: mtime.1.into() };
+            let times = Timestamps { last_access: time, last_modification: time };
+            sys::futimens(&folder, &times)?;
+        }
+        Ok(())
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        || error.raw_os_error() == Some(libc::ELOOP)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::process::Command;
+
+    use super::*;
+    use crate::archive;
+    use crate::diff::{Trust, diff};
+    use crate::units::Bytes;
+
+    fn run(program: &str, args: &[&str]) {
+        let ran = Command::new(program).args(args).status().expect("it is there");
+        assert!(ran.success(), "{program} {args:?}");
+    }
+
+    /// A tree with one of everything.
+    fn sample(root: &Path) {
+        let at = |name: &str| root.join(name);
+        let text = |name: &str| at(name).to_str().expect("UTF-8").to_owned();
+        fs::create_dir_all(at("usr/bin")).expect("made");
+        fs::create_dir_all(at("var/empty")).expect("made");
+        symlink("usr/bin", at("bin")).expect("made");
+        symlink("/etc/shadow", at("usr/absolute")).expect("made");
+        fs::write(at("usr/bin/tool"), "tool\n").expect("made");
+        fs::set_permissions(at("usr/bin/tool"), fs::Permissions::from_mode(0o4755)).expect("set");
+        fs::hard_link(at("usr/bin/tool"), at("usr/bin/twin")).expect("made");
+        let long = ["long-name".repeat(20), "deep".repeat(40)].join("/");
+        fs::create_dir_all(at(&long)).expect("made");
+        fs::write(at(&long).join("file"), vec![3; 100_000]).expect("made");
+        symlink(&long, at("long-link")).expect("made");
+        let holes = fs::File::create(at("holes")).expect("made");
+        std::os::unix::fs::FileExt::write_all_at(&holes, &[1; 5000], 1 << 20).expect("written");
+        for n in 0..30_u64 {
+            std::os::unix::fs::FileExt::write_all_at(&holes, b"x", (2 << 20) + n * 65536)
+                .expect("written");
+        }
+        holes.set_len(8 << 20).expect("set");
+        run("mkfifo", &[&text("pipe")]);
+        run("mknod", &[&text("null"), "c", "1", "3"]);
+        run("mknod", &[&text("disk"), "b", "259", "300"]);
+        run("chown", &["-h", "1000:70000", &text("usr/absolute"), &text("var/empty")]);
+        // A value with a newline in it: what the lengths of records are for.
+        let value = b"one\ntwo=3\0four\n";
+        sys::lsetxattr(at("usr/bin/tool"), "user.note", value, sys::XattrFlags::empty())
+            .expect("set");
+        let capabilities = [1, 0, 0, 2, 10, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        fs::write(at("usr/bin/ping"), "ping").expect("made");
+        let name = "security.capability";
+        sys::lsetxattr(at("usr/bin/ping"), name, &capabilities, sys::XattrFlags::empty())
+            .expect("set");
+        let acl = [2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 6, 0, 49, 212, 0, 0];
+        let more = [4, 0, 5, 0, 255, 255, 255, 255, 16, 0, 7, 0, 255, 255, 255, 255];
+        let last = [32, 0, 0, 0, 255, 255, 255, 255];
+        let acl = [acl.as_slice(), &more, &last].concat();
+        let name = "system.posix_acl_default";
+        sys::lsetxattr(at("var"), name, &acl, sys::XattrFlags::empty()).expect("set");
+        run("touch", &["-h", "-d", "1969-12-31T23:00:00.25Z", &text("bin"), &text("var/empty")]);
+        run("touch", &["-d", "2001-02-03T04:05:06.789012345Z", &text("usr"), &text("var")]);
+        fs::set_permissions(root, fs::Permissions::from_mode(0o711)).expect("set");
+    }
+
+    fn same(a: &Path, b: &Path) {
+        let changes: Vec<String> = diff(a, b, Trust::Nothing)
+            .expect("both are there")
+            .map(|change| format!("{:?}", change.expect("readable")))
+            .collect();
+        assert_eq!(changes, Vec::<String>::new());
+    }
+
+    #[test]
+    fn archives_of_every_form_give_the_tree_that_they_were_made_of() {
+        let dir = tempfile::tempdir_in("/var/tmp").expect("a folder");
+        let from = dir.path().join("from");
+        fs::create_dir(&from).expect("made");
+        sample(&from);
+        let (source, file) = (from.to_str().expect("UTF-8"), dir.path().join("a.tar"));
+        let archive = file.to_str().expect("UTF-8");
+        let pax = ["--format=pax", "--xattrs", "--xattrs-include=*", "--numeric-owner"];
+        for (n, more) in [
+            &["-S", "--acls"][..],
+            &["-S", "--sparse-version=0.1"],
+            &["-S", "--sparse-version=0.0"],
+            &["--sort=name", "-b1"],
+        ]
+        .iter()
+        .enumerate()
+        {
+            run("tar", &[&pax[..], more, &["-C", source, "-cf", archive, "."]].concat());
+            let to = dir.path().join(format!("to{n}"));
+            fs::create_dir(&to).expect("made");
+            let mut tree = RealTree::new(&to);
+            let bytes = fs::File::open(&file).expect("made");
+            archive::unpack(bytes, &mut tree, Bytes::gib(1), &mut |_| false).expect("good");
+            same(&from, &to);
+            let holes = fs::metadata(to.join("holes")).expect("there");
+            assert!(holes.blocks() * 512 < 1 << 20, "{n}: {} blocks", holes.blocks());
+            let twins = ["usr/bin/tool", "usr/bin/twin"].map(|name| to.join(name).metadata());
+            let [one, other] = twins.map(|meta| meta.expect("there").ino());
+            assert_eq!(one, other);
+        }
+    }
+
+    #[test]
+    fn gnu_s_old_forms_give_all_but_attributes() {
+        let dir = tempfile::tempdir_in("/var/tmp").expect("a folder");
+        let from = dir.path().join("from");
+        fs::create_dir(&from).expect("made");
+        sample(&from);
+        for name in ["usr/bin/tool", "usr/bin/ping"] {
+            for attribute in ["user.note", "security.capability"] {
+                let _ = sys::lremovexattr(from.join(name), attribute);
+            }
+        }
+        sys::lremovexattr(from.join("var"), "system.posix_acl_default").expect("removed");
+        // Whole seconds.
+        run("touch", &["-h", "-d", "@7", from.join("bin").to_str().expect("UTF-8")]);
+        run(
+            "sh",
+            &[
+                "-c",
+                "find \"$0\" -exec touch -h -d @1000000000 {} +",
+                from.to_str().expect("UTF-8"),
+            ],
+        );
+        let (source, file) = (from.to_str().expect("UTF-8"), dir.path().join("a.tar"));
+        let archive = file.to_str().expect("UTF-8");
+        for (n, form) in [&["--format=gnu", "-S"][..], &["--format=gnu"]].iter().enumerate() {
+            run("tar", &[*form, &["-C", source, "-cf", archive, "."]].concat());
+            let to = dir.path().join(format!("to{n}"));
+            fs::create_dir(&to).expect("made");
+            let mut tree = RealTree::new(&to);
+            let bytes = fs::File::open(&file).expect("made");
+            archive::unpack(bytes, &mut tree, Bytes::gib(1), &mut |_| false).expect("good");
+            same(&from, &to);
+        }
+    }
+
+    #[test]
+    fn no_link_is_followed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));
+        fs::create_dir(&root).expect("made");
+        fs::create_dir(&outside).expect("made");
+        let mut tree = RealTree::new(&root);
+        let meta = |kind| Meta {
+            kind,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            size: Bytes::ZERO,
+            rdev: (0, 0),
+            ino: 0,
+            fs: 0,
+            mtime: (1, 0),
+            links: 1,
+            ctime: (0, 0),
+        };
+        let path = |text: &str| TreePath::from_text(text).expect("a path");
+        let target = outside.to_str().expect("UTF-8").as_bytes();
+        let none = Xattrs::new();
+        tree.put(&path("/out"), &meta(Kind::Link), &none, Making::Link(target)).expect("made");
+        let file = |content: &'static [u8]| content;
+        let (mut a, mut b) = (file(b"x"), file(b"y"));
+        let through = tree.put(&path("/out/x"), &meta(Kind::File), &none, Making::File(&mut a));
+        assert!(through.is_err());
+        assert!(tree.link(&path("/out/y"), &path("/out")).is_err());
+        // What stands there goes, and is not written through.
+        tree.put(&path("/out"), &meta(Kind::File), &none, Making::File(&mut b)).expect("made");
+        assert_eq!(fs::read(root.join("out")).expect("a file"), b"y");
+        // A folder that is full is not taken away for something else.
+        tree.put(&path("/d/e/f"), &meta(Kind::Folder), &none, Making::Other).expect("made");
+        let mut c = file(b"z");
+        assert!(tree.put(&path("/d"), &meta(Kind::File), &none, Making::File(&mut c)).is_err());
+        tree.finish().expect("done");
+        assert_eq!(fs::metadata(root.join("d/e/f")).expect("there").mtime(), 1);
+        assert_eq!(fs::read_dir(&outside).expect("there").count(), 0);
+    }
+}

@@ -1,0 +1,366 @@
+//! What a base is filled from: a file system that is copied, or files for which one is made.
+
+#[cfg(feature = "pack")]
+use std::io::Read;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::filesystem;
+use super::transact::Pending;
+use super::{ImageRequest, ImageSource, Progress, Watch};
+#[cfg(feature = "pack")]
+use crate::archive;
+use crate::error::{Error, ErrorKind, Result};
+use crate::image::{self, Control, Image, ImageFile, ImageStream, Source, Target};
+use crate::machine::{HeldTree, Machine, Tool};
+use crate::tree::{Measure, NewTree, Tell};
+use crate::units::Bytes;
+
+/// An image that was opened, down to its file system or archive.
+pub(super) enum Opened {
+    File(ImageFile),
+    Stream(ImageStream),
+    /// With what it holds, where it could be read before.
+    #[cfg(feature = "pack")]
+    Archive(ImageStream, Option<Measure>),
+    Tree(Tree, Measure),
+}
+
+/// A mounted tree.
+pub(super) struct Tree {
+    held: Box<dyn HeldTree>,
+    name: String,
+}
+
+/// What was looked at, and can be put on a volume.
+pub(super) enum Content<'i> {
+    FileSystem(Source<'i>),
+    #[cfg(feature = "pack")]
+    Archive(&'i mut ImageStream, Option<Measure>),
+    Tree(&'i Tree, Measure),
+}
+
+impl Opened {
+    /// Opens an image. An archive in a file is read once for what it holds.
+    pub(super) fn open(
+        machine: &Machine<'_>,
+        request: &ImageRequest,
+        watch: &mut dyn Watch,
+    ) -> Result<Self> {
+        if let Some(opened) = open_mountable(machine, request, watch)? {
+            return Ok(opened);
+        }
+        match open(machine, request)? {
+            Image::File(file) => Ok(Self::File(file)),
+            Image::Stream(stream) => Ok(Self::Stream(stream)),
+            #[cfg(feature = "pack")]
+            Image::Archive(mut stream) => {
+                if request.source == ImageSource::Stdin {
+                    return Ok(Self::Archive(stream, None));
+                }
+                watch.step("read the archive");
+                let measure = measure(&mut stream, watch)?;
+                let again = ImageRequest { digest: None, ..request.clone() };
+                match open(machine, &again)? {
+                    Image::Archive(stream) => Ok(Self::Archive(stream, Some(measure))),
+                    _ => Err(Error::new(ErrorKind::Corrupt, "it has become something else")),
+                }
+            }
+            #[cfg(not(feature = "pack"))]
+            Image::Archive(stream) => {
+                let why = "this build knows no archives";
+                Err(Error::new(ErrorKind::Unsupported, why).at(stream.name))
+            }
+        }
+    }
+
+    /// Looks at it, and for the programs that it needs.
+    pub(super) fn content(&mut self, machine: &Machine<'_>) -> Result<Content<'_>> {
+        let source = match self {
+            Self::File(file) => Source::of_device(file.dev.as_ref(), file.holes.as_ref()),
+            Self::Stream(stream) => Source::of_stream(stream),
+            #[cfg(feature = "pack")]
+            Self::Archive(stream, measure) => {
+                machine.tools.require(Tool::Mke2fs).map_err(unchanged)?;
+                return Ok(Content::Archive(stream, *measure));
+            }
+            Self::Tree(tree, measure) => {
+                machine.tools.require(Tool::Mke2fs).map_err(unchanged)?;
+                return Ok(Content::Tree(tree, *measure));
+            }
+        };
+        let source = source.map_err(unchanged)?;
+        filesystem::require_tools(machine, source.file_system()).map_err(unchanged)?;
+        Ok(Content::FileSystem(source))
+    }
+}
+
+/// Opens an image, down to its file system or archive.
+pub(super) fn open(machine: &Machine<'_>, request: &ImageRequest) -> Result<Image> {
+    let image = match &request.source {
+        ImageSource::Path(path) => machine.disks.open_image(path).map(Image::File)?,
+        ImageSource::Stdin => Image::Stream(ImageStream::new("standard input", std::io::stdin())),
+    };
+    let image = match request.digest {
+        Some(digest) => image.digested(digest).map_err(unchanged)?,
+        None => image,
+    };
+    image.opened(request.partition.as_deref()).map_err(unchanged)
+}
+
+impl Content<'_> {
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::FileSystem(source) => source.name(),
+            #[cfg(feature = "pack")]
+            Self::Archive(stream, _) => &stream.name,
+            Self::Tree(tree, _) => &tree.name,
+        }
+    }
+
+    /// As `mount -t` calls the file system that it will be.
+    pub(super) fn fs_type(&self) -> &'static str {
+        match self {
+            Self::FileSystem(source) => source.file_system().fs_type(),
+            #[cfg(feature = "pack")]
+            Self::Archive(..) => "ext4",
+            Self::Tree(..) => "ext4",
+        }
+    }
+
+    /// The volume's size: what was asked for where it fits in there, else the file system's, or for
+    /// files what they need and as much again.
+    pub(super) fn volume_size(&self, asked: Option<Bytes>) -> Result<Bytes> {
+        match self {
+            Self::FileSystem(source) => {
+                let size = asked.unwrap_or(source.size());
+                source.check_fits(size).map_err(unchanged)?;
+                Ok(size)
+            }
+            #[cfg(feature = "pack")]
+            Self::Archive(stream, Some(measure)) => tree_size(&stream.name, asked, measure),
+            #[cfg(feature = "pack")]
+            Self::Archive(stream, None) => asked.ok_or_else(|| {
+                let why = "how much an archive on a stream holds is not known before its end: give \
+                           the volume's size (--size)";
+                unchanged(Error::new(ErrorKind::Invalid, why).at(&stream.name))
+            }),
+            Self::Tree(tree, measure) => tree_size(&tree.name, asked, measure),
+        }
+    }
+
+    /// How much of a volume with such chunks it will map; little is known of an archive on a stream.
+    pub(super) fn space_need(&self, chunk: Bytes) -> Result<Bytes> {
+        match self {
+            Self::FileSystem(source) => Ok(source.space_need(chunk)?.bytes()),
+            #[cfg(feature = "pack")]
+            Self::Archive(_, measure) => Ok(measure.as_ref().map_or(MADE, needed)),
+            Self::Tree(_, measure) => Ok(needed(measure)),
+        }
+    }
+
+    /// Puts it on a fresh volume, and makes the file system fit for layers. Gives how many bytes
+    /// were written, metadata of a new file system left out.
+    pub(super) fn fill(
+        &mut self,
+        pending: &Pending<'_>,
+        size: Bytes,
+        watch: &mut dyn Watch,
+    ) -> Result<Bytes> {
+        match self {
+            Self::FileSystem(source) => {
+                watch.step("copy the image");
+                let written = copy(pending, source, watch)?;
+                let grow_to = (size > source.size()).then_some(size);
+                seal(pending, source.plan().needs, grow_to, watch)?;
+                Ok(written)
+            }
+            #[cfg(feature = "pack")]
+            Self::Archive(stream, measure) => {
+                let written = unpack(pending, (stream, *measure), size, watch)?;
+                seal(pending, None, None, watch)?;
+                Ok(written)
+            }
+            Self::Tree(tree, measure) => {
+                let total = Some(measure.data);
+                let copied = make_tree(pending, total, watch, &mut |to, tell| {
+                    tree.held.copy_to(to, tell).map_err(|error| error.kept(tree.name.clone()))
+                })?;
+                seal(pending, None, None, watch)?;
+                Ok(copied.data)
+            }
+        }
+    }
+}
+
+fn seal(
+    pending: &Pending<'_>,
+    needs: Option<image::Needs>,
+    grow_to: Option<Bytes>,
+    watch: &mut dyn Watch,
+) -> Result<()> {
+    watch.step("make the file system ready for layers");
+    let seal = filesystem::Seal { node: &pending.node()?, needs, grow_to };
+    seal.apply(pending.machine(), pending.device(), watch)
+}
+
+fn copy(pending: &Pending<'_>, source: &mut Source<'_>, watch: &mut dyn Watch) -> Result<Bytes> {
+    let cancel = AtomicBool::new(watch.cancelled());
+    let mut tell = |progress: image::Progress| {
+        watch.progress(Progress {
+            done: progress.done,
+            total: Some(progress.total),
+            written: progress.written,
+        });
+        if watch.cancelled() {
+            cancel.store(true, Ordering::Relaxed);
+        }
+    };
+    let target = Target::new(pending.device(), pending.chunk()?, pending.zeroes_chunks()?)?;
+    let copied = source.copy_to(&target, Control { progress: &mut tell, cancel: &cancel })?;
+    Ok(copied.written)
+}
+
+/// What a file system with nothing in it takes: its journal, mostly.
+const MADE: Bytes = Bytes::mib(48);
+
+/// No base of a tree is smaller, as long as nobody asks for it.
+const LEAST: Bytes = Bytes::gib(1);
+
+/// What files need: data, inodes and their share of folders.
+fn needed(measure: &Measure) -> Bytes {
+    let entries = Bytes::new(measure.entries.saturating_mul(512));
+    measure.data.saturating_add(entries).saturating_add(MADE)
+}
+
+/// A size that leaves as much free as the files take, or the one that was asked for.
+fn tree_size(name: &str, asked: Option<Bytes>, measure: &Measure) -> Result<Bytes> {
+    let need = needed(measure);
+    let Some(have) = asked else {
+        let twice = need.saturating_add(need).max(LEAST);
+        return Ok(twice.round_up(Bytes::mib(64)).unwrap_or(twice));
+    };
+    if need <= have {
+        return Ok(have);
+    }
+    let why = format!(
+        "its files need {need} ({} bytes), more than the {have} ({} bytes) asked for",
+        need.get(),
+        have.get()
+    );
+    Err(unchanged(Error::new(ErrorKind::Invalid, why).at(name)))
+}
+
+/// Makes a file system on a fresh volume, and a tree in it.
+fn make_tree(
+    pending: &Pending<'_>,
+    total: Option<Bytes>,
+    watch: &mut dyn Watch,
+    make: &mut dyn FnMut(&mut dyn NewTree, Tell<'_>) -> Result<Measure>,
+) -> Result<Measure> {
+    let (machine, node) = (pending.machine(), pending.node()?);
+    watch.step("make the file system");
+    filesystem::make_ext4(machine, &node)?;
+    watch.step("copy the files");
+    let mut made = Measure::default();
+    machine.mounts.make_tree(&node, "ext4", &mut |tree| {
+        let tell: Tell<'_> = &mut |by_now: Measure| {
+            watch.progress(Progress { done: by_now.data, total, written: by_now.data });
+            watch.cancelled()
+        };
+        made = make(tree, tell)?;
+        Ok(())
+    })?;
+    Ok(made)
+}
+
+/// File systems that only the kernel reads, and where live media have their system.
+fn open_mountable(
+    machine: &Machine<'_>,
+    request: &ImageRequest,
+    watch: &mut dyn Watch,
+) -> Result<Option<Opened>> {
+    let ImageSource::Path(path) = &request.source else { return Ok(None) };
+    let mut image = Image::File(machine.disks.open_image(path)?);
+    let Some(fs_type) = image.mountable()? else { return Ok(None) };
+    if let Some(word) = &request.partition {
+        let why = format!("it has no partition '{word}': it is a file system ({fs_type})");
+        return Err(unchanged(Error::new(ErrorKind::NotFound, why).at(path.display())));
+    }
+    if let Some(digest) = request.digest {
+        image.digested(digest).map_err(unchanged)?;
+    }
+    let mut name = path.display().to_string();
+    let mut held = machine.mounts.hold_image(path, fs_type).map_err(unchanged)?;
+    if fs_type == image::ISO {
+        let inside = LIVE_SYSTEMS.iter().find_map(|place| {
+            held.hold_inside(place, image::SQUASHFS).map(|found| Some((*place, found?))).transpose()
+        });
+        let (place, system) = inside.transpose().map_err(unchanged)?.ok_or_else(|| {
+            let why = format!("it holds no system: none of {} is there", LIVE_SYSTEMS.join(", "));
+            unchanged(Error::new(ErrorKind::Unsupported, why).at(&name))
+        })?;
+        (held, name) = (system, format!("{name}: {place}"));
+    }
+    for place in LIVE_IMAGES {
+        if let Some(file) = held.image(place).map_err(unchanged)? {
+            // It stays readable by its own descriptor.
+            return match Image::File(file).opened(None).map_err(unchanged)? {
+                Image::File(file) => Ok(Some(Opened::File(file))),
+                Image::Stream(stream) | Image::Archive(stream) => {
+                    let why = "it is packed twice";
+                    Err(unchanged(Error::new(ErrorKind::Unsupported, why).at(stream.name)))
+                }
+            };
+        }
+    }
+    watch.step("look at the files");
+    let measure = held.weigh(&mut |_| watch.cancelled()).map_err(unchanged)?;
+    Ok(Some(Opened::Tree(Tree { held, name }, measure)))
+}
+
+/// Where a live medium has its system: Fedora's and oVirt's, Debian's, Ubuntu's.
+const LIVE_SYSTEMS: [&str; 3] =
+    ["/LiveOS/squashfs.img", "/live/filesystem.squashfs", "/casper/filesystem.squashfs"];
+
+/// Where a live system has its root file system, if that is one in itself.
+const LIVE_IMAGES: [&str; 2] = ["/LiveOS/rootfs.img", "/LiveOS/ext3fs.img"];
+
+/// What an archive holds, and whether it is whole.
+#[cfg(feature = "pack")]
+fn measure(stream: &mut ImageStream, watch: &mut dyn Watch) -> Result<Measure> {
+    let tell: Tell<'_> = &mut |by_now: Measure| {
+        watch.progress(Progress { done: by_now.data, total: None, written: Bytes::ZERO });
+        watch.cancelled()
+    };
+    let measured = archive::measure(buffered(stream), tell);
+    let measured = measured.map_err(|error| unchanged(error.at(&stream.name)))?;
+    stream.end().map_err(unchanged)?;
+    Ok(measured)
+}
+
+#[cfg(feature = "pack")]
+fn unpack(
+    pending: &Pending<'_>,
+    (stream, measure): (&mut ImageStream, Option<Measure>),
+    size: Bytes,
+    watch: &mut dyn Watch,
+) -> Result<Bytes> {
+    let total = measure.map(|measure| measure.data);
+    let made = make_tree(pending, total, watch, &mut |tree, tell| {
+        let unpacked = archive::unpack(buffered(stream), tree, size, tell);
+        let unpacked = unpacked.map_err(|error| error.at(&stream.name))?;
+        stream.end()?;
+        Ok(unpacked)
+    })?;
+    Ok(made.data)
+}
+
+/// An archive is read by blocks of 512 bytes.
+#[cfg(feature = "pack")]
+fn buffered(stream: &mut ImageStream) -> impl Read + '_ {
+    std::io::BufReader::with_capacity(256 << 10, &mut stream.reader)
+}
+
+pub(super) fn unchanged(error: Error) -> Error {
+    error.op("add the base").kept("nothing was changed")
+}

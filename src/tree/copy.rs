@@ -1,0 +1,122 @@
+//! A tree copied to a new one.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::{Folder, Kind, Making, Measure, Meta, NewTree, Tell, TreePath};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a tree holds, without a look at any content.
+///
+/// # Errors
+/// Those of the file system, naming the path; [`Interrupted`](ErrorKind::Interrupted).
+pub fn weigh<F: Folder>(from: &F, tell: Tell<'_>) -> Result<Measure> {
+    let mut walk = Walk { measure: Measure::default(), names: BTreeMap::new(), tell };
+    let root = from.own_meta().map_err(|error| failed(error, &TreePath::root()))?;
+    walk.folder(from, &TreePath::root(), root.fs, None)?;
+    Ok(walk.measure)
+}
+
+/// Copies a tree with all metadata, but for other file systems that are mounted in it; names of one
+/// file are names of one file again.
+///
+/// # Errors
+/// Those of both file systems, naming the path; [`Interrupted`](ErrorKind::Interrupted). What the
+/// new tree then holds is of no use.
+pub fn copy<F: Folder>(from: &F, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
+    let mut walk = Walk { measure: Measure::default(), names: BTreeMap::new(), tell };
+    let at = TreePath::root();
+    let root = from.own_meta().and_then(|meta| {
+        to.put(&at, &meta, &from.own_xattrs()?, Making::Other)?;
+        Ok(meta)
+    });
+    walk.folder(from, &at, root.map_err(|error| failed(error, &at))?.fs, Some(&mut *to))?;
+    to.finish().map_err(|error| Error::io(error).op("finish the tree"))?;
+    Ok(walk.measure)
+}
+
+fn failed(error: io::Error, at: &TreePath) -> Error {
+    Error::io(error).op("copy").at(at)
+}
+
+struct Walk<'w> {
+    measure: Measure,
+    /// Files with several names, by inode, and the first of these.
+    names: BTreeMap<u64, TreePath>,
+    tell: Tell<'w>,
+}
+
+impl Walk<'_> {
+    fn folder<F: Folder>(
+        &mut self,
+        from: &F,
+        at: &TreePath,
+        fs: u64,
+        mut to: Option<&mut dyn NewTree>,
+    ) -> Result<()> {
+        let mut names = from.names().map_err(|error| failed(error, at))?;
+        names.sort_unstable();
+        for name in names {
+            let path = at.join(&name);
+            let told = |error| failed(error, &path);
+            let meta = from.meta(&name).map_err(told)?;
+            // A folder that something is mounted at belongs to the tree, what is in it does not.
+            let mounted = meta.fs != fs;
+            self.count(&meta, &path)?;
+            if let Some(first) = self.first_name(&meta, &path) {
+                if let Some(to) = to.as_deref_mut() {
+                    to.link(&path, &first).map_err(told)?;
+                }
+                continue;
+            }
+            if let Some(to) = to.as_deref_mut() {
+                put(from, &name, (&path, &meta), to).map_err(told)?;
+            }
+            if meta.kind == Kind::Folder && !mounted {
+                let inside = from.folder(&name).map_err(told)?;
+                match to.as_deref_mut() {
+                    Some(to) => self.folder(&inside, &path, fs, Some(to))?,
+                    None => self.folder(&inside, &path, fs, None)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, meta: &Meta, path: &TreePath) -> Result<()> {
+        let known = meta.links > 1 && self.names.contains_key(&meta.ino);
+        let data = if meta.kind == Kind::File && !known { meta.size } else { Default::default() };
+        let too_much = || Error::new(ErrorKind::Corrupt, "more data than there can be").at(path);
+        self.measure = self.measure.with(data).ok_or_else(too_much)?;
+        if (self.tell)(self.measure) {
+            return Err(Error::new(ErrorKind::Interrupted, "the copy was stopped"));
+        }
+        Ok(())
+    }
+
+    /// The name by which a file was met before.
+    fn first_name(&mut self, meta: &Meta, path: &TreePath) -> Option<TreePath> {
+        if meta.kind == Kind::Folder || meta.links < 2 {
+            return None;
+        }
+        let first = self.names.get(&meta.ino).cloned();
+        if first.is_none() {
+            self.names.insert(meta.ino, path.clone());
+        }
+        first
+    }
+}
+
+fn put<F: Folder>(
+    from: &F,
+    name: &[u8],
+    (path, meta): (&TreePath, &Meta),
+    to: &mut dyn NewTree,
+) -> io::Result<()> {
+    let xattrs = from.xattrs(name)?;
+    match meta.kind {
+        Kind::File => to.put(path, meta, &xattrs, Making::File(&mut from.file(name)?)),
+        Kind::Link => to.put(path, meta, &xattrs, Making::Link(&from.target(name)?)),
+        _ => to.put(path, meta, &xattrs, Making::Other),
+    }
+}

@@ -1,0 +1,71 @@
+//! A tree that is being made.
+
+use std::io::{self, Read};
+
+use super::{Meta, TreePath, Xattrs};
+use crate::units::Bytes;
+
+/// What a file system takes for each file at least.
+const UNIT: Bytes = Bytes::kib(4);
+
+/// What a tree holds, or what is to become one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measure {
+    /// Entries of any sort.
+    pub entries: u64,
+    /// Data of files, in whole blocks of 4 KiB; holes take nothing.
+    pub data: Bytes,
+}
+
+impl Measure {
+    /// Counts an entry with so much data; `None` for more than there can be.
+    #[must_use]
+    pub fn with(self, data: Bytes) -> Option<Self> {
+        let data = self.data.checked_add(data.round_up(UNIT)?)?;
+        Some(Self { entries: self.entries.saturating_add(1), data })
+    }
+}
+
+/// Told now and then how much there was by now; true stops the work.
+pub type Tell<'t> = &'t mut dyn FnMut(Measure) -> bool;
+
+/// What makes an entry, beside its metadata.
+pub enum Making<'m> {
+    /// A file with this content.
+    File(&'m mut dyn Read),
+    /// A link to there.
+    Link(&'m [u8]),
+    /// What has nothing more: a folder, a device, a pipe.
+    Other,
+}
+
+/// A tree that nobody else uses yet. Paths are walked name by name from its root, and no link is
+/// followed: nothing outside is touched.
+pub trait NewTree {
+    /// Makes an entry, with all of its metadata but what cannot be set. What stands there already
+    /// goes, but a folder takes over what is in the one before it. Folders on the way that are not
+    /// there are made.
+    ///
+    /// # Errors
+    /// As the file system gives them; what the content gives when it is read.
+    fn put(
+        &mut self,
+        path: &TreePath,
+        meta: &Meta,
+        xattrs: &Xattrs,
+        making: Making<'_>,
+    ) -> io::Result<()>;
+
+    /// Gives what stands at `first` another name.
+    ///
+    /// # Errors
+    /// As the file system gives them: [`NotFound`](io::ErrorKind::NotFound) where nothing does.
+    fn link(&mut self, path: &TreePath, first: &TreePath) -> io::Result<()>;
+
+    /// To be called in the end: folders get the times that they are to have, which what was made in
+    /// them has changed.
+    ///
+    /// # Errors
+    /// As the file system gives them.
+    fn finish(&mut self) -> io::Result<()>;
+}

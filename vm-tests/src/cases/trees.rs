@@ -1,0 +1,123 @@
+//! Trees become bases: archives, squashfs, live media.
+
+use crate::case::{Case, Outcome, must};
+use crate::cases::kit::{self, BASE, step, step_says};
+use crate::vm::Vm;
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("trees::from_an_archive", from_an_archive).within(600),
+        Case::new("trees::from_live_media", from_live_media).within(600),
+    ]
+}
+
+/// The sample's tree at `/mnt/image`.
+const SAMPLE: &str =
+    "mkdir -p /mnt/image && mount -o loop,ro,noload /images/debian.ext4 /mnt/image";
+
+fn from_an_archive(vm: &mut Vm) -> Outcome {
+    kit::init(vm)?;
+    vm.ok(SAMPLE)?;
+    vm.ok("tar --xattrs --xattrs-include='*' --numeric-owner -S -C /mnt/image -cf - . |
+        gzip -1 >/tmp/root.tar.gz && umount /mnt/image")?;
+    step_says(vm, &format!("base --add {BASE} /tmp/root.tar.gz"), BASE)?;
+    kit::is_sealed(vm, BASE)?;
+    kit::holds_the_sample(vm, BASE)?;
+    step_says(vm, &format!("layer --add {BASE}"), "Debian-12-1+1")?;
+    kit::holds_the_sample(vm, "Debian-12-1+1")?;
+    let features =
+        "dumpe2fs -h /dev/HostVG/Debian-12-1+1 2>/dev/null | grep '^Filesystem features'";
+    let said = vm.ok(features)?;
+    must(said.contains("dir_index") && said.contains("metadata_csum_seed"), said)?;
+    vm.says("blockdev --getsize64 /dev/HostVG/Debian-12-1+1", "1073741824")?;
+    // A stream does not say how much it holds.
+    let stream = "imgbase base --add Debian-12-2 - </tmp/root.tar.gz";
+    let said = vm.fails(2, stream)?;
+    must(said.contains("--size") && said.contains("nothing was changed"), said)?;
+    let said = vm.fails(4, &format!("{stream} --size 96M"))?;
+    must(said.contains("undone"), said)?;
+    let said = vm.fails(2, "imgbase base --add Debian-12-2 /tmp/root.tar.gz --size 96M")?;
+    must(said.contains("its files need"), said)?;
+    let said =
+        vm.fails(6, "head -c 20M /tmp/root.tar.gz | imgbase base --add Debian-12-2 - --size 1G")?;
+    must(said.contains("undone"), said)?;
+    vm.says("imgbase recover --list; imgbase layout --bases", BASE)?;
+    vm.says(&format!("{stream} --size 768M"), "Debian-12-2")?;
+    kit::holds_the_sample(vm, "Debian-12-2")?;
+    outside_is_not_touched(vm)?;
+    kit::end(vm)
+}
+
+/// Archives that lead elsewhere are refused, and nothing of them stays.
+fn outside_is_not_touched(vm: &mut Vm) -> Outcome {
+    vm.ok("cd /tmp && rm -rf bad && mkdir -p bad && cd bad && echo mine >/tmp/victim &&
+        echo x >x && tar -cPf ../up.tar --transform 's|^x$|../../tmp/victim|' x &&
+        ln -s /tmp out && tar -cf ../through.tar out &&
+        tar -rf ../through.tar --transform 's|^x$|out/victim|' x &&
+        truncate -s 400M zeros && tar -cf - zeros | gzip -1 >../zeros.tar.gz")?;
+    for (archive, code, why) in [
+        ("up.tar", 5, "out of its tree"),
+        ("through.tar", 1, "/out/victim"),
+        ("zeros.tar.gz --size 256M", 2, "its files need"),
+    ] {
+        let said = vm.fails(code, &format!("imgbase base --add Bad-1-1 /tmp/{archive}"))?;
+        must(said.contains(why), said)?;
+    }
+    vm.says(
+        "cat /tmp/victim; imgbase recover --list; ! imgbase layout --bases | grep Bad",
+        "mine",
+    )?;
+    Ok(())
+}
+
+fn from_live_media(vm: &mut Vm) -> Outcome {
+    kit::init(vm)?;
+    vm.ok("for d in dev proc; do mkdir -p /makers/$d && mount --rbind /$d /makers/$d; done
+        mkdir -p /makers/mnt/image && mount -o loop,ro,noload /images/debian.ext4 /makers/mnt/image")?;
+    let squash = |from: &str, to: &str| {
+        format!(
+            "chroot /makers mksquashfs {from} /tmp/{to} -quiet -no-progress -noappend \
+             -noI -noD -noF -noX"
+        )
+    };
+    vm.ok(&format!("{} && umount /makers/mnt/image", squash("/mnt/image", "root.sqfs")))?;
+    step_says(vm, &format!("base --add {BASE} /makers/tmp/root.sqfs"), BASE)?;
+    kit::is_sealed(vm, BASE)?;
+    // A squashfs keeps no lists of access rights.
+    step(vm, &format!("mount {BASE} /mnt/tree --read-only"))?;
+    vm.ok("sed 's/ system.posix_acl_access=.* user.sample/ user.sample/' /images/debian.tree >/tmp/tree
+        guest tree /mnt/tree | diff /tmp/tree -")?;
+    step(vm, "umount /mnt/tree")?;
+    // A live system: its file system is a file in the squashfs, and the squashfs one on the medium.
+    vm.ok(&format!(
+        "rm /makers/tmp/root.sqfs && mkdir -p /makers/tmp/live/LiveOS /makers/tmp/iso/LiveOS &&
+        cp --sparse=always /images/debian.ext4 /makers/tmp/live/LiveOS/rootfs.img && {} &&
+        rm -r /makers/tmp/live",
+        squash("/tmp/live", "live.sqfs")
+    ))?;
+    step_says(vm, "base --add Debian-12-2 /makers/tmp/live.sqfs", "Debian-12-2")?;
+    kit::holds_the_sample(vm, "Debian-12-2")?;
+    vm.ok("mv /makers/tmp/live.sqfs /makers/tmp/iso/LiveOS/squashfs.img &&
+        chroot /makers xorrisofs -quiet -R -o /tmp/live.iso /tmp/iso && rm -r /makers/tmp/iso")?;
+    step_says(vm, "base --add Debian-12-3 /makers/tmp/live.iso", "Debian-12-3")?;
+    kit::holds_the_sample(vm, "Debian-12-3")?;
+    // What leads out of it is no part of it.
+    vm.ok(&format!(
+        "rm /makers/tmp/live.iso && mkdir -p /makers/tmp/odd/LiveOS &&
+        ln -s /images/debian.ext4 /makers/tmp/odd/LiveOS/rootfs.img && {} &&
+        chroot /makers xorrisofs -quiet -R -o /tmp/odd.iso /tmp/odd",
+        squash("/tmp/odd", "odd.sqfs")
+    ))?;
+    step_says(vm, "base --add Odd-1-1 /makers/tmp/odd.sqfs", "Odd-1-1")?;
+    step(vm, "mount Odd-1-1 /mnt/tree --read-only")?;
+    vm.says(
+        "readlink /mnt/tree/LiveOS/rootfs.img; ls /mnt/tree",
+        "/images/debian.ext4\nLiveOS\nlost+found",
+    )?;
+    step(vm, "umount /mnt/tree")?;
+    let said = vm.fails(5, "imgbase base --add Odd-1-2 /makers/tmp/odd.iso")?;
+    must(said.contains("/LiveOS/squashfs.img"), said)?;
+    vm.says("losetup -a; imgbase recover --list", "")?;
+    vm.ok("umount -R /makers/proc /makers/dev")?;
+    kit::end(vm)
+}
