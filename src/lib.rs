@@ -8,7 +8,8 @@
 //!
 //! 1. [`units`], [`name`], [`error`], [`dev`]: values, and a block device.
 //! 2. [`lvm2`] reads and writes LVM2's metadata; [`ext4`], [`xfs`],
-//!    [`signature`] know what stands on a disk; [`tree`] is a file tree.
+//!    [`signature`] know what stands on a disk; [`tree`] is a file tree, `archive` (feature `pack`)
+//!    makes one of a tar.
 //! 3. [`dm`] knows device-mapper's tables and the thin pool's protocol,
 //!    [`image`] copies an image to a volume, [`layout`] knows what our names
 //!    and tags mean, [`root`] what a layer's tree says of its start.

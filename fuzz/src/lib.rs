@@ -19,11 +19,16 @@ const FACTOR: usize = 64;
 
 /// Runs something that must not take more memory than a small multiple of its input.
 pub fn bounded<T>(input: &[u8], run: impl FnOnce() -> T) -> T {
+    bounded_beside(0, input, run)
+}
+
+/// The same for what may take so much more, whatever its input: the window of something packed.
+pub fn bounded_beside<T>(more: usize, input: &[u8], run: impl FnOnce() -> T) -> T {
     MEMORY.reset_peak_usage();
     let before = MEMORY.current_usage();
     let result = run();
     let taken = MEMORY.peak_usage().saturating_sub(before);
-    let most = input.len() * FACTOR + FIXED;
+    let most = input.len() * FACTOR + FIXED + more;
     assert!(taken <= most, "{taken} bytes of memory for {} of input", input.len());
     result
 }

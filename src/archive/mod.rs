@@ -19,7 +19,7 @@ use std::io::{self, Read};
 use tar::{EntryType, Header};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::tree::{Kind, Meta, TreePath, Xattrs};
+use crate::tree::{self, Kind, Meta, TreePath, Xattrs};
 use crate::units::Bytes;
 use records::Records;
 use sparse::{Content, Map};
@@ -64,7 +64,7 @@ pub struct Entry {
 }
 
 /// What is done with each entry, and its content.
-type Each<'e> = &'e mut dyn FnMut(&Entry, &mut dyn Read) -> Result<()>;
+type Each<'e> = &'e mut dyn FnMut(&Entry, &mut dyn tree::Content) -> Result<()>;
 
 /// An archive that is read once, in order.
 pub struct Archive<R> {
@@ -330,6 +330,9 @@ fn unreadable(error: io::Error) -> Error {
         | io::ErrorKind::InvalidInput
         | io::ErrorKind::Unsupported
         | io::ErrorKind::OutOfMemory => crate::pack::unreadable(&error).op("read the archive"),
+        _ if unpack::Stopped::is(&error) => {
+            Error::new(ErrorKind::Interrupted, "the copy was stopped")
+        }
         _ => Error::io(error).op("read the archive"),
     }
 }

@@ -8,6 +8,7 @@ use tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
 use super::records::number;
 use super::{BLOCK, Data, corrupt, damaged, unreadable};
 use crate::error::{Error, ErrorKind, Result};
+use crate::tree;
 
 /// More pieces than any real file has; what is kept of them is a megabyte.
 const PIECES_MOST: usize = 1 << 16;
@@ -169,17 +170,33 @@ impl<'c, 'd, R: Read> Content<'c, 'd, R> {
     }
 }
 
-impl<R: Read> Read for Content<'_, '_, R> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let Some(map) = self.map else { return self.data.read(buf) };
+impl<R: Read> tree::Content for Content<'_, '_, R> {
+    fn skip_hole(&mut self) -> u64 {
+        let Some((end, false)) = self.stretch() else { return 0 };
+        let hole = end.saturating_sub(self.at);
+        self.at = end;
+        hole
+    }
+}
+
+impl<R: Read> Content<'_, '_, R> {
+    /// Where what comes next ends, and whether it is data; `None` without a map.
+    fn stretch(&mut self) -> Option<(u64, bool)> {
+        let map = self.map?;
         while map.pieces.get(self.piece).is_some_and(|piece| piece.end <= self.at) {
             self.piece = self.piece.saturating_add(1);
         }
-        let (end, is_data) = match map.pieces.get(self.piece) {
+        Some(match map.pieces.get(self.piece) {
             Some(piece) if piece.start <= self.at => (piece.end, true),
             Some(piece) => (piece.start, false),
             None => (map.size, false),
-        };
+        })
+    }
+}
+
+impl<R: Read> Read for Content<'_, '_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let Some((end, is_data)) = self.stretch() else { return self.data.read(buf) };
         let left = usize::try_from(end.saturating_sub(self.at)).unwrap_or(usize::MAX);
         let most = buf.len().min(left);
         let part = buf.get_mut(..most).unwrap_or_default();

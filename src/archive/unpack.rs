@@ -1,5 +1,6 @@
 //! An archive made a tree.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 
 use super::{Archive, Entry, corrupt, unreadable};
@@ -7,23 +8,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::tree::{Kind, Making, Measure, NewTree, Tell};
 use crate::units::Bytes;
 
-fn count(measure: &mut Measure, entry: &Entry) -> Result<()> {
-    *measure = measure.with(entry.data).ok_or_else(|| corrupt("more data than there can be"))?;
-    Ok(())
-}
-
-/// Reads an archive to its end to know what it holds.
+/// Reads an archive to its end to know what it holds. Holes are not read, however long they are.
 ///
 /// # Errors
 /// As [`Archive::for_each`]; [`Interrupted`](ErrorKind::Interrupted).
 pub fn measure(from: impl Read, tell: Tell<'_>) -> Result<Measure> {
-    let mut measure = Measure::default();
-    Archive::new(from).for_each(&mut |entry, content| {
-        count(&mut measure, entry)?;
-        let mut told = Told { from: content, done: measure, tell: &mut *tell };
-        io::copy(&mut told, &mut io::sink()).map(drop).map_err(stopped)
-    })?;
-    Ok(measure)
+    let by_now = Cell::new(Measure::default());
+    let from = Watched { from, by_now: &by_now, tell };
+    Archive::new(from).for_each(&mut |entry, _| count(&by_now, entry))?;
+    Ok(by_now.get())
 }
 
 /// Makes the tree that an archive holds, of `most` bytes of files.
@@ -38,56 +31,69 @@ pub fn unpack(
     most: Bytes,
     tell: Tell<'_>,
 ) -> Result<Measure> {
-    let mut measure = Measure::default();
+    let by_now = Cell::new(Measure::default());
+    let from = Watched { from, by_now: &by_now, tell };
     Archive::new(from).for_each(&mut |entry, content| {
-        count(&mut measure, entry)?;
-        if measure.data > most {
+        count(&by_now, entry)?;
+        let need = by_now.get().data;
+        if need > most {
             let why = format!("the archive has more than {most} of files");
-            let (need, have) = (measure.data, most);
-            return Err(Error::new(ErrorKind::NoSpace { need, have }, why));
+            return Err(Error::new(ErrorKind::NoSpace { need, have: most }, why));
         }
-        if let Some(first) = &entry.same_as {
-            let linked = tree.link(&entry.path, first);
-            return linked.map_err(|error| Error::io(error).op("make a second name"));
-        }
-        let mut told = Told { from: content, done: measure, tell: &mut *tell };
-        let making = match entry.meta.kind {
-            Kind::File => Making::File(&mut told),
-            Kind::Link => Making::Link(&entry.target),
-            _ => Making::Other,
+        let made = match (&entry.same_as, entry.meta.kind) {
+            (Some(first), _) => tree.link(&entry.path, first),
+            (None, kind) => {
+                let making = match kind {
+                    Kind::File => Making::File(content),
+                    Kind::Link => Making::Link(&entry.target),
+                    _ => Making::Other,
+                };
+                tree.put(&entry.path, &entry.meta, &entry.xattrs, making)
+            }
         };
-        tree.put(&entry.path, &entry.meta, &entry.xattrs, making).map_err(stopped)
+        made.map_err(failed)
     })?;
     tree.finish().map_err(|error| Error::io(error).op("finish the tree"))?;
-    Ok(measure)
+    Ok(by_now.get())
 }
 
-/// What an error of reading or writing was.
-fn stopped(error: io::Error) -> Error {
-    if error.get_ref().is_some_and(|inner| inner.is::<Stopped>()) {
-        return Error::new(ErrorKind::Interrupted, "the copy was stopped");
-    }
+fn count(by_now: &Cell<Measure>, entry: &Entry) -> Result<()> {
+    let more = by_now.get().with(entry.data);
+    by_now.set(more.ok_or_else(|| corrupt("more data than there can be"))?);
+    Ok(())
+}
+
+/// What an error was that came of making an entry: one of the archive's, or the file system's.
+fn failed(error: io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::StorageFull => Error::io(error).op("write the tree"),
-        _ => unreadable(error),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => unreadable(error),
+        _ if Stopped::is(&error) => unreadable(error),
+        _ => Error::io(error).op("make the tree"),
     }
 }
 
 /// Set where the caller wants no more.
 #[derive(Debug, thiserror::Error)]
-#[error("stopped")]
-struct Stopped;
+#[error("the copy was stopped")]
+pub(super) struct Stopped;
 
-/// Content that tells how much of it was read.
-struct Told<'t> {
-    from: &'t mut dyn Read,
-    done: Measure,
-    tell: Tell<'t>,
+impl Stopped {
+    pub(super) fn is(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
 }
 
-impl Read for Told<'_> {
+/// An archive that tells how much of it came.
+struct Watched<'w, R> {
+    from: R,
+    by_now: &'w Cell<Measure>,
+    tell: Tell<'w>,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if (self.tell)(self.done) {
+        // Blocks are small; a header more or less before it stops is no matter.
+        if buf.len() > super::BLOCK && (self.tell)(self.by_now.get()) {
             return Err(io::Error::other(Stopped));
         }
         self.from.read(buf)

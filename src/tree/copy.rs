@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use super::new::Whole;
 use super::{Folder, Kind, Making, Measure, Meta, NewTree, Tell, TreePath};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -115,7 +116,7 @@ fn put<F: Folder>(
 ) -> io::Result<()> {
     let xattrs = from.xattrs(name)?;
     match meta.kind {
-        Kind::File => to.put(path, meta, &xattrs, Making::File(&mut from.file(name)?)),
+        Kind::File => to.put(path, meta, &xattrs, Making::File(&mut Whole(from.file(name)?))),
         Kind::Link => to.put(path, meta, &xattrs, Making::Link(&from.target(name)?)),
         _ => to.put(path, meta, &xattrs, Making::Other),
     }

@@ -7,7 +7,7 @@ mod path;
 pub(crate) mod place;
 
 pub use copy::{copy, weigh};
-pub use new::{Making, Measure, NewTree, Tell};
+pub use new::{Content, Making, Measure, NewTree, Tell};
 pub use path::TreePath;
 
 use std::collections::BTreeMap;

@@ -29,10 +29,31 @@ impl Measure {
 /// Told now and then how much there was by now; true stops the work.
 pub type Tell<'t> = &'t mut dyn FnMut(Measure) -> bool;
 
+/// A new file's content.
+pub trait Content: Read {
+    /// How many zeros come next that are a hole; they are passed over.
+    fn skip_hole(&mut self) -> u64 {
+        0
+    }
+}
+
+/// Content without known holes.
+pub(super) struct Whole<R>(pub(super) R);
+
+impl<R: Read> Read for Whole<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buf)
+    }
+}
+
+impl<R: Read> Content for Whole<R> {}
+
+impl Content for &[u8] {}
+
 /// What makes an entry, beside its metadata.
 pub enum Making<'m> {
     /// A file with this content.
-    File(&'m mut dyn Read),
+    File(&'m mut dyn Content),
     /// A link to there.
     Link(&'m [u8]),
     /// What has nothing more: a folder, a device, a pipe.

@@ -13,7 +13,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{Kind, Meta, TreePath, Xattrs};
+use super::{Content, Kind, Meta, TreePath, Xattrs};
 
 pub(crate) const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -95,11 +95,12 @@ impl Place<'_> {
     }
 
     /// The same, but blocks of zeros become holes.
-    pub(crate) fn fill_sparse(&self, from: &mut dyn Read) -> io::Result<()> {
+    pub(crate) fn fill_sparse(&self, from: &mut dyn Content) -> io::Result<()> {
         let how = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = sys::openat(&self.folder, self.os_name(), how, Mode::RUSR | Mode::WUSR)?;
         let (mut file, mut buffer, mut len) = (File::from(file), vec![0; AT_ONCE], 0_u64);
         loop {
+            len = len.checked_add(from.skip_hole()).ok_or(io::ErrorKind::FileTooLarge)?;
             let read = read_full(from, &mut buffer)?;
             let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
             let alike = |a: &[u8], b: &[u8]| is_zero(a) == is_zero(b);
@@ -215,8 +216,8 @@ fn is_zero(block: &[u8]) -> bool {
     rest.iter().all(|byte| *byte == 0) && words.iter().all(|word| *word == [0; 16])
 }
 
-/// Fills the buffer, or what there is of it.
-fn read_full(from: &mut dyn Read, buffer: &mut [u8]) -> io::Result<usize> {
+/// Fills the buffer, or as far as there is data in one piece.
+fn read_full(from: &mut dyn Content, buffer: &mut [u8]) -> io::Result<usize> {
     let mut done = 0;
     while let Some(part) = buffer.get_mut(done..).filter(|part| !part.is_empty()) {
         match from.read(part) {

@@ -14,6 +14,11 @@ system: a file, a block device, or standard input; by itself, or as a partition 
 or qcow2), and packed by gzip, xz or zstd or not: its content tells. Only what the image uses is \
 written, after a check that it fits. A finished base is read-only and inactive.
 
+The files of a tar archive or a squashfs go into an ext4 that mke2fs makes, of the size that they need \
+and as much again, at least 1 GiB, unless --size names one; an archive on standard input needs it. Of \
+a live medium (a squashfs, or an ISO with one) the root file system in LiveOS/rootfs.img is taken, or \
+the files in the squashfs; a squashfs and an ISO are read through the kernel, from a file or a device.
+
 Of a disk image the partition is taken whose type says that it is the root, else the only one of \
 Linux; --partition names another. With --digest the image must be what was published: nothing stays \
 of one that is not.
@@ -33,6 +38,8 @@ Examples:
   imgbase base --add Debian-12-1 --size 8G /dev/vdb
   imgbase base --add Debian-12-1 ./debian.ext4.zst --digest sha256:9f86d081...
   imgbase base --add Debian-12-1 ./cloud.qcow2 --partition 1
+  imgbase base --add Debian-12-1 ./root.tar.zst --size 8G
+  imgbase base --add Node-4.5-1 ./node.iso
   ssh store cat debian.raw.xz | imgbase base --add Debian-12-1 -
   imgbase base --latest
   imgbase base --of-layer Debian-12-1+2
@@ -71,7 +78,8 @@ pub(crate) struct BaseArgs {
     #[arg(long, value_name = "NVR")]
     pub(crate) unpin: Option<BaseName>,
 
-    /// Virtual size of the new base, at least its file system's, which grows to it
+    /// Virtual size of the new base, at least its file system's, which grows to it, or of the one
+    /// that is made for files
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<Bytes>,
 

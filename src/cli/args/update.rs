@@ -39,7 +39,8 @@ pub(crate) struct UpdateArgs {
     #[arg(long, value_name = "NVR")]
     pub(crate) nvr: Option<BaseName>,
 
-    /// Virtual size of the new base, at least its file system's, which grows to it
+    /// Virtual size of the new base, at least its file system's, which grows to it, or of the one
+    /// that is made for files
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<Bytes>,
 
