@@ -17,7 +17,7 @@ use super::{Action, BESIDE, MetaChange, Plan, Step};
 use crate::diff::Mounted;
 use crate::error::{Error, Result};
 use crate::tree::place::{Place, file_type, open_folder, split};
-use crate::tree::{Folder, Kind, TreePath};
+use crate::tree::{Folder, Kind, TreePath, Whole};
 
 /// The name that something has until it takes its place.
 const TEMPORARY: &[u8] = b".imgbase-new";
@@ -66,20 +66,20 @@ impl Target<'_> {
         }
         let xattrs = ours.xattrs(place.name)?;
         if kind == Kind::Folder {
-            match place.kind()? {
-                Some(FileType::Directory) => {}
-                Some(_) => {
+            let there = place.kind()?;
+            if there != Some(FileType::Directory) {
+                if there.is_some() {
                     place.remove(AtFlags::empty())?;
-                    place.make_folder()?;
                 }
-                None => place.make_folder()?,
+                place.make_folder()?;
+                place.disinherit(&xattrs)?;
             }
             return place.dress(&meta, &xattrs);
         }
         let new = Place { folder: place.folder.try_clone()?, name: TEMPORARY };
         new.clear()?;
         match kind {
-            Kind::File => new.fill(&mut ours.file(place.name)?)?,
+            Kind::File => new.fill(&mut Whole(ours.file(place.name)?))?,
             Kind::Link => {
                 let target = ours.target(place.name)?;
                 sys::symlinkat(OsStr::from_bytes(&target), &new.folder, new.os_name())?;
@@ -90,6 +90,7 @@ impl Target<'_> {
                 sys::mknodat(&new.folder, new.os_name(), file_type(kind), Mode::empty(), device)?;
             }
         }
+        new.disinherit(&xattrs)?;
         new.dress(&meta, &xattrs)?;
         new.take(place)
     }

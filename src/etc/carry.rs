@@ -214,6 +214,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_ours_inherits_no_rights_from_the_image_s_folder() {
+        let all = trees(&[("etc/d/x", "1")], &[("etc/d/x", "1")]);
+        let folder = all.new.join("etc/d");
+        let acl = [2, 0, 0, 0, 1, 0, 7, 0, 255, 255, 255, 255, 2, 0, 6, 0, 49, 212, 0, 0];
+        let more = [4, 0, 5, 0, 255, 255, 255, 255, 16, 0, 7, 0, 255, 255, 255, 255];
+        let acl = [&acl[..], &more, &[32, 0, 0, 0, 255, 255, 255, 255]].concat();
+        let (name, how) = ("system.posix_acl_default", rustix::fs::XattrFlags::empty());
+        rustix::fs::lsetxattr(&folder, name, &acl, how).expect("set");
+        write(&all.ours, "etc/d/mine", "mine");
+        write(&all.ours, "etc/d/deep/mine", "mine");
+        carry(&all.base, &all.ours, &all.new).expect("it is done");
+        for path in ["etc/d/mine", "etc/d/deep", "etc/d/deep/mine"] {
+            let mut names = [0; 256];
+            let path = all.new.join(path);
+            let len = rustix::fs::llistxattr(&path, &mut names[..]).expect("there");
+            assert_eq!(len, 0, "{}", path.display());
+        }
+    }
+
+    #[test]
     fn no_link_leads_out_of_a_tree() {
         let all = trees(&[("etc/d/x", "1")], &[]);
         let outside = all.new.parent().expect("it has one").join("outside");

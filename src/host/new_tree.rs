@@ -92,7 +92,7 @@ impl<'t> RealTree<'t> {
             (None, _) => {}
         }
         match making {
-            Making::File(content) => place.fill_sparse(content)?,
+            Making::File(content) => place.fill(content)?,
             Making::Link(target) => {
                 sys::symlinkat(OsStr::from_bytes(target), &place.folder, place.os_name())?;
             }

@@ -7,6 +7,8 @@ mod path;
 pub(crate) mod place;
 
 pub use copy::{copy, weigh};
+#[cfg(feature = "host")]
+pub(crate) use new::Whole;
 pub use new::{Content, Making, Measure, NewTree, Tell};
 pub use path::TreePath;
 

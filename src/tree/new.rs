@@ -38,7 +38,7 @@ pub trait Content: Read {
 }
 
 /// Content without known holes.
-pub(super) struct Whole<R>(pub(super) R);
+pub(crate) struct Whole<R>(pub(crate) R);
 
 impl<R: Read> Read for Whole<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {

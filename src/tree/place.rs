@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -17,6 +17,9 @@ use super::{Content, Kind, Meta, TreePath, Xattrs};
 
 pub(crate) const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// What a new entry may have from its folder.
+const INHERITED: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
 
 /// What `lchown` takes away, since it is worth more than a file.
 const CAPABILITIES: &[u8] = b"security.capability";
@@ -88,14 +91,8 @@ impl Place<'_> {
         }
     }
 
-    pub(crate) fn fill(&self, from: &mut dyn Read) -> io::Result<()> {
-        let how = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = sys::openat(&self.folder, self.os_name(), how, Mode::RUSR | Mode::WUSR)?;
-        io::copy(from, &mut File::from(file)).map(drop)
-    }
-
-    /// The same, but blocks of zeros become holes.
-    pub(crate) fn fill_sparse(&self, from: &mut dyn Content) -> io::Result<()> {
+    /// Makes a file with this content. Blocks of zeros become holes.
+    pub(crate) fn fill(&self, from: &mut dyn Content) -> io::Result<()> {
         let how = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = sys::openat(&self.folder, self.os_name(), how, Mode::RUSR | Mode::WUSR)?;
         let (mut file, mut buffer, mut len) = (File::from(file), vec![0; AT_ONCE], 0_u64);
@@ -150,6 +147,19 @@ impl Place<'_> {
         let times = Timestamps { last_access: time, last_modification: time };
         let how = AtFlags::SYMLINK_NOFOLLOW;
         Ok(sys::utimensat(&self.folder, self.os_name(), &times, how)?)
+    }
+
+    /// Takes away the lists of access rights that a new entry has from its folder, where it is to have
+    /// none of its own.
+    pub(crate) fn disinherit(&self, xattrs: &Xattrs) -> io::Result<()> {
+        let path = self.proc_path();
+        for name in INHERITED.into_iter().filter(|name| !xattrs.contains_key(*name)) {
+            match sys::lremovexattr(path.as_slice(), name) {
+                Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn own(&self, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
