@@ -29,8 +29,11 @@ pub use unpack::{measure, unpack};
 /// All of an archive comes in blocks.
 const BLOCK: usize = 512;
 
-/// Names, targets and attributes of one entry: Linux has no longer ones together.
+/// Names, targets and attributes of one entry, or of all: Linux has no longer ones together.
 const ABOUT_MOST: u64 = 1 << 20;
+
+/// Linux takes no longer path.
+const PATH_MOST: usize = 4096;
 
 /// True for what begins as an archive does: a block whose checksum holds.
 pub fn recognises(head: &[u8]) -> bool {
@@ -63,20 +66,34 @@ pub struct Entry {
     pub data: Bytes,
 }
 
+impl Entry {
+    /// What it takes on disk beside an inode.
+    fn taken(&self) -> Bytes {
+        let attributes = self.xattrs.iter().map(|(name, value)| name.len() + value.len() + 16);
+        let beside = attributes.sum::<usize>() > IN_INODE;
+        let data = tree::data_of(&self.meta, self.data);
+        if beside { data.saturating_add(Bytes::kib(4)) } else { data }
+    }
+}
+
+/// So much of its attributes an inode of 256 bytes holds itself.
+const IN_INODE: usize = 96;
+
 /// What is done with each entry, and its content.
 type Each<'e> = &'e mut dyn FnMut(&Entry, &mut dyn tree::Content) -> Result<()>;
 
 /// An archive that is read once, in order.
 pub struct Archive<R> {
     from: R,
-    /// Records that hold for all entries from here on.
+    /// Records that hold for all entries from here on, and how long they were.
     global: Records,
+    global_len: u64,
 }
 
 impl<R: Read> Archive<R> {
     /// One that begins here.
     pub fn new(from: R) -> Self {
-        Self { from, global: Records::default() }
+        Self { from, global: Records::default(), global_len: 0 }
     }
 
     /// Calls `each` with every entry and a reader of its content; what that leaves is passed over.
@@ -92,19 +109,27 @@ impl<R: Read> Archive<R> {
 
     /// One more; false at the end.
     fn next(&mut self, each: Each<'_>) -> Result<bool> {
-        let mut about = Records::default();
+        let (mut about, mut len) = (Records::default(), 0);
         loop {
             let Some(block) = self.block()? else { return Ok(false) };
             let header = Header::from_byte_slice(&block);
             let size = header.entry_size().map_err(damaged)?;
             match header.entry_type() {
-                EntryType::GNULongName => about.name = Some(zero_ended(self.short(size)?)),
-                EntryType::GNULongLink => about.link = Some(zero_ended(self.short(size)?)),
-                EntryType::XHeader => about.read(&self.short(size)?)?,
-                EntryType::XGlobalHeader => {
-                    let records = self.short(size)?;
-                    self.global.read(&records)?;
+                EntryType::GNULongName => {
+                    about.name = Some(zero_ended(self.short(size, &mut len)?));
                 }
+                EntryType::GNULongLink => {
+                    about.link = Some(zero_ended(self.short(size, &mut len)?));
+                }
+                EntryType::XHeader => about.read(&self.short(size, &mut len)?)?,
+                EntryType::XGlobalHeader => {
+                    let mut all = self.global_len;
+                    let records = self.short(size, &mut all)?;
+                    self.global.read(&records)?;
+                    self.global_len = all;
+                }
+                // A label of the archive as a whole.
+                sort if sort.as_byte() == b'V' => self.pass(size.saturating_add(padding(size)))?,
                 _ => {
                     self.entry(header, &about.over(&self.global), each)?;
                     return Ok(true);
@@ -129,10 +154,11 @@ impl<R: Read> Archive<R> {
         Err(corrupt("a block's checksum does not hold"))
     }
 
-    /// What describes an entry, with the padding behind it.
-    fn short(&mut self, size: u64) -> Result<Vec<u8>> {
-        if size > ABOUT_MOST {
-            let why = format!("{size} bytes of names and attributes for one entry");
+    /// What describes an entry, with the padding behind it; `all` is how much did by now.
+    fn short(&mut self, size: u64, all: &mut u64) -> Result<Vec<u8>> {
+        *all = all.saturating_add(size).saturating_add(padding(size)).saturating_add(1);
+        if *all > ABOUT_MOST {
+            let why = format!("more than {ABOUT_MOST} bytes of names and attributes for one entry");
             return Err(Error::new(ErrorKind::Unsupported, why));
         }
         let mut bytes = Vec::new();
@@ -192,6 +218,7 @@ impl<R: Read> Archive<R> {
             Some(Kind::Link) => (None, target),
             Some(_) => (None, Vec::new()),
         };
+        let len = if kind == Some(Kind::Link) { u64_of(target.len()) } else { len };
         let meta = Meta { size: Bytes::new(len), ..meta_of(header, kind, about)? };
         refuse_whiteout(path, &meta)?;
         let xattrs = about.xattrs()?;
@@ -239,7 +266,8 @@ fn meta_of(header: &Header, kind: Option<Kind>, about: &Records) -> Result<Meta>
     };
     let mtime = match about.mtime {
         Some(mtime) => mtime,
-        None => (i64::try_from(header.mtime().map_err(damaged)?).unwrap_or(i64::MAX), 0),
+        // GNU writes times before 1970 as two's complement.
+        None => (header.mtime().map_err(damaged)?.cast_signed(), 0),
     };
     Ok(Meta {
         kind,
@@ -247,6 +275,7 @@ fn meta_of(header: &Header, kind: Option<Kind>, about: &Records) -> Result<Meta>
         uid: number(about.uid, header.uid())?,
         gid: number(about.gid, header.gid())?,
         size: Bytes::ZERO,
+        held: Bytes::ZERO,
         rdev,
         ino: 0,
         fs: 0,
@@ -259,15 +288,16 @@ fn meta_of(header: &Header, kind: Option<Kind>, about: &Records) -> Result<Meta>
 /// A path as it is in a tree: from its root, and never above it.
 fn path_of(name: &[u8]) -> Result<TreePath> {
     let shown = || String::from_utf8_lossy(name).escape_debug().to_string();
-    let mut path = TreePath::root();
-    for part in name.split(|byte| *byte == b'/').filter(|part| !matches!(part, [] | [b'.'])) {
-        if *part == *b".." || part.contains(&0) {
-            let why = format!("the name '{}' leads out of its tree", shown());
-            return Err(Error::new(ErrorKind::Unsupported, why));
-        }
-        path = path.join(part);
+    if name.len() > PATH_MOST {
+        let why = format!("a name of {} bytes, where {PATH_MOST} are the most", name.len());
+        return Err(Error::new(ErrorKind::Unsupported, why));
     }
-    Ok(path)
+    let parts = || name.split(|byte| *byte == b'/').filter(|part| !matches!(part, [] | [b'.']));
+    if parts().any(|part| *part == *b".." || part.contains(&0)) {
+        let why = format!("the name '{}' leads out of its tree", shown());
+        return Err(Error::new(ErrorKind::Unsupported, why));
+    }
+    Ok(TreePath::of(parts()))
 }
 
 /// Files that take others away in a stack of layers: one of these alone is no system.
@@ -306,6 +336,10 @@ impl<R: Read> Read for Data<'_, R> {
 fn padding(size: u64) -> u64 {
     let block = BLOCK as u64;
     (block - size % block) % block
+}
+
+fn u64_of(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }
 
 fn zero_ended(mut bytes: Vec<u8>) -> Vec<u8> {

@@ -42,6 +42,17 @@ impl Records {
 
     fn take(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         match key {
+            // An empty value takes away what was said before.
+            b"path" | b"linkpath" | b"size" | b"uid" | b"gid" | b"mtime" if value.is_empty() => {
+                match key {
+                    b"path" => self.name = None,
+                    b"linkpath" => self.link = None,
+                    b"size" => self.size = None,
+                    b"uid" => self.uid = None,
+                    b"gid" => self.gid = None,
+                    _ => self.mtime = None,
+                }
+            }
             b"path" => self.name = Some(value.to_vec()),
             b"linkpath" => self.link = Some(value.to_vec()),
             b"size" => self.size = Some(number(value)?),

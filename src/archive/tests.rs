@@ -93,7 +93,7 @@ fn entries_come_in_order_with_their_content() {
     .concat();
     assert!(recognises(&bytes));
     let (calls, result) = try_unpack(&bytes, Bytes::gib(1));
-    let measured = Measure { entries: 5, data: Bytes::kib(8) };
+    let measured = Measure { entries: 5, data: Bytes::kib(16) };
     assert_eq!(result.expect("good"), measured);
     let names: Vec<&str> = calls.made.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["/", "/a", "/a/x", "/abs"]);
@@ -132,8 +132,12 @@ fn what_makes_no_system_is_refused_by_name() {
     whiteout.set_device_minor(0).expect("a device");
     whiteout.set_cksum();
     refused(&[whiteout.as_bytes().as_slice(), &END].concat());
-    let volume = entry("label", EntryType::new(b'V'), b"");
-    assert!(refused(&[volume, END.to_vec()].concat()).to_string().contains("'V'"));
+    let dump = entry("dump", EntryType::new(b'D'), b"");
+    assert!(refused(&[dump, END.to_vec()].concat()).to_string().contains("'D'"));
+    // A label says nothing of the tree.
+    let label = entry("label", EntryType::new(b'V'), b"");
+    let (calls, result) = try_unpack(&[label, END.to_vec()].concat(), Bytes::gib(1));
+    assert_eq!((result.expect("good").entries, calls.made.len()), (0, 0));
 }
 
 #[test]
@@ -162,6 +166,45 @@ fn no_more_is_taken_than_there_is_room() {
     let tell: Tell<'_> = &mut |_| false;
     let error = measure(endless, tell).expect_err("too long");
     assert_eq!(error.kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn what_describes_an_entry_is_bounded_in_all() {
+    // Each is short enough; together they would take any memory.
+    let record = entry("x", EntryType::XHeader, b"12 uid=1000\n");
+    let global = entry("g", EntryType::XGlobalHeader, &b"12 uid=1000\n".repeat(5000));
+    for many in [record.repeat(3000), global.repeat(30)] {
+        let file = entry("a", EntryType::Regular, b"");
+        let error = refused(&[many, file, END.to_vec()].concat());
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
+    }
+    let long = entry("././@LongLink", EntryType::GNULongName, &b"a/".repeat(3000));
+    let error = refused(&[long, entry("a", EntryType::Regular, b""), END.to_vec()].concat());
+    assert!(error.to_string().contains("6000"), "{error}");
+}
+
+#[test]
+fn another_name_of_what_is_not_there_is_damage() {
+    struct Nothing;
+    impl NewTree for Nothing {
+        fn put(&mut self, _: &TreePath, _: &Meta, _: &Xattrs, _: Making<'_>) -> io::Result<()> {
+            Ok(())
+        }
+        fn link(&mut self, _: &TreePath, _: &TreePath) -> io::Result<()> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+        fn finish(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut link = header("b", EntryType::Link, 0);
+    link.set_link_name("none").expect("short");
+    link.set_cksum();
+    let bytes = [link.as_bytes().as_slice(), &END].concat();
+    let error = unpack(bytes.as_slice(), &mut Nothing, Bytes::gib(1), &mut |_| false);
+    let error = error.expect_err("damaged");
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("/none"), "{error}");
 }
 
 #[test]

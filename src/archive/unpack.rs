@@ -14,7 +14,7 @@ use crate::units::Bytes;
 /// As [`Archive::for_each`]; [`Interrupted`](ErrorKind::Interrupted).
 pub fn measure(from: impl Read, tell: Tell<'_>) -> Result<Measure> {
     let by_now = Cell::new(Measure::default());
-    let from = Watched { from, by_now: &by_now, tell };
+    let from = Watched { from, by_now: &by_now, tell, reads: 0 };
     Archive::new(from).for_each(&mut |entry, _| count(&by_now, entry))?;
     Ok(by_now.get())
 }
@@ -32,7 +32,7 @@ pub fn unpack(
     tell: Tell<'_>,
 ) -> Result<Measure> {
     let by_now = Cell::new(Measure::default());
-    let from = Watched { from, by_now: &by_now, tell };
+    let from = Watched { from, by_now: &by_now, tell, reads: 0 };
     Archive::new(from).for_each(&mut |entry, content| {
         count(&by_now, entry)?;
         let need = by_now.get().data;
@@ -41,7 +41,14 @@ pub fn unpack(
             return Err(Error::new(ErrorKind::NoSpace { need, have: most }, why));
         }
         let made = match (&entry.same_as, entry.meta.kind) {
-            (Some(first), _) => tree.link(&entry.path, first),
+            (Some(first), _) => match tree.link(&entry.path, first) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(corrupt(&format!(
+                        "it is another name of {first}, which is not there"
+                    )));
+                }
+                linked => linked,
+            },
             (None, kind) => {
                 let making = match kind {
                     Kind::File => Making::File(content),
@@ -58,7 +65,7 @@ pub fn unpack(
 }
 
 fn count(by_now: &Cell<Measure>, entry: &Entry) -> Result<()> {
-    let more = by_now.get().with(entry.data);
+    let more = by_now.get().with(entry.taken());
     by_now.set(more.ok_or_else(|| corrupt("more data than there can be"))?);
     Ok(())
 }
@@ -67,7 +74,11 @@ fn count(by_now: &Cell<Measure>, entry: &Entry) -> Result<()> {
 fn failed(error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => unreadable(error),
-        _ if Stopped::is(&error) => unreadable(error),
+        _ if Stopped::is(&error)
+            || error.get_ref().is_some_and(|inner| inner.is::<OfArchive>()) =>
+        {
+            unreadable(error)
+        }
         _ => Error::io(error).op("make the tree"),
     }
 }
@@ -88,14 +99,22 @@ struct Watched<'w, R> {
     from: R,
     by_now: &'w Cell<Measure>,
     tell: Tell<'w>,
+    reads: u32,
 }
+
+/// An error of the archive's own reader, where one of the new tree's could be meant too.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(super) struct OfArchive(io::Error);
 
 impl<R: Read> Read for Watched<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        // Blocks are small; a header more or less before it stops is no matter.
-        if buf.len() > super::BLOCK && (self.tell)(self.by_now.get()) {
+        // Blocks are small; some more before it stops are no matter.
+        self.reads = self.reads.wrapping_add(1);
+        let asks = buf.len() > super::BLOCK || self.reads.is_multiple_of(64);
+        if asks && (self.tell)(self.by_now.get()) {
             return Err(io::Error::other(Stopped));
         }
-        self.from.read(buf)
+        self.from.read(buf).map_err(|error| io::Error::new(error.kind(), OfArchive(error)))
     }
 }

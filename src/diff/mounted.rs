@@ -157,6 +157,7 @@ fn meta_of(stat: &Stat) -> Meta {
         uid: stat.st_uid,
         gid: stat.st_gid,
         size: Bytes::new(u64::try_from(stat.st_size).unwrap_or(0)),
+        held: Bytes::new(u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)),
         rdev: (sys::major(stat.st_rdev), sys::minor(stat.st_rdev)),
         ino: stat.st_ino,
         fs: stat.st_dev,

@@ -25,6 +25,7 @@ fn node(kind: Kind, data: &[u8]) -> Node {
         uid: 0,
         gid: 0,
         size,
+        held: size,
         rdev: (0, 0),
         ino: 7,
         fs: 1,

@@ -58,6 +58,7 @@ impl Node {
             uid: self.uid,
             gid: 0,
             size: Bytes::new(self.data.len() as u64),
+            held: Bytes::new(self.data.len() as u64),
             rdev: (0, 0),
             // Each is a file of its own, unless a test says otherwise.
             ino: if self.ino == 0 { std::ptr::from_ref(self).addr() as u64 } else { self.ino },

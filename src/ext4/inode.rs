@@ -116,6 +116,7 @@ impl Inode {
             uid: id(0x02, 0x78),
             gid: id(0x18, 0x7A),
             size: self.size(),
+            held: self.size(),
             rdev: if self.kind.is_device() { self.rdev() } else { (0, 0) },
             ino: self.ino.0.into(),
             fs: 0,

@@ -1,5 +1,6 @@
 //! A tree that is made on a fresh file system.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,12 +19,11 @@ pub(super) struct RealTree<'t> {
     /// The folder that was worked in last, with its path: most entries are beside the one before.
     last: Option<(Vec<u8>, OwnedFd)>,
     /// Folders, and what they get in the end.
-    late: Vec<Late>,
+    late: BTreeMap<TreePath, Late>,
 }
 
 /// What a folder gets when all is in it.
 struct Late {
-    path: TreePath,
     mtime: Time,
     /// Access rights that what is made in it would inherit.
     inherited: Option<Vec<u8>>,
@@ -35,7 +35,7 @@ const INHERITED: &[u8] = b"system.posix_acl_default";
 impl<'t> RealTree<'t> {
     /// The tree at that path.
     pub(super) fn new(root: &'t Path) -> Self {
-        Self { root, last: None, late: Vec::new() }
+        Self { root, last: None, late: BTreeMap::new() }
     }
 
     /// The folder at that path. What is missing on the way is made; no link is followed.
@@ -50,8 +50,11 @@ impl<'t> RealTree<'t> {
             let name = OsStr::from_bytes(name);
             at = match sys::openat(&at, name, FOLDER, Mode::empty()) {
                 Err(Errno::NOENT) => {
-                    sys::mkdirat(&at, name, Mode::from_raw_mode(0o755))?;
-                    sys::openat(&at, name, FOLDER, Mode::empty())?
+                    sys::mkdirat(&at, name, Mode::RWXU)?;
+                    let made = sys::openat(&at, name, FOLDER, Mode::empty())?;
+                    // Whatever this process's mask is.
+                    sys::fchmod(&made, Mode::from_raw_mode(0o755))?;
+                    made
                 }
                 opened => opened?,
             };
@@ -70,7 +73,7 @@ impl<'t> RealTree<'t> {
         let mut now = xattrs.clone();
         if meta.kind == Kind::Folder {
             let inherited = now.remove(INHERITED);
-            self.late.push(Late { path: path.clone(), mtime: meta.mtime, inherited });
+            self.late.insert(path.clone(), Late { mtime: meta.mtime, inherited });
         }
         let xattrs = &now;
         if *path == TreePath::root() {
@@ -134,7 +137,7 @@ impl NewTree for RealTree<'_> {
 
     fn finish(&mut self) -> io::Result<()> {
         self.last = None;
-        for Late { path, mtime, inherited } in std::mem::take(&mut self.late).iter().rev() {
+        for (path, Late { mtime, inherited }) in &std::mem::take(&mut self.late) {
             let folder = match open_folder(self.root, path.bytes()) {
                 // A later entry has put something else in its place.
                 Err(error) if is_gone(&error) => continue,
@@ -272,12 +275,11 @@ mod tests {
         }
         sys::lremovexattr(from.join("var"), "system.posix_acl_default").expect("removed");
         // Whole seconds.
-        run("touch", &["-h", "-d", "@7", from.join("bin").to_str().expect("UTF-8")]);
         run(
             "sh",
             &[
                 "-c",
-                "find \"$0\" -exec touch -h -d @1000000000 {} +",
+                "find \"$0\" -exec touch -h -d @-1000000000 {} +",
                 from.to_str().expect("UTF-8"),
             ],
         );
@@ -307,6 +309,7 @@ mod tests {
             uid: 0,
             gid: 0,
             size: Bytes::ZERO,
+            held: Bytes::ZERO,
             rdev: (0, 0),
             ino: 0,
             fs: 0,
@@ -330,7 +333,13 @@ mod tests {
         tree.put(&path("/d/e/f"), &meta(Kind::Folder), &none, Making::Other).expect("made");
         let mut c = file(b"z");
         assert!(tree.put(&path("/d"), &meta(Kind::File), &none, Making::File(&mut c)).is_err());
+        // Of a folder that comes twice the last one counts.
+        let again = Meta { mtime: (7, 0), ..meta(Kind::Folder) };
+        tree.put(&path("/twice"), &meta(Kind::Folder), &none, Making::Other).expect("made");
+        tree.put(&path("/twice"), &again, &none, Making::Other).expect("made");
         tree.finish().expect("done");
+        assert_eq!(fs::metadata(root.join("twice")).expect("there").mtime(), 7);
+        assert_eq!(fs::metadata(root.join("d")).expect("there").mode() & 0o7777, 0o755);
         assert_eq!(fs::metadata(root.join("d/e/f")).expect("there").mtime(), 1);
         assert_eq!(fs::read_dir(&outside).expect("there").count(), 0);
     }

@@ -149,6 +149,7 @@ impl Image {
             |at: usize, magic: &[u8]| head.get(at..).is_some_and(|rest| rest.starts_with(magic));
         // An ISO may have a partition table in front, and is one all the same.
         Ok(match () {
+            () if ext4::Superblock::recognises(&head) || xfs::Superblock::recognises(&head) => None,
             () if has(0, b"hsqs") => Some(SQUASHFS),
             () if has(32769, b"CD001") => Some(ISO),
             () => None,

@@ -92,11 +92,13 @@ impl Imgbase<'_> {
             size: Some(size),
             digest: request.image.digest,
         };
+        let chunk = session.pool_segment()?.chunk_size;
+        let free = pool.state.data_bytes(chunk).saturating_sub(pool.state.data_used_bytes(chunk));
         watch.step("make the volume");
         session.begin_thin(&thin, &pool)?;
         let pending = session.into_pending(thin.name)?;
         let (nvr, fs_type) = (request.nvr.clone(), content.fs_type());
-        match content.fill(&pending, size, watch) {
+        match content.fill(&pending, size, free, watch) {
             Ok(written) => Ok(FilledBase { pending, nvr, fs_type, written }),
             Err(error) => Err(pending.undo(error)),
         }
@@ -148,8 +150,9 @@ fn nameless(why: &str) -> Error {
 
 /// Refuses an image that will not fit into the pool that a layout asks for.
 pub(super) fn check_fits_layout(content: &Content<'_>, request: &Init) -> Result<()> {
+    let sized = content.volume_size(None);
+    sized.map_err(|error| error.kept("nothing was changed; from a file it can be made"))?;
     let Some(have) = request.size else { return Ok(()) };
-    content.volume_size(None)?;
     let need = content.space_need(super::init::chunk())?;
     if need <= have {
         return Ok(());

@@ -9,7 +9,7 @@ use super::transact::Pending;
 use super::{ImageRequest, ImageSource, Progress, Watch};
 #[cfg(feature = "pack")]
 use crate::archive;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::image::{self, Control, Image, ImageFile, ImageStream, Source, Target};
 use crate::machine::{HeldTree, Machine, Tool};
 use crate::tree::{Measure, NewTree, Tell};
@@ -158,12 +158,15 @@ impl Content<'_> {
         }
     }
 
-    /// Puts it on a fresh volume, and makes the file system fit for layers. Gives how many bytes
+    /// Puts it on a fresh volume, and makes the file system fit for layers. `free` is what the pool
+    /// has left: no more files are taken from a stream. Gives how many bytes
     /// were written, metadata of a new file system left out.
+    #[cfg_attr(not(feature = "pack"), expect(unused_variables, reason = "for archives"))]
     pub(super) fn fill(
         &mut self,
         pending: &Pending<'_>,
         size: Bytes,
+        free: Bytes,
         watch: &mut dyn Watch,
     ) -> Result<Bytes> {
         match self {
@@ -176,16 +179,18 @@ impl Content<'_> {
             }
             #[cfg(feature = "pack")]
             Self::Archive(stream, measure) => {
-                let written = unpack(pending, (stream, *measure), size, watch)?;
-                seal(pending, None, None, watch)?;
+                let written = unpack(
+                    pending,
+                    (stream, *measure),
+                    size.min(free.saturating_sub(MADE)),
+                    watch,
+                )?;
                 Ok(written)
             }
             Self::Tree(tree, measure) => {
-                let total = Some(measure.data);
-                let copied = make_tree(pending, total, watch, &mut |to, tell| {
-                    tree.held.copy_to(to, tell).map_err(|error| error.kept(tree.name.clone()))
+                let copied = make_tree(pending, Some(*measure), watch, &mut |to, tell| {
+                    tree.held.copy_to(to, tell)
                 })?;
-                seal(pending, None, None, watch)?;
                 Ok(copied.data)
             }
         }
@@ -239,7 +244,8 @@ fn tree_size(name: &str, asked: Option<Bytes>, measure: &Measure) -> Result<Byte
         let twice = need.saturating_add(need).max(LEAST);
         return Ok(twice.round_up(Bytes::mib(64)).unwrap_or(twice));
     };
-    if need <= have {
+    // Of a large file system its own tables and its journal take a part.
+    if need.saturating_add(Bytes::new(have.get() / 16)) <= have {
         return Ok(have);
     }
     let why = format!(
@@ -250,16 +256,22 @@ fn tree_size(name: &str, asked: Option<Bytes>, measure: &Measure) -> Result<Byte
     Err(unchanged(Error::new(ErrorKind::Invalid, why).at(name)))
 }
 
-/// Makes a file system on a fresh volume, and a tree in it.
+/// mke2fs makes an inode for so many bytes, unless told otherwise.
+const INODE_EACH: u64 = 16 << 10;
+
+/// Makes a file system on a fresh volume, and a tree in it, of which the measure may be known.
 fn make_tree(
     pending: &Pending<'_>,
-    total: Option<Bytes>,
+    measure: Option<Measure>,
     watch: &mut dyn Watch,
     make: &mut dyn FnMut(&mut dyn NewTree, Tell<'_>) -> Result<Measure>,
 ) -> Result<Measure> {
     let (machine, node) = (pending.machine(), pending.node()?);
+    let (total, size) = (measure.map(|measure| measure.data), pending.device().size());
+    let entries = measure.map_or(0, |measure| measure.entries);
     watch.step("make the file system");
-    filesystem::make_ext4(machine, &node)?;
+    let inodes = entries.saturating_add(entries / 4).saturating_add(1024);
+    filesystem::make_ext4(machine, &node, inodes.max(size.get() / INODE_EACH))?;
     watch.step("copy the files");
     let mut made = Measure::default();
     machine.mounts.make_tree(&node, "ext4", &mut |tree| {
@@ -270,6 +282,9 @@ fn make_tree(
         made = make(tree, tell)?;
         Ok(())
     })?;
+    // It was made ready for layers.
+    let device = pending.device();
+    device.sync().context("sync", device.name())?;
     Ok(made)
 }
 
@@ -283,6 +298,10 @@ fn open_mountable(
     let mut image = Image::File(machine.disks.open_image(path)?);
     let Some(fs_type) = image.mountable()? else { return Ok(None) };
     if let Some(word) = &request.partition {
+        // What is left of an ISO may stand in front of a disk's partitions.
+        if fs_type == image::ISO {
+            return Ok(None);
+        }
         let why = format!("it has no partition '{word}': it is a file system ({fs_type})");
         return Err(unchanged(Error::new(ErrorKind::NotFound, why).at(path.display())));
     }
@@ -342,12 +361,11 @@ fn measure(stream: &mut ImageStream, watch: &mut dyn Watch) -> Result<Measure> {
 fn unpack(
     pending: &Pending<'_>,
     (stream, measure): (&mut ImageStream, Option<Measure>),
-    size: Bytes,
+    most: Bytes,
     watch: &mut dyn Watch,
 ) -> Result<Bytes> {
-    let total = measure.map(|measure| measure.data);
-    let made = make_tree(pending, total, watch, &mut |tree, tell| {
-        let unpacked = archive::unpack(buffered(stream), tree, size, tell);
+    let made = make_tree(pending, measure, watch, &mut |tree, tell| {
+        let unpacked = archive::unpack(buffered(stream), tree, most, tell);
         let unpacked = unpacked.map_err(|error| error.at(&stream.name))?;
         stream.end()?;
         Ok(unpacked)

@@ -46,12 +46,13 @@ pub(super) fn require_tools(machine: &Machine<'_>, file_system: &FileSystem) -> 
     }
 }
 
-/// Makes an ext4 for a tree that is to be a base, so that a layer's UUID costs no more than its
+/// Makes an ext4 of so many files for a tree that is to be a base, so that a layer's UUID costs no more than its
 /// superblock; what reads as zeros already is not written.
-pub(super) fn make_ext4(machine: &Machine<'_>, node: &Path) -> Result<()> {
+pub(super) fn make_ext4(machine: &Machine<'_>, node: &Path, inodes: u64) -> Result<()> {
     const FEATURES: &str = "metadata_csum,metadata_csum_seed,dir_index";
     const LAZY: &str = "lazy_itable_init=1,lazy_journal_init=1";
-    mke2fs(machine, &["-O", FEATURES, "-E", LAZY], node)
+    let inodes = inodes.to_string();
+    mke2fs(machine, &["-O", FEATURES, "-E", LAZY, "-N", &inodes], node)
         .map_err(|error| error.op("make the file system"))
 }
 

@@ -1,18 +1,20 @@
 //! A tree copied to a new one.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Read};
 
-use super::new::Whole;
+use super::new::{Whole, data_of};
 use super::{Folder, Kind, Making, Measure, Meta, NewTree, Tell, TreePath};
 use crate::error::{Error, ErrorKind, Result};
+use crate::units::Bytes;
 
 /// What a tree holds, without a look at any content.
 ///
 /// # Errors
 /// Those of the file system, naming the path; [`Interrupted`](ErrorKind::Interrupted).
 pub fn weigh<F: Folder>(from: &F, tell: Tell<'_>) -> Result<Measure> {
-    let mut walk = Walk { measure: Measure::default(), names: BTreeMap::new(), tell };
+    let mut walk =
+        Walk { measure: Measure::default(), names: BTreeMap::new(), tell, stopped: false };
     let root = from.own_meta().map_err(|error| failed(error, &TreePath::root()))?;
     walk.folder(from, &TreePath::root(), root.fs, None)?;
     Ok(walk.measure)
@@ -25,7 +27,8 @@ pub fn weigh<F: Folder>(from: &F, tell: Tell<'_>) -> Result<Measure> {
 /// Those of both file systems, naming the path; [`Interrupted`](ErrorKind::Interrupted). What the
 /// new tree then holds is of no use.
 pub fn copy<F: Folder>(from: &F, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
-    let mut walk = Walk { measure: Measure::default(), names: BTreeMap::new(), tell };
+    let mut walk =
+        Walk { measure: Measure::default(), names: BTreeMap::new(), tell, stopped: false };
     let at = TreePath::root();
     let root = from.own_meta().and_then(|meta| {
         to.put(&at, &meta, &from.own_xattrs()?, Making::Other)?;
@@ -34,6 +37,10 @@ pub fn copy<F: Folder>(from: &F, to: &mut dyn NewTree, tell: Tell<'_>) -> Result
     walk.folder(from, &at, root.map_err(|error| failed(error, &at))?.fs, Some(&mut *to))?;
     to.finish().map_err(|error| Error::io(error).op("finish the tree"))?;
     Ok(walk.measure)
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorKind::Interrupted, "the copy was stopped")
 }
 
 fn failed(error: io::Error, at: &TreePath) -> Error {
@@ -45,6 +52,7 @@ struct Walk<'w> {
     /// Files with several names, by inode, and the first of these.
     names: BTreeMap<u64, TreePath>,
     tell: Tell<'w>,
+    stopped: bool,
 }
 
 impl Walk<'_> {
@@ -71,7 +79,8 @@ impl Walk<'_> {
                 continue;
             }
             if let Some(to) = to.as_deref_mut() {
-                put(from, &name, (&path, &meta), to).map_err(told)?;
+                self.put(from, &name, (&path, &meta), to)
+                    .map_err(|error| self.failed(error, &path))?;
             }
             if meta.kind == Kind::Folder && !mounted {
                 let inside = from.folder(&name).map_err(told)?;
@@ -84,13 +93,41 @@ impl Walk<'_> {
         Ok(())
     }
 
+    fn put<F: Folder>(
+        &mut self,
+        from: &F,
+        name: &[u8],
+        (path, meta): (&TreePath, &Meta),
+        to: &mut dyn NewTree,
+    ) -> io::Result<()> {
+        let xattrs = from.xattrs(name)?;
+        match meta.kind {
+            Kind::File => {
+                let (measure, stopped) = (self.measure, &mut self.stopped);
+                let from = Watched { from: from.file(name)?, measure, tell: self.tell, stopped };
+                to.put(path, meta, &xattrs, Making::File(&mut Whole(from)))
+            }
+            Kind::Link => to.put(path, meta, &xattrs, Making::Link(&from.target(name)?)),
+            _ => to.put(path, meta, &xattrs, Making::Other),
+        }
+    }
+
+    fn failed(&self, error: io::Error, at: &TreePath) -> Error {
+        if self.stopped { stopped() } else { failed(error, at) }
+    }
+
     fn count(&mut self, meta: &Meta, path: &TreePath) -> Result<()> {
         let known = meta.links > 1 && self.names.contains_key(&meta.ino);
-        let data = if meta.kind == Kind::File && !known { meta.size } else { Default::default() };
+        if meta.kind == Kind::CharDevice && meta.rdev == (0, 0) {
+            let why = "it takes away what is below it: this is one layer of several, and no whole \
+                       system";
+            return Err(Error::new(ErrorKind::Unsupported, why).at(path));
+        }
+        let data = if known { Bytes::ZERO } else { data_of(meta, meta.size.min(meta.held)) };
         let too_much = || Error::new(ErrorKind::Corrupt, "more data than there can be").at(path);
         self.measure = self.measure.with(data).ok_or_else(too_much)?;
         if (self.tell)(self.measure) {
-            return Err(Error::new(ErrorKind::Interrupted, "the copy was stopped"));
+            return Err(stopped());
         }
         Ok(())
     }
@@ -108,16 +145,20 @@ impl Walk<'_> {
     }
 }
 
-fn put<F: Folder>(
-    from: &F,
-    name: &[u8],
-    (path, meta): (&TreePath, &Meta),
-    to: &mut dyn NewTree,
-) -> io::Result<()> {
-    let xattrs = from.xattrs(name)?;
-    match meta.kind {
-        Kind::File => to.put(path, meta, &xattrs, Making::File(&mut Whole(from.file(name)?))),
-        Kind::Link => to.put(path, meta, &xattrs, Making::Link(&from.target(name)?)),
-        _ => to.put(path, meta, &xattrs, Making::Other),
+/// Content that may be stopped in the middle.
+struct Watched<'w, R> {
+    from: R,
+    measure: Measure,
+    tell: Tell<'w>,
+    stopped: &'w mut bool,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if (self.tell)(self.measure) {
+            *self.stopped = true;
+            return Err(io::ErrorKind::Other.into());
+        }
+        self.from.read(buf)
     }
 }

@@ -9,6 +9,8 @@ pub(crate) mod place;
 pub use copy::{copy, weigh};
 #[cfg(feature = "host")]
 pub(crate) use new::Whole;
+#[cfg(feature = "pack")]
+pub(crate) use new::data_of;
 pub use new::{Content, Making, Measure, NewTree, Tell};
 pub use path::TreePath;
 
@@ -75,6 +77,8 @@ pub struct Meta {
     pub gid: u32,
     /// Its length; a link's is its target's.
     pub size: Bytes,
+    /// What its content takes on disk.
+    pub held: Bytes,
     /// Major and minor number of a device node; zeros else.
     pub rdev: (u32, u32),
     /// Its inode's number.

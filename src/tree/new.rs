@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::{Meta, TreePath, Xattrs};
+use super::{Kind, Meta, TreePath, Xattrs};
 use crate::units::Bytes;
 
 /// What a file system takes for each file at least.
@@ -23,6 +23,17 @@ impl Measure {
     pub fn with(self, data: Bytes) -> Option<Self> {
         let data = self.data.checked_add(data.round_up(UNIT)?)?;
         Some(Self { entries: self.entries.saturating_add(1), data })
+    }
+}
+
+/// What an entry takes on disk beside its inode, when its content holds so much data.
+pub(crate) fn data_of(meta: &Meta, data: Bytes) -> Bytes {
+    match meta.kind {
+        Kind::Folder => UNIT,
+        // A short target is in the inode.
+        Kind::Link if meta.size > Bytes::new(59) => UNIT,
+        Kind::File => data,
+        _ => Bytes::ZERO,
     }
 }
 

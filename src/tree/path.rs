@@ -23,6 +23,12 @@ impl TreePath {
         Self([self.0.as_slice(), b"/", name].concat())
     }
 
+    /// The path of these names from the root.
+    #[cfg(feature = "pack")]
+    pub(crate) fn of<'n>(names: impl Iterator<Item = &'n [u8]>) -> Self {
+        Self(names.flat_map(|name| [b"/", name].concat()).collect())
+    }
+
     /// Its bytes; `/` for the root.
     pub fn bytes(&self) -> &[u8] {
         if self.0.is_empty() { b"/" } else { &self.0 }

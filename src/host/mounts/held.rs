@@ -107,7 +107,7 @@ impl HeldTree for Held {
     }
 
     fn weigh(&self, tell: Tell<'_>) -> Result<Measure> {
-        tree::weigh(&self.tree()?, tell).map_err(|error| error.kept(self.name.clone()))
+        tree::weigh(&self.tree()?, tell)
     }
 
     fn copy_to(&self, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {

@@ -38,10 +38,16 @@ fn from_an_archive(vm: &mut Vm) -> Outcome {
 /// A stream does not say how much it holds.
 fn from_a_stream(vm: &mut Vm) -> Outcome {
     kit::small_image(vm, "")?;
-    vm.ok("tar -C /tmp/small -cf /tmp/small.tar . && xz -1k /tmp/small.tar")?;
-    let stream = "imgbase base --add Small-1-1 - </tmp/small.tar.xz";
+    vm.ok("tar -C /tmp/small -cf /tmp/small.tar . && gzip -1k /tmp/small.tar")?;
+    let stream = "imgbase base --add Small-1-1 - </tmp/small.tar.gz";
     let said = vm.fails(2, stream)?;
     must(said.contains("--size") && said.contains("nothing was changed"), said)?;
+    let other = "imgbase layout --init Small-1-1 --vg Other --from - /dev/vdc </tmp/small.tar";
+    let said = vm.fails(2, other)?;
+    must(said.contains("nothing was changed"), said)?;
+    vm.says("wipefs -n /dev/vdc", "")?;
+    let said = vm.ok("imgbase --dry-run base --add Small-1-1 /tmp/small.tar")?;
+    must(said.contains("mke2fs") && said.contains("make the tree"), said)?;
     let cut = "head -c 2000 /tmp/small.tar | imgbase base --add Small-1-1 - --size 64M";
     let said = vm.fails(6, cut)?;
     must(said.contains("undone"), said)?;

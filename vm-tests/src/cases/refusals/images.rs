@@ -22,9 +22,10 @@ pub(super) fn cases() -> Vec<Case> {
 fn images_that_are_none(vm: &mut Vm) -> Outcome {
     small_layout(vm)?;
     vm.ok("head -c 3M /dev/urandom >/tmp/noise; truncate -s 3M /tmp/zeros; : >/tmp/empty")?;
-    vm.ok("truncate -s 64M /tmp/swap && mkswap -q /tmp/swap; tar cf /tmp/tar -C /tmp small")?;
+    vm.ok("truncate -s 64M /tmp/swap && mkswap -q /tmp/swap;
+        { printf 'PK\\003\\004'; head -c 1M /dev/zero; } >/tmp/zip")?;
     unchanged(vm, |vm| {
-        for file in ["noise", "zeros", "empty", "swap", "tar"] {
+        for file in ["noise", "zeros", "empty", "swap", "zip"] {
             let image = format!("/tmp/{file}");
             refused(vm, 2, &format!("base --add None-1-1 {image}"), &[&image])?;
             refused(vm, 2, &format!("base --add None-1-1 - <{image}"), &["standard input"])?;
