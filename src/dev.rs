@@ -7,6 +7,7 @@ use std::sync::Mutex;
 
 use crate::units::Bytes;
 
+pub(crate) mod bytes;
 pub mod gather;
 pub mod overlay;
 pub mod record;

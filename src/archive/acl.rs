@@ -5,9 +5,6 @@
 use super::corrupt;
 use crate::error::{Error, ErrorKind, Result};
 
-pub(super) const ACCESS: &[u8] = b"system.posix_acl_access";
-pub(super) const DEFAULT: &[u8] = b"system.posix_acl_default";
-
 const VERSION: u32 = 2;
 /// The id of an entry that has none.
 const NOBODY: u32 = u32::MAX;

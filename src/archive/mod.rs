@@ -364,9 +364,7 @@ fn unreadable(error: io::Error) -> Error {
         | io::ErrorKind::InvalidInput
         | io::ErrorKind::Unsupported
         | io::ErrorKind::OutOfMemory => crate::pack::unreadable(&error).op("read the archive"),
-        _ if unpack::Stopped::is(&error) => {
-            Error::new(ErrorKind::Interrupted, "the copy was stopped")
-        }
+        _ if tree::Stopped::is(&error) => tree::Stopped::told(),
         _ => Error::io(error).op("read the archive"),
     }
 }

@@ -3,7 +3,7 @@
 use super::sparse::Told;
 use super::{acl, corrupt};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tree::{Time, Xattrs};
+use crate::tree::{ACL_ACCESS, ACL_DEFAULT, Time, Xattrs};
 
 /// In front of an attribute's name, by star, GNU tar and libarchive.
 const ATTRIBUTE: &[u8] = b"SCHILY.xattr.";
@@ -42,33 +42,22 @@ impl Records {
 
     fn take(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         match key {
-            // An empty value takes away what was said before.
-            b"path" | b"linkpath" | b"size" | b"uid" | b"gid" | b"mtime" if value.is_empty() => {
-                match key {
-                    b"path" => self.name = None,
-                    b"linkpath" => self.link = None,
-                    b"size" => self.size = None,
-                    b"uid" => self.uid = None,
-                    b"gid" => self.gid = None,
-                    _ => self.mtime = None,
-                }
-            }
-            b"path" => self.name = Some(value.to_vec()),
-            b"linkpath" => self.link = Some(value.to_vec()),
-            b"size" => self.size = Some(number(value)?),
-            b"uid" => self.uid = Some(number(value)?),
-            b"gid" => self.gid = Some(number(value)?),
-            b"mtime" => self.mtime = Some(time(value)?),
+            b"path" => self.name = said(value, |name| Ok(name.to_vec()))?,
+            b"linkpath" => self.link = said(value, |target| Ok(target.to_vec()))?,
+            b"size" => self.size = said(value, number)?,
+            b"uid" => self.uid = said(value, number)?,
+            b"gid" => self.gid = said(value, number)?,
+            b"mtime" => self.mtime = said(value, time)?,
             b"RHT.security.selinux" => {
                 // The kernel's value has a zero at its end.
                 let label = [value, b"\0"].concat();
                 self.attributes.insert(b"security.selinux".to_vec(), label);
             }
             b"SCHILY.acl.access" => {
-                self.attributes.insert(acl::ACCESS.to_vec(), acl::from_text(value)?);
+                self.attributes.insert(ACL_ACCESS.to_vec(), acl::from_text(value)?);
             }
             b"SCHILY.acl.default" => {
-                self.attributes.insert(acl::DEFAULT.to_vec(), acl::from_text(value)?);
+                self.attributes.insert(ACL_DEFAULT.to_vec(), acl::from_text(value)?);
             }
             // The name that a sparse file really has.
             b"GNU.sparse.name" => self.sparse.name = Some(value.to_vec()),
@@ -117,6 +106,11 @@ impl Records {
             }
         }
     }
+}
+
+/// A record's value; an empty one takes away what was said before.
+fn said<T>(value: &[u8], read: impl Fn(&[u8]) -> Result<T>) -> Result<Option<T>> {
+    if value.is_empty() { Ok(None) } else { read(value).map(Some) }
 }
 
 /// One record without its length and newline, and what is behind it.

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use super::{Archive, Entry, corrupt, unreadable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tree::{Kind, Making, Measure, NewTree, Tell};
+use crate::tree::{Kind, Making, Measure, NewTree, Stopped, Tell};
 use crate::units::Bytes;
 
 /// Reads an archive to its end to know what it holds. Holes are not read, however long they are.
@@ -80,17 +80,6 @@ fn failed(error: io::Error) -> Error {
             unreadable(error)
         }
         _ => Error::io(error).op("make the tree"),
-    }
-}
-
-/// Set where the caller wants no more.
-#[derive(Debug, thiserror::Error)]
-#[error("the copy was stopped")]
-pub(super) struct Stopped;
-
-impl Stopped {
-    pub(super) fn is(error: &io::Error) -> bool {
-        error.get_ref().is_some_and(|inner| inner.is::<Self>())
     }
 }
 

@@ -10,14 +10,14 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{self as sys, AtFlags, FileType, Mode};
+use rustix::fs::{self as sys, AtFlags, FileType};
 
 use super::accounts::IdMap;
 use super::{Action, BESIDE, MetaChange, Plan, Step};
 use crate::diff::Mounted;
 use crate::error::{Error, Result};
-use crate::tree::place::{Place, file_type, open_folder, split};
-use crate::tree::{Folder, Kind, TreePath, Whole};
+use crate::tree::place::{Place, open_folder, split};
+use crate::tree::{Folder, Kind, Making, TreePath, Whole};
 
 /// The name that something has until it takes its place.
 const TEMPORARY: &[u8] = b".imgbase-new";
@@ -79,16 +79,9 @@ impl Target<'_> {
         let new = Place { folder: place.folder.try_clone()?, name: TEMPORARY };
         new.clear()?;
         match kind {
-            Kind::File => new.fill(&mut Whole(ours.file(place.name)?))?,
-            Kind::Link => {
-                let target = ours.target(place.name)?;
-                sys::symlinkat(OsStr::from_bytes(&target), &new.folder, new.os_name())?;
-            }
-            _ => {
-                let (major, minor) = meta.rdev;
-                let device = sys::makedev(major, minor);
-                sys::mknodat(&new.folder, new.os_name(), file_type(kind), Mode::empty(), device)?;
-            }
+            Kind::File => new.make(&meta, Making::File(&mut Whole(ours.file(place.name)?)))?,
+            Kind::Link => new.make(&meta, Making::Link(&ours.target(place.name)?))?,
+            _ => new.make(&meta, Making::Other)?,
         }
         new.disinherit(&xattrs)?;
         new.dress(&meta, &xattrs)?;

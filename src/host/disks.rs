@@ -4,7 +4,9 @@ mod file;
 mod sysfs;
 mod usage;
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -108,33 +110,39 @@ impl Disks for RealDisks {
         if let Some(there) = sysfs::loop_of(&file)? {
             return Ok(there);
         }
-        let failed = |error| {
-            let error = Error::io(error).op("attach a loop device");
-            match error.kind() {
-                ErrorKind::NotFound => error.with_kind(ErrorKind::Unsupported),
-                _ => error,
-            }
-            .at(file.display())
-        };
-        let control = LoopControl::open().map_err(failed)?;
-        let mut last = std::io::Error::from_raw_os_error(libc::EBUSY);
-        for _ in 0..LOOP_TRIES {
-            let device = control.next_free().map_err(failed)?;
-            match attach_to(&device, &file) {
-                Ok(path) => return Ok(path),
-                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => last = error,
-                Err(error) => return Err(failed(error)),
-            }
-        }
-        Err(failed(last))
+        let (device, path) = attach(file.display(), |device| device.with().attach(&file))?;
+        // Without it the file's data would be in memory twice; a file system may not have it.
+        let _ = device.set_direct_io(true);
+        Ok(path)
     }
 }
 
-fn attach_to(device: &LoopDevice, file: &Path) -> std::io::Result<PathBuf> {
-    device.with().attach(file)?;
-    // Without it the file's data would be in memory twice; a file system may not have it.
-    let _ = device.set_direct_io(true);
-    let path = device.path().ok_or(std::io::ErrorKind::NotFound)?;
-    log::debug!("attached {} to {}", path.display(), file.display());
-    Ok(path)
+/// Attaches a free loop device, which is held open, and gives its path too. `name` says to what.
+pub(super) fn attach(
+    name: impl fmt::Display,
+    with: impl Fn(&LoopDevice) -> io::Result<()>,
+) -> Result<(LoopDevice, PathBuf)> {
+    let failed = |error| {
+        let error = Error::io(error).op("attach a loop device");
+        match error.kind() {
+            ErrorKind::NotFound => error.with_kind(ErrorKind::Unsupported),
+            _ => error,
+        }
+        .at(&name)
+    };
+    let control = LoopControl::open().map_err(failed)?;
+    let mut last = io::Error::from_raw_os_error(libc::EBUSY);
+    for _ in 0..LOOP_TRIES {
+        let device = control.next_free().map_err(failed)?;
+        match with(&device) {
+            Ok(()) => {
+                let path = device.path().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+                log::debug!("attached {} to {name}", path.display());
+                return Ok((device, path));
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => last = error,
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Err(failed(last))
 }

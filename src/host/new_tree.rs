@@ -7,11 +7,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{self as sys, AtFlags, FileType, Mode, Timespec, Timestamps, XattrFlags};
+use rustix::fs::{self as sys, AtFlags, FileType, Mode, XattrFlags};
 use rustix::io::Errno;
 
-use crate::tree::place::{FOLDER, Place, file_type, open_folder, split};
-use crate::tree::{Kind, Making, Meta, NewTree, Time, TreePath, Xattrs};
+use crate::tree::place::{FOLDER, Place, open_folder, split, times_of};
+use crate::tree::{ACL_DEFAULT, Kind, Making, Meta, NewTree, Time, TreePath, Xattrs};
 
 /// A tree below a folder of this machine.
 pub(super) struct RealTree<'t> {
@@ -28,9 +28,6 @@ struct Late {
     /// Access rights that what is made in it would inherit.
     inherited: Option<Vec<u8>>,
 }
-
-/// The attribute that holds them.
-const INHERITED: &[u8] = b"system.posix_acl_default";
 
 impl<'t> RealTree<'t> {
     /// The tree at that path.
@@ -62,8 +59,10 @@ impl<'t> RealTree<'t> {
         self.last = Some((path.to_vec(), at.as_fd().try_clone_to_owned()?));
         Ok(at)
     }
+}
 
-    fn make(
+impl NewTree for RealTree<'_> {
+    fn put(
         &mut self,
         path: &TreePath,
         meta: &Meta,
@@ -72,7 +71,7 @@ impl<'t> RealTree<'t> {
     ) -> io::Result<()> {
         let mut now = xattrs.clone();
         if meta.kind == Kind::Folder {
-            let inherited = now.remove(INHERITED);
+            let inherited = now.remove(ACL_DEFAULT);
             self.late.insert(path.clone(), Late { mtime: meta.mtime, inherited });
         }
         let xattrs = &now;
@@ -94,31 +93,8 @@ impl<'t> RealTree<'t> {
             (Some(_), _) => place.remove(AtFlags::empty())?,
             (None, _) => {}
         }
-        match making {
-            Making::File(content) => place.fill(content)?,
-            Making::Link(target) => {
-                sys::symlinkat(OsStr::from_bytes(target), &place.folder, place.os_name())?;
-            }
-            Making::Other if meta.kind == Kind::Folder => place.make_folder()?,
-            Making::Other => {
-                let (major, minor) = meta.rdev;
-                let (kind, device) = (file_type(meta.kind), sys::makedev(major, minor));
-                sys::mknodat(&place.folder, place.os_name(), kind, Mode::empty(), device)?;
-            }
-        }
+        place.make(meta, making)?;
         place.dress(meta, xattrs)
-    }
-}
-
-impl NewTree for RealTree<'_> {
-    fn put(
-        &mut self,
-        path: &TreePath,
-        meta: &Meta,
-        xattrs: &Xattrs,
-        making: Making<'_>,
-    ) -> io::Result<()> {
-        self.make(path, meta, xattrs, making)
     }
 
     fn link(&mut self, path: &TreePath, first: &TreePath) -> io::Result<()> {
@@ -144,11 +120,9 @@ impl NewTree for RealTree<'_> {
                 opened => opened?,
             };
             if let Some(rights) = inherited {
-                sys::fsetxattr(&folder, INHERITED, rights, XattrFlags::empty())?;
+                sys::fsetxattr(&folder, ACL_DEFAULT, rights, XattrFlags::empty())?;
             }
-            let time = Timespec { tv_sec: mtime.0, tv_nsec: mtime.1.into() };
-            let times = Timestamps { last_access: time, last_modification: time };
-            sys::futimens(&folder, &times)?;
+            sys::futimens(&folder, &times_of(*mtime))?;
         }
         Ok(())
     }

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 /// What O_DIRECT wants of memory on any disk.
 const ALIGN: usize = 4096;
-static ZEROS: [u8; ALIGN] = [0; ALIGN];
 
 /// Bytes that begin at a multiple of 4096 in memory.
 pub(super) struct Buffer {
@@ -44,15 +43,10 @@ impl Buffer {
     }
 }
 
-/// True where all bytes are zero. Compares pages: the C library's comparison is the fastest there
-/// is without unsafe code, and it stops at the first page that is not zero.
-pub(super) fn is_zero(bytes: &[u8]) -> bool {
-    bytes.chunks(ALIGN).all(|page| ZEROS.get(..page.len()) == Some(page))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dev::bytes::is_zero;
 
     #[test]
     fn is_aligned_and_stays_inside_itself() {

@@ -1,12 +1,13 @@
 //! Cuts an image into windows, in order.
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::ops::Range;
 
 use super::buffer::Buffer;
 use super::extents::Extents;
 use super::open::unreadable;
 use crate::dev::Dev;
+use crate::dev::bytes::read_full;
 use crate::error::{Error, Result};
 use crate::ext4::Extent;
 use crate::units::Bytes;
@@ -151,18 +152,4 @@ impl<R> StreamFeed<'_, R> {
     fn after(&self, count: usize) -> Bytes {
         self.at.saturating_add(Bytes::new(count.try_into().unwrap_or(u64::MAX)))
     }
-}
-
-/// Reads until the buffer is full or the stream ends; says how much there was also with an error.
-fn read_full(reader: &mut impl Read, buf: &mut [u8]) -> Result<usize, (io::Error, usize)> {
-    let mut got = 0usize;
-    while let Some(rest) = buf.get_mut(got..).filter(|rest| !rest.is_empty()) {
-        match reader.read(rest) {
-            Ok(0) => break,
-            Ok(count) => got = got.saturating_add(count),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err((error, got)),
-        }
-    }
-    Ok(got)
 }

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::buffer::{Buffer, is_zero};
+use super::buffer::Buffer;
 use super::feed::{Job, Windows};
 use crate::dev::Dev;
+use crate::dev::bytes::is_zero;
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::Bytes;
 

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "pack")]
 use std::io::Read;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::filesystem;
@@ -46,10 +47,14 @@ impl Opened {
         request: &ImageRequest,
         watch: &mut dyn Watch,
     ) -> Result<Self> {
-        if let Some(opened) = open_mountable(machine, request, watch)? {
-            return Ok(opened);
+        let mut image = bare(machine, request)?;
+        if let ImageSource::Path(path) = &request.source
+            && let Some(fs_type) = mountable(&mut image, path, request)?
+        {
+            digested(image, request)?;
+            return open_mounted(machine, path, fs_type, watch);
         }
-        match open(machine, request)? {
+        match unwrapped(image, request)? {
             Image::File(file) => Ok(Self::File(file)),
             Image::Stream(stream) => Ok(Self::Stream(stream)),
             #[cfg(feature = "pack")]
@@ -96,15 +101,44 @@ impl Opened {
 
 /// Opens an image, down to its file system or archive.
 pub(super) fn open(machine: &Machine<'_>, request: &ImageRequest) -> Result<Image> {
-    let image = match &request.source {
-        ImageSource::Path(path) => machine.disks.open_image(path).map(Image::File)?,
+    unwrapped(bare(machine, request)?, request)
+}
+
+/// The image as it was given.
+fn bare(machine: &Machine<'_>, request: &ImageRequest) -> Result<Image> {
+    Ok(match &request.source {
+        ImageSource::Path(path) => Image::File(machine.disks.open_image(path)?),
         ImageSource::Stdin => Image::Stream(ImageStream::new("standard input", std::io::stdin())),
-    };
-    let image = match request.digest {
-        Some(digest) => image.digested(digest).map_err(unchanged)?,
-        None => image,
-    };
-    image.opened(request.partition.as_deref()).map_err(unchanged)
+    })
+}
+
+/// Sees to it that it is what was published, where that is known.
+fn digested(image: Image, request: &ImageRequest) -> Result<Image> {
+    match request.digest {
+        Some(digest) => image.digested(digest).map_err(unchanged),
+        None => Ok(image),
+    }
+}
+
+fn unwrapped(image: Image, request: &ImageRequest) -> Result<Image> {
+    digested(image, request)?.opened(request.partition.as_deref()).map_err(unchanged)
+}
+
+/// The file system that only the kernel reads, where the image is one.
+fn mountable(
+    image: &mut Image,
+    path: &Path,
+    request: &ImageRequest,
+) -> Result<Option<&'static str>> {
+    match (image.mountable()?, &request.partition) {
+        // What is left of an ISO may stand in front of a disk's partitions.
+        (Some(image::ISO), Some(_)) => Ok(None),
+        (Some(fs_type), Some(word)) => {
+            let why = format!("it has no partition '{word}': it is a file system ({fs_type})");
+            Err(unchanged(Error::new(ErrorKind::NotFound, why).at(path.display())))
+        }
+        (found, _) => Ok(found),
+    }
 }
 
 impl Content<'_> {
@@ -173,19 +207,17 @@ impl Content<'_> {
             Self::FileSystem(source) => {
                 watch.step("copy the image");
                 let written = copy(pending, source, watch)?;
+                watch.step("make the file system ready for layers");
                 let grow_to = (size > source.size()).then_some(size);
-                seal(pending, source.plan().needs, grow_to, watch)?;
+                let (node, needs) = (&pending.node()?, source.plan().needs);
+                let seal = filesystem::Seal { node, needs, grow_to };
+                seal.apply(pending.machine(), pending.device(), watch)?;
                 Ok(written)
             }
             #[cfg(feature = "pack")]
             Self::Archive(stream, measure) => {
-                let written = unpack(
-                    pending,
-                    (stream, *measure),
-                    size.min(free.saturating_sub(MADE)),
-                    watch,
-                )?;
-                Ok(written)
+                let most = size.min(free.saturating_sub(MADE));
+                unpack(pending, (stream, *measure), most, watch)
             }
             Self::Tree(tree, measure) => {
                 let copied = make_tree(pending, Some(*measure), watch, &mut |to, tell| {
@@ -195,17 +227,6 @@ impl Content<'_> {
             }
         }
     }
-}
-
-fn seal(
-    pending: &Pending<'_>,
-    needs: Option<image::Needs>,
-    grow_to: Option<Bytes>,
-    watch: &mut dyn Watch,
-) -> Result<()> {
-    watch.step("make the file system ready for layers");
-    let seal = filesystem::Seal { node: &pending.node()?, needs, grow_to };
-    seal.apply(pending.machine(), pending.device(), watch)
 }
 
 fn copy(pending: &Pending<'_>, source: &mut Source<'_>, watch: &mut dyn Watch) -> Result<Bytes> {
@@ -288,26 +309,13 @@ fn make_tree(
     Ok(made)
 }
 
-/// File systems that only the kernel reads, and where live media have their system.
-fn open_mountable(
+/// Mounts what only the kernel reads, and looks where live media have their system.
+fn open_mounted(
     machine: &Machine<'_>,
-    request: &ImageRequest,
+    path: &Path,
+    fs_type: &str,
     watch: &mut dyn Watch,
-) -> Result<Option<Opened>> {
-    let ImageSource::Path(path) = &request.source else { return Ok(None) };
-    let mut image = Image::File(machine.disks.open_image(path)?);
-    let Some(fs_type) = image.mountable()? else { return Ok(None) };
-    if let Some(word) = &request.partition {
-        // What is left of an ISO may stand in front of a disk's partitions.
-        if fs_type == image::ISO {
-            return Ok(None);
-        }
-        let why = format!("it has no partition '{word}': it is a file system ({fs_type})");
-        return Err(unchanged(Error::new(ErrorKind::NotFound, why).at(path.display())));
-    }
-    if let Some(digest) = request.digest {
-        image.digested(digest).map_err(unchanged)?;
-    }
+) -> Result<Opened> {
     let mut name = path.display().to_string();
     let mut held = machine.mounts.hold_image(path, fs_type).map_err(unchanged)?;
     if fs_type == image::ISO {
@@ -324,7 +332,7 @@ fn open_mountable(
         if let Some(file) = held.image(place).map_err(unchanged)? {
             // It stays readable by its own descriptor.
             return match Image::File(file).opened(None).map_err(unchanged)? {
-                Image::File(file) => Ok(Some(Opened::File(file))),
+                Image::File(file) => Ok(Opened::File(file)),
                 Image::Stream(stream) | Image::Archive(stream) => {
                     let why = "it is packed twice";
                     Err(unchanged(Error::new(ErrorKind::Unsupported, why).at(stream.name)))
@@ -334,7 +342,7 @@ fn open_mountable(
     }
     watch.step("look at the files");
     let measure = held.weigh(&mut |_| watch.cancelled()).map_err(unchanged)?;
-    Ok(Some(Opened::Tree(Tree { held, name }, measure)))
+    Ok(Opened::Tree(Tree { held, name }, measure))
 }
 
 /// Where a live medium has its system: Fedora's and oVirt's, Debian's, Ubuntu's.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use super::new::{Whole, data_of};
+use super::new::{Stopped, Whole, data_of};
 use super::{Folder, Kind, Making, Measure, Meta, NewTree, Tell, TreePath};
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::Bytes;
@@ -13,8 +13,7 @@ use crate::units::Bytes;
 /// # Errors
 /// Those of the file system, naming the path; [`Interrupted`](ErrorKind::Interrupted).
 pub fn weigh<F: Folder>(from: &F, tell: Tell<'_>) -> Result<Measure> {
-    let mut walk =
-        Walk { measure: Measure::default(), names: BTreeMap::new(), tell, stopped: false };
+    let mut walk = Walk::new(tell);
     let root = from.own_meta().map_err(|error| failed(error, &TreePath::root()))?;
     walk.folder(from, &TreePath::root(), root.fs, None)?;
     Ok(walk.measure)
@@ -27,8 +26,7 @@ pub fn weigh<F: Folder>(from: &F, tell: Tell<'_>) -> Result<Measure> {
 /// Those of both file systems, naming the path; [`Interrupted`](ErrorKind::Interrupted). What the
 /// new tree then holds is of no use.
 pub fn copy<F: Folder>(from: &F, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
-    let mut walk =
-        Walk { measure: Measure::default(), names: BTreeMap::new(), tell, stopped: false };
+    let mut walk = Walk::new(tell);
     let at = TreePath::root();
     let root = from.own_meta().and_then(|meta| {
         to.put(&at, &meta, &from.own_xattrs()?, Making::Other)?;
@@ -39,12 +37,8 @@ pub fn copy<F: Folder>(from: &F, to: &mut dyn NewTree, tell: Tell<'_>) -> Result
     Ok(walk.measure)
 }
 
-fn stopped() -> Error {
-    Error::new(ErrorKind::Interrupted, "the copy was stopped")
-}
-
 fn failed(error: io::Error, at: &TreePath) -> Error {
-    Error::io(error).op("copy").at(at)
+    if Stopped::is(&error) { Stopped::told() } else { Error::io(error).op("copy").at(at) }
 }
 
 struct Walk<'w> {
@@ -52,10 +46,13 @@ struct Walk<'w> {
     /// Files with several names, by inode, and the first of these.
     names: BTreeMap<u64, TreePath>,
     tell: Tell<'w>,
-    stopped: bool,
 }
 
-impl Walk<'_> {
+impl<'w> Walk<'w> {
+    fn new(tell: Tell<'w>) -> Self {
+        Self { measure: Measure::default(), names: BTreeMap::new(), tell }
+    }
+
     fn folder<F: Folder>(
         &mut self,
         from: &F,
@@ -79,8 +76,7 @@ impl Walk<'_> {
                 continue;
             }
             if let Some(to) = to.as_deref_mut() {
-                self.put(from, &name, (&path, &meta), to)
-                    .map_err(|error| self.failed(error, &path))?;
+                self.put(from, &name, (&path, &meta), to).map_err(told)?;
             }
             if meta.kind == Kind::Folder && !mounted {
                 let inside = from.folder(&name).map_err(told)?;
@@ -103,17 +99,13 @@ impl Walk<'_> {
         let xattrs = from.xattrs(name)?;
         match meta.kind {
             Kind::File => {
-                let (measure, stopped) = (self.measure, &mut self.stopped);
-                let from = Watched { from: from.file(name)?, measure, tell: self.tell, stopped };
+                let from =
+                    Watched { from: from.file(name)?, measure: self.measure, tell: self.tell };
                 to.put(path, meta, &xattrs, Making::File(&mut Whole(from)))
             }
             Kind::Link => to.put(path, meta, &xattrs, Making::Link(&from.target(name)?)),
             _ => to.put(path, meta, &xattrs, Making::Other),
         }
-    }
-
-    fn failed(&self, error: io::Error, at: &TreePath) -> Error {
-        if self.stopped { stopped() } else { failed(error, at) }
     }
 
     fn count(&mut self, meta: &Meta, path: &TreePath) -> Result<()> {
@@ -127,7 +119,7 @@ impl Walk<'_> {
         let too_much = || Error::new(ErrorKind::Corrupt, "more data than there can be").at(path);
         self.measure = self.measure.with(data).ok_or_else(too_much)?;
         if (self.tell)(self.measure) {
-            return Err(stopped());
+            return Err(Stopped::told());
         }
         Ok(())
     }
@@ -150,14 +142,12 @@ struct Watched<'w, R> {
     from: R,
     measure: Measure,
     tell: Tell<'w>,
-    stopped: &'w mut bool,
 }
 
 impl<R: Read> Read for Watched<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if (self.tell)(self.measure) {
-            *self.stopped = true;
-            return Err(io::ErrorKind::Other.into());
+            return Err(io::Error::other(Stopped));
         }
         self.from.read(buf)
     }

@@ -9,9 +9,9 @@ pub(crate) mod place;
 pub use copy::{copy, weigh};
 #[cfg(feature = "host")]
 pub(crate) use new::Whole;
-#[cfg(feature = "pack")]
-pub(crate) use new::data_of;
 pub use new::{Content, Making, Measure, NewTree, Tell};
+#[cfg(feature = "pack")]
+pub(crate) use new::{Stopped, data_of};
 pub use path::TreePath;
 
 use std::collections::BTreeMap;
@@ -92,6 +92,14 @@ pub struct Meta {
     /// When anything about it was changed last; cannot be set.
     pub ctime: Time,
 }
+
+/// The attribute with the list of a file's access rights.
+#[cfg(feature = "pack")]
+pub(crate) const ACL_ACCESS: &[u8] = b"system.posix_acl_access";
+
+/// The one with those that what is made in a folder inherits.
+#[cfg(feature = "pack")]
+pub(crate) const ACL_DEFAULT: &[u8] = b"system.posix_acl_default";
 
 /// Extended attributes by name.
 pub type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;

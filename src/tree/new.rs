@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use super::{Kind, Meta, TreePath, Xattrs};
+use crate::error::{Error, ErrorKind};
 use crate::units::Bytes;
 
 /// What a file system takes for each file at least.
@@ -39,6 +40,22 @@ pub(crate) fn data_of(meta: &Meta, data: Bytes) -> Bytes {
 
 /// Told now and then how much there was by now; true stops the work.
 pub type Tell<'t> = &'t mut dyn FnMut(Measure) -> bool;
+
+/// What reading fails with where the caller wants no more.
+#[derive(Debug, thiserror::Error)]
+#[error("the copy was stopped")]
+pub(crate) struct Stopped;
+
+impl Stopped {
+    pub(crate) fn is(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
+
+    /// What the caller is told.
+    pub(crate) fn told() -> Error {
+        Error::new(ErrorKind::Interrupted, Self)
+    }
+}
 
 /// A new file's content.
 pub trait Content: Read {

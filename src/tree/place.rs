@@ -13,13 +13,11 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{Content, Kind, Meta, TreePath, Xattrs};
+use super::{ACL_ACCESS, ACL_DEFAULT, Content, Kind, Making, Meta, Time, TreePath, Xattrs};
+use crate::dev::bytes::{is_zero, read_full};
 
 pub(crate) const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// What a new entry may have from its folder.
-const INHERITED: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
 
 /// What `lchown` takes away, since it is worth more than a file.
 const CAPABILITIES: &[u8] = b"security.capability";
@@ -43,7 +41,7 @@ pub(crate) fn open_folder(root: &Path, path: &[u8]) -> io::Result<OwnedFd> {
     Ok(at)
 }
 
-pub(crate) fn file_type(kind: Kind) -> FileType {
+fn file_type(kind: Kind) -> FileType {
     match kind {
         Kind::File => FileType::RegularFile,
         Kind::Folder => FileType::Directory,
@@ -53,6 +51,12 @@ pub(crate) fn file_type(kind: Kind) -> FileType {
         Kind::Pipe => FileType::Fifo,
         Kind::Socket => FileType::Socket,
     }
+}
+
+/// The same time for both that can be set.
+pub(crate) fn times_of((seconds, nanoseconds): Time) -> Timestamps {
+    let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() };
+    Timestamps { last_access: time, last_modification: time }
 }
 
 /// A name in a folder that is held open.
@@ -91,14 +95,30 @@ impl Place<'_> {
         }
     }
 
+    /// Makes an entry where nothing stands, without its metadata.
+    pub(crate) fn make(&self, meta: &Meta, making: Making<'_>) -> io::Result<()> {
+        match making {
+            Making::File(content) => self.fill(content),
+            Making::Link(target) => {
+                Ok(sys::symlinkat(OsStr::from_bytes(target), &self.folder, self.os_name())?)
+            }
+            Making::Other if meta.kind == Kind::Folder => self.make_folder(),
+            Making::Other => {
+                let (major, minor) = meta.rdev;
+                let (kind, device) = (file_type(meta.kind), sys::makedev(major, minor));
+                Ok(sys::mknodat(&self.folder, self.os_name(), kind, Mode::empty(), device)?)
+            }
+        }
+    }
+
     /// Makes a file with this content. Blocks of zeros become holes.
-    pub(crate) fn fill(&self, from: &mut dyn Content) -> io::Result<()> {
+    fn fill(&self, from: &mut dyn Content) -> io::Result<()> {
         let how = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = sys::openat(&self.folder, self.os_name(), how, Mode::RUSR | Mode::WUSR)?;
         let (mut file, mut buffer, mut len) = (File::from(file), vec![0; AT_ONCE], 0_u64);
         loop {
             len = len.checked_add(from.skip_hole()).ok_or(io::ErrorKind::FileTooLarge)?;
-            let read = read_full(from, &mut buffer)?;
+            let read = read_full(from, &mut buffer).map_err(|(error, _)| error)?;
             let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
             let alike = |a: &[u8], b: &[u8]| is_zero(a) == is_zero(b);
             let mut at = len;
@@ -142,10 +162,7 @@ impl Place<'_> {
             xattrs.iter().map(|(name, value)| (name.as_slice(), Some(value.as_slice()))),
         )?;
         self.permit(meta.mode)?;
-        let (seconds, nanoseconds) = meta.mtime;
-        let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() };
-        let times = Timestamps { last_access: time, last_modification: time };
-        let how = AtFlags::SYMLINK_NOFOLLOW;
+        let (times, how) = (times_of(meta.mtime), AtFlags::SYMLINK_NOFOLLOW);
         Ok(sys::utimensat(&self.folder, self.os_name(), &times, how)?)
     }
 
@@ -153,7 +170,8 @@ impl Place<'_> {
     /// none of its own.
     pub(crate) fn disinherit(&self, xattrs: &Xattrs) -> io::Result<()> {
         let path = self.proc_path();
-        for name in INHERITED.into_iter().filter(|name| !xattrs.contains_key(*name)) {
+        for name in [ACL_ACCESS, ACL_DEFAULT].into_iter().filter(|name| !xattrs.contains_key(*name))
+        {
             match sys::lremovexattr(path.as_slice(), name) {
                 Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
                 Err(error) => return Err(error.into()),
@@ -220,22 +238,3 @@ impl Place<'_> {
 const AT_ONCE: usize = 256 << 10;
 /// What a hole is made of.
 const BLOCK: usize = 4096;
-
-fn is_zero(block: &[u8]) -> bool {
-    let (words, rest) = block.as_chunks::<16>();
-    rest.iter().all(|byte| *byte == 0) && words.iter().all(|word| *word == [0; 16])
-}
-
-/// Fills the buffer, or as far as there is data in one piece.
-fn read_full(from: &mut dyn Content, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut done = 0;
-    while let Some(part) = buffer.get_mut(done..).filter(|part| !part.is_empty()) {
-        match from.read(part) {
-            Ok(0) => break,
-            Ok(read) => done += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(done)
-}

@@ -6,20 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use imgbase_sys::mount::{DetachedMount, Source};
-use loopdev::{LoopControl, LoopDevice};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
 use super::private::mount;
 use crate::diff::Mounted;
-use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::host::disks::{FileDev, FileHoles, number_of};
+use crate::error::{IoContext, Result};
+use crate::host::disks::{FileDev, FileHoles, attach, number_of};
 use crate::image::ImageFile;
 use crate::machine::HeldTree;
 use crate::tree::{self, Measure, NewTree, Tell};
-
-/// Another process may take a loop device between our asking for a free one and taking it.
-const TRIES: u32 = 16;
 
 struct Held {
     mount: DetachedMount,
@@ -37,26 +33,10 @@ pub(super) fn hold(image: &Path, fs_type: &str) -> Result<Box<dyn HeldTree>> {
 
 /// Mounts what is in a file, by a loop device that goes with the mount.
 fn hold_file(file: &File, name: String, fs_type: &str) -> Result<Box<dyn HeldTree>> {
-    let failed = |error| {
-        let error = Error::io(error).op("attach a loop device").at(&name);
-        match error.kind() {
-            ErrorKind::NotFound => error.with_kind(ErrorKind::Unsupported),
-            _ => error,
-        }
-    };
-    let control = LoopControl::open().map_err(failed)?;
-    let mut tries = 0;
     // Held until it is mounted: with nobody at it, it goes.
-    let device = loop {
-        let device: LoopDevice = control.next_free().map_err(failed)?;
-        let attached = device.with().read_only(true).autoclear(true).attach_fd(file.as_raw_fd());
-        match attached {
-            Ok(()) => break device,
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && tries < TRIES => tries += 1,
-            Err(error) => return Err(failed(error)),
-        }
-    };
-    let path = device.path().ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
+    let (device, path) = attach(&name, |device| {
+        device.with().read_only(true).autoclear(true).attach_fd(file.as_raw_fd())
+    })?;
     let held = hold_device(&path, name, fs_type);
     drop(device);
     held
