@@ -135,6 +135,8 @@ pub struct BaseAdded {
     pub fs_type: String,
     /// Bytes written to the pool.
     pub written_bytes: u64,
+    /// The older base that it was made over: only what differs was written.
+    pub shares_with: Option<BaseName>,
     /// The group's sequence number after it.
     pub vg_seqno: u64,
 }
@@ -150,6 +152,8 @@ pub struct Updated {
     pub from: LayerName,
     /// Bytes written to the pool for the base.
     pub written_bytes: u64,
+    /// The older base that the new one was made over: only what differs was written.
+    pub shares_with: Option<BaseName>,
     /// True where the layer has a boot entry.
     pub bootable: bool,
     /// True where it boots next.
@@ -160,6 +164,8 @@ pub struct Updated {
     pub fallback: Option<LayerName>,
     /// What was carried over.
     pub carried: Carried,
+    /// Old bases and layers that were removed, where that was asked for.
+    pub collected: Collected,
     /// The group's sequence number after it.
     pub vg_seqno: u64,
 }
@@ -199,6 +205,24 @@ pub struct Removed {
     pub removed: Vec<ImageName>,
     /// The group's sequence number after it.
     pub vg_seqno: u64,
+}
+
+/// A base that is old enough to go and stays all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KeptBase {
+    /// The base.
+    pub nvr: BaseName,
+    /// Why it stays.
+    pub why: String,
+}
+
+/// What `gc` did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Collected {
+    /// Bases and layers that are gone, layers before their base.
+    pub removed: Vec<ImageName>,
+    /// What would have gone with them, but is needed.
+    pub kept: Vec<KeptBase>,
 }
 
 /// What was activated or deactivated.

@@ -418,7 +418,8 @@ fn an_update_boots_next_with_the_state_of_the_running_layer() {
     sim.imgbase().bless().expect("it runs");
     let image = sim.put_bytes("Base-1-1", strange_ext4("16M"));
     let nvr = "Base-1-1".parse().expect("a name");
-    let update = Update { nvr, image: ImageSource::Path(image).into(), size: None };
+    let update =
+        Update { nvr, image: ImageSource::Path(image).into(), size: None, share: true, keep: None };
     // What cannot be carried over is no update at all.
     sim.mounts.refuse_carry = true;
     let error = sim.imgbase().update(&update, &mut Unwatched).expect_err("it fails");
@@ -457,7 +458,8 @@ fn an_update_needs_a_layer_to_take_over_from() {
     let before = sim.bytes();
     let image = sim.put_bytes("Base-1-1", strange_ext4("16M"));
     let nvr = "Base-1-1".parse().expect("a name");
-    let update = Update { nvr, image: ImageSource::Path(image).into(), size: None };
+    let update =
+        Update { nvr, image: ImageSource::Path(image).into(), size: None, share: true, keep: None };
     let error = sim.imgbase().update(&update, &mut Unwatched).expect_err("there is none");
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(sim.bytes() == before, "nothing was changed");

@@ -143,7 +143,12 @@ fn the_first_volume_gives_the_pools_device_its_other_name() {
     sim.init();
     let mut seen = PoolsAt(&sim, Vec::new());
     let image = ImageSource::Path(sim.put_image(BASE));
-    let request = AddBase { nvr: BASE.parse().expect("a name"), image: image.into(), size: None };
+    let request = AddBase {
+        nvr: BASE.parse().expect("a name"),
+        image: image.into(),
+        size: None,
+        share: true,
+    };
     sim.imgbase().add_base(&request, &mut seen).expect("the base is made");
     let at = |step: &str| seen.1.iter().find(|(name, _)| name == step).map(|(_, pools)| &**pools);
     assert_eq!(at("make the volume"), Some(&["HostVG-ImagePool".to_owned()][..]));
@@ -158,7 +163,8 @@ fn what_an_image_was_stays_with_its_base() {
     let blank = sim.bytes();
     let mut image = ImageRequest::from(ImageSource::Path(sim.put_image(BASE)));
     image.digest = Some(format!("sha256:{:064}", 0).parse().expect("a digest"));
-    let mut request = AddBase { nvr: BASE.parse().expect("a name"), image, size: None };
+    let mut request =
+        AddBase { nvr: BASE.parse().expect("a name"), image, size: None, share: true };
     let error = sim.imgbase().add_base(&request, &mut Unwatched).expect_err("it is another");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(sim.bytes() == blank, "nothing was changed");
@@ -483,4 +489,138 @@ fn deactivating_all_takes_a_pool_without_images_too() {
     let done = sim.imgbase().deactivate(&[]).expect("nothing uses it");
     assert!(done.changed.is_empty() && done.unchanged.is_empty());
     assert_eq!(sim.kernel.list("LVM-").expect("lists").len(), 0);
+}
+
+/// What a base reads as.
+fn bytes_of_base(sim: &SimMachine, nvr: &str) -> Vec<u8> {
+    let image: ImageName = nvr.parse().expect("a name");
+    sim.imgbase().activate(std::slice::from_ref(&image)).expect("it can be activated");
+    let name = format!("HostVG-{}", nvr.replace('-', "--")).parse().expect("a name");
+    let bytes = support::bytes_of(sim.kernel.open(&name).expect("active").as_ref());
+    sim.imgbase().deactivate(&[image]).expect("it can be deactivated");
+    bytes
+}
+
+#[test]
+fn a_second_version_costs_what_differs() {
+    let sim = SimMachine::with_disks(2);
+    sim.init();
+    let text = "what is in it ".repeat(100_000);
+    let first = support::ext4_of("", "16M", &[("/one", &text), ("/two", "2")]);
+    let second = support::ext4_of("", "16M", &[("/one", &text), ("/two", "another")]);
+    let one = sim.add_base_of("Base-1-0", sim.put_bytes("one", first)).expect("a base");
+    assert_eq!(one.shares_with, None);
+    let of_other = sim.add_base_of("Other-9-0", sim.put_bytes("other", second.clone()));
+    assert_eq!(of_other.expect("a base").shares_with, None, "it has another name");
+    let two = sim.add_base_of("Base-2-0", sim.put_bytes("two", second.clone())).expect("a base");
+    assert_eq!(two.shares_with, Some(BASE.parse().expect("a name")));
+    assert!(two.written_bytes < one.written_bytes / 2, "{two:?} {one:?}");
+    assert!(bytes_of_base(&sim, "Base-2-0") == bytes_of_base(&sim, "Other-9-0"));
+
+    // The newest of those that are no larger; either can go.
+    let large = support::ext4_of("", "24M", &[("/one", &text)]);
+    let three = sim.add_base_of("Base-3-0", sim.put_bytes("three", large)).expect("a base");
+    assert_eq!(three.shares_with, Some("Base-2-0".parse().expect("a name")));
+    let image = ImageSource::Path(sim.put_bytes("four", second.clone())).into();
+    let nvr = "Base-4-0".parse().expect("a name");
+    let mut request = AddBase { nvr, image, size: None, share: true };
+    let four = sim.imgbase().add_base(&request, &mut Unwatched).expect("a base");
+    assert_eq!(four.shares_with, Some("Base-2-0".parse().expect("a name")));
+    request.nvr = "Base-5-0".parse().expect("a name");
+    request.share = false;
+    let five = sim.imgbase().add_base(&request, &mut Unwatched).expect("a base");
+    assert_eq!(five.shares_with, None);
+    for gone in ["Base-1-0", "Base-2-0"] {
+        let gone = gone.parse().expect("a name");
+        sim.imgbase().remove_base(&gone, &mut Unwatched).expect("nobody needs it");
+    }
+    assert!(bytes_of_base(&sim, "Base-4-0") == bytes_of_base(&sim, "Other-9-0"));
+    assert!(bytes_of_base(&sim, "Base-5-0") == bytes_of_base(&sim, "Other-9-0"));
+    let (text, pool) = ids(&sim);
+    sim.imgbase().activate(&["Other-9-0".parse().expect("a name")]).expect("the pool too");
+    assert_eq!(text, ids(&sim).1, "{pool:?}");
+}
+
+#[test]
+fn what_fits_only_beside_an_older_base_is_compared_first() {
+    let mut sim = SimMachine::with_disks(2);
+    sim.base_size = None;
+    let mut init = sim.layout();
+    init.size = Some(Bytes::mib(12));
+    sim.imgbase().init(&init, &mut Unwatched).expect("a layout");
+    let noise = |seed: u64| {
+        let mut state = seed;
+        let mut text = String::new();
+        while text.len() < 7 << 20 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            text.push_str(&format!("{state:016x}"));
+        }
+        text
+    };
+    let (text, other) = (noise(1), noise(2));
+    let first = support::ext4_of("", "16M", &[("/one", &text)]);
+    let second = support::ext4_of("", "16M", &[("/one", &text), ("/two", "2")]);
+    let third = support::ext4_of("", "16M", &[("/one", &other)]);
+    sim.add_base_of("Base-1-0", sim.put_bytes("one", first)).expect("a base");
+    let before = sim.imgbase().layout().expect("it can be read").vg_seqno;
+    let alone = sim.add_base_of("Other-1-0", sim.put_bytes("two", second.clone()));
+    assert!(matches!(alone.expect_err("no room").kind(), ErrorKind::NoSpace { .. }));
+    assert_eq!(sim.imgbase().layout().expect("it can be read").vg_seqno, before);
+    let two = sim.add_base_of("Base-2-0", sim.put_bytes("two", second)).expect("what differs fits");
+    assert!(two.written_bytes < 2 << 20, "{two:?}");
+    let error =
+        sim.add_base_of("Base-3-0", sim.put_bytes("three", third)).expect_err("it does not");
+    let ErrorKind::NoSpace { need, have } = error.kind() else { panic!("{error}") };
+    assert!(need > have && need > Bytes::mib(7), "{error}");
+    let layout = sim.imgbase().layout().expect("it can be read");
+    assert_eq!((layout.bases.len(), layout.pending.len()), (2, 0));
+    assert_eq!(ids(&sim).0.len(), 2);
+}
+
+#[test]
+fn old_bases_go_but_for_those_that_are_needed() {
+    let mut sim = SimMachine::with_disks(2);
+    sim.init();
+    for nvr in ["Base-1-0", "Base-2-0", "Base-3-0", "Base-10-0", "Other-1-0"] {
+        sim.add_base(nvr).expect("a base");
+        let on = nvr.parse().expect("a name");
+        sim.imgbase().add_layer(Some(&on), &mut Unwatched).expect("a layer");
+    }
+    let names = |sim: &SimMachine| -> Vec<String> {
+        let layout = sim.imgbase().layout().expect("it can be read");
+        layout.bases.iter().map(|base| base.nvr.to_string()).collect()
+    };
+    let collect = |sim: &SimMachine, keep| {
+        let collected = sim.imgbase().collect(keep, &mut Unwatched).expect("it works");
+        let gone: Vec<String> = collected.removed.iter().map(ToString::to_string).collect();
+        (gone, collected.kept)
+    };
+    let nothing = (Vec::new(), Vec::new());
+    assert_eq!(collect(&sim, 4), nothing);
+    assert_eq!(collect(&sim, 3).0, ["Base-1-0+1", "Base-1-0"]);
+    let two: imgbase::layout::BaseName = "Base-2-0".parse().expect("a name");
+    sim.imgbase().pin_base(&two, true).expect("pinned");
+    let (gone, kept) = collect(&sim, 1);
+    assert_eq!(gone, ["Base-3-0+1", "Base-3-0"]);
+    let why = "it is pinned".to_owned();
+    assert_eq!(kept, [imgbase::report::KeptBase { nvr: two.clone(), why }]);
+    assert_eq!(names(&sim), ["Base-2-0", "Base-10-0", "Other-1-0"]);
+    sim.imgbase().pin_base(&two, false).expect("unpinned");
+    let name = "HostVG-Base--2--0+1".parse().expect("a name");
+    let number = sim.kernel.info(&name).expect("looks").expect("active").number;
+    let mounted = |dir: &str| MountEntry {
+        number,
+        dir: dir.into(),
+        fs_type: "ext4".into(),
+        options: Vec::new(),
+    };
+    sim.mounts.there.push(mounted("/"));
+    assert_eq!(collect(&sim, 1), nothing, "this host runs from it");
+    sim.mounts.there.clear();
+    let held = sim.kernel.open(&name).expect("active");
+    let (gone, kept) = collect(&sim, 1);
+    assert!(gone.is_empty() && kept[0].why.contains("Base-2-0+1: "), "{kept:?}");
+    drop(held);
+    assert_eq!(collect(&sim, 1).0, ["Base-2-0+1", "Base-2-0"]);
+    assert_eq!(names(&sim), ["Base-10-0", "Other-1-0"]);
 }

@@ -2,9 +2,9 @@
 
 use imgbase::layout::{BaseName, ImageName, LayerName};
 use imgbase::report::{
-    Activation, ArgsReport, BaseAdded, Blessed, BootChoice, BootReport, BootSetUp, FreeSpaceReport,
-    HealthReport, InitReport, InitrdReport, LayerAdded, LayoutReport, MountReport, PoolGrown,
-    RecoveryReport, Removed, Updated,
+    Activation, ArgsReport, BaseAdded, Blessed, BootChoice, BootReport, BootSetUp, Collected,
+    FreeSpaceReport, HealthReport, InitReport, InitrdReport, LayerAdded, LayoutReport, MountReport,
+    PoolGrown, RecoveryReport, Removed, Updated,
 };
 
 use super::args::Unit;
@@ -66,6 +66,8 @@ pub(crate) enum Answer {
     Health(HealthReport),
     /// `recover`
     Recovered(RecoveryReport),
+    /// `gc`
+    Collected(Collected),
     /// `initrd`
     Initrd(InitrdReport),
     /// `watch`, in the end

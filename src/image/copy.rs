@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::feed::{DiskFeed, Feed, Job, StreamFeed, read_pieces};
 use super::filesystem::FileSystem;
-use super::sink::Target;
+use super::sink::{Buffers, Target, Wrote};
 use super::source::{Input, Source, SpaceNeed, truncated};
 use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, IoContext, Result};
@@ -40,13 +40,13 @@ pub struct Copied {
     pub read: Bytes,
     /// Bytes written to the volume: what is mapped, but for what was discarded again.
     pub written: Bytes,
-    /// Bytes discarded after a stream, where bitmaps called them free.
+    /// Bytes discarded: after a stream, where bitmaps called them free; where another image was, that
+    /// this one leaves empty.
     pub discarded: Bytes,
 }
 
 impl Source<'_> {
-    /// Writes the image to a volume on which nothing is mapped and syncs that once. A stream can be
-    /// copied once only.
+    /// Writes the image to a volume and syncs that once. A stream can be copied once only.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) before the first write where the volume is too small;
@@ -61,8 +61,14 @@ impl Source<'_> {
         let stream = matches!(self.input, Input::Stream { .. });
         let mut copied = self.run(target, control, total)?;
         let dev = target.dev();
+        if target.is_over() {
+            let Wrote { written, discarded } = self.clear_rest(target)?;
+            copied.written = copied.written.saturating_add(written);
+            copied.discarded = copied.discarded.saturating_add(discarded);
+        }
         if stream {
-            copied.discarded = discard_free(&self.fs, target)?;
+            let free = discard_free(&self.fs, target)?;
+            copied.discarded = copied.discarded.saturating_add(free);
         }
         dev.sync().context("write the volume", dev.name())?;
         Ok(copied)
@@ -74,11 +80,59 @@ impl Source<'_> {
     /// # Errors
     /// [`Interrupted`](ErrorKind::Interrupted), [`Io`](ErrorKind::Io).
     pub fn measure(&mut self, chunk: Bytes, control: Control<'_>) -> Result<Option<Bytes>> {
-        let SpaceNeed::AtMost(_) = self.space_need(chunk)? else { return Ok(None) };
-        let nowhere = Nowhere { size: self.size() };
-        let target = Target::new(&nowhere, chunk, true)?;
+        let nowhere = Nowhere { name: "nowhere", size: self.size(), below: None };
+        self.measure_on(&Target::new(&nowhere, chunk, true)?, control)
+    }
+
+    /// How much of a volume a copy would write; nothing is. `None` for a stream.
+    ///
+    /// # Errors
+    /// [`Interrupted`](ErrorKind::Interrupted), [`Io`](ErrorKind::Io).
+    pub fn measure_over(
+        &mut self,
+        target: &Target<'_>,
+        control: Control<'_>,
+    ) -> Result<Option<Bytes>> {
+        let dev = target.dev();
+        let nowhere = Nowhere { name: dev.name(), size: dev.size(), below: Some(dev) };
+        self.measure_on(&target.on(&nowhere), control)
+    }
+
+    fn measure_on(&mut self, target: &Target<'_>, control: Control<'_>) -> Result<Option<Bytes>> {
+        let SpaceNeed::AtMost(_) = self.space_need(target.chunk())? else { return Ok(None) };
         let total = self.bytes_to_read()?;
-        Ok(Some(self.run(&target, control, total)?.written))
+        Ok(Some(self.run(target, control, total)?.written))
+    }
+
+    /// Clears what another image has where this one has nothing.
+    fn clear_rest(&self, target: &Target<'_>) -> Result<Wrote> {
+        let windows = target.windows(self.size());
+        let (mut at, mut all) = (Bytes::ZERO, Wrote::default());
+        let mut clear = |from, to| {
+            let wrote = target.clear(from, to)?;
+            all.written = all.written.saturating_add(wrote.written);
+            all.discarded = all.discarded.saturating_add(wrote.discarded);
+            Ok::<_, Error>(())
+        };
+        match self.extents()? {
+            None => at = windows.end,
+            Some(extents) => {
+                for extent in extents {
+                    let extent = extent?;
+                    let start = windows.at(extent.start).start;
+                    if start > at {
+                        clear(at, start)?;
+                    }
+                    let last = extent.end.saturating_sub(Bytes::new(1));
+                    at = at.max(windows.at(last).end);
+                }
+            }
+        }
+        let end = target.dev().size();
+        if at < end {
+            clear(at, end)?;
+        }
+        Ok(all)
     }
 
     fn run(&mut self, target: &Target<'_>, control: Control<'_>, total: Bytes) -> Result<Copied> {
@@ -114,8 +168,8 @@ struct Copy<'c> {
     stop: AtomicBool,
 }
 
-/// What a thread did: bytes read and written.
-type Step = (Bytes, Bytes);
+/// What a thread did: bytes read, and what became of them.
+type Step = (Bytes, Wrote);
 
 impl<'c> Copy<'c> {
     fn new(feed: &'c mut dyn Feed, target: &'c Target<'c>, source: Option<&'c dyn Dev>) -> Self {
@@ -140,17 +194,17 @@ impl<'c> Copy<'c> {
                 Err(Error::new(ErrorKind::Interrupted, "the copy was stopped"))
             }
             None => {
-                let Progress { done: read, written, .. } = progress;
-                Ok(Copied { read, written, discarded: Bytes::ZERO })
+                let (Progress { done: read, written, .. }, discarded) = progress;
+                Ok(Copied { read, written, discarded })
             }
         }
     }
 
     /// One thread: windows until there are no more, or something fails.
     fn work(&self, send: &Sender<Step>, cancel: &AtomicBool) {
-        let mut buffer = self.target.buffer();
+        let mut buffers = self.target.buffers();
         while !self.stop.load(Ordering::Relaxed) && !cancel.load(Ordering::Relaxed) {
-            match self.step(&mut buffer) {
+            match self.step(&mut buffers) {
                 // The receiver lives as long as the threads do.
                 Ok(Some(step)) => drop(send.send(step)),
                 Ok(None) => break,
@@ -159,12 +213,12 @@ impl<'c> Copy<'c> {
         }
     }
 
-    fn step(&self, buffer: &mut super::buffer::Buffer) -> Result<Option<Step>> {
-        let Some(job) = self.next_job(buffer) else { return Ok(None) };
+    fn step(&self, buffers: &mut Buffers) -> Result<Option<Step>> {
+        let Some(job) = self.next_job(&mut buffers.new) else { return Ok(None) };
         if let Some(source) = self.source {
-            read_pieces(source, &job, buffer)?;
+            read_pieces(source, &job, &mut buffers.new)?;
         }
-        Ok(Some((job.source_bytes, self.target.write(&job, buffer)?)))
+        Ok(Some((job.source_bytes, self.target.write(&job, buffers)?)))
     }
 
     /// The next window, unless something failed. The feed's own failure is kept before the next
@@ -188,17 +242,22 @@ impl<'c> Copy<'c> {
     }
 }
 
-/// Tells the caller of each step until all threads are done.
-fn follow(steps: &Receiver<Step>, progress: &mut dyn FnMut(Progress), total: Bytes) -> Progress {
-    let mut now = Progress { total, ..Progress::default() };
+/// Tells the caller of each step until all threads are done; says also how much was discarded.
+fn follow(
+    steps: &Receiver<Step>,
+    progress: &mut dyn FnMut(Progress),
+    total: Bytes,
+) -> (Progress, Bytes) {
+    let (mut now, mut discarded) = (Progress { total, ..Progress::default() }, Bytes::ZERO);
     progress(now);
-    for (read, written) in steps {
+    for (read, wrote) in steps {
         now.done = now.done.saturating_add(read);
         now.total = total.max(now.done);
-        now.written = now.written.saturating_add(written);
+        now.written = now.written.saturating_add(wrote.written);
+        discarded = discarded.saturating_add(wrote.discarded);
         progress(now);
     }
-    now
+    (now, discarded)
 }
 
 /// Discards whole chunks of a written volume that its file system's bitmaps call free. A volume that
@@ -226,23 +285,30 @@ fn discard_free(fs: &FileSystem, target: &Target<'_>) -> Result<Bytes> {
     Ok(discarded)
 }
 
-/// A device that takes all and keeps nothing.
-struct Nowhere {
+/// A device that takes all and keeps nothing: zeros, or what is below.
+struct Nowhere<'b> {
+    name: &'b str,
     size: Bytes,
+    below: Option<&'b dyn Dev>,
 }
 
-impl Dev for Nowhere {
+impl Dev for Nowhere<'_> {
     fn name(&self) -> &str {
-        "nowhere"
+        self.name
     }
 
     fn size(&self) -> Bytes {
         self.size
     }
 
-    fn read_at(&self, buf: &mut [u8], _at: Bytes) -> io::Result<()> {
-        buf.fill(0);
-        Ok(())
+    fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()> {
+        match self.below {
+            Some(below) => below.read_at(buf, at),
+            None => {
+                buf.fill(0);
+                Ok(())
+            }
+        }
     }
 
     fn write_at(&self, _data: &[u8], _at: Bytes) -> io::Result<()> {

@@ -42,7 +42,7 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    fn at(self, byte: Bytes) -> Extent {
+    pub(super) fn at(self, byte: Bytes) -> Extent {
         let start = byte.round_down(self.size);
         start..start.saturating_add(self.size).min(self.end)
     }

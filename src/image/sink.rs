@@ -1,5 +1,7 @@
-//! Writing to a fresh thin volume so that it maps as little as possible.
+//! Writing to a thin volume so that it maps as little as possible of its own: only what is not zero
+//! on a fresh one, only what differs on a snapshot of another image's.
 
+use std::io;
 use std::ops::Range;
 
 use super::buffer::Buffer;
@@ -17,12 +19,36 @@ const WRITERS: u64 = 8;
 /// Chunks up to this size can be written whole from one buffer.
 const LARGEST_WHOLE: Bytes = Bytes::mib(8);
 
-/// A volume on which nothing is mapped yet, so that all of it reads as zeros.
+/// A volume on which nothing is mapped yet, so that all of it reads as zeros, or one that has what
+/// another image left there.
 #[derive(Clone, Copy)]
 pub struct Target<'t> {
     dev: &'t dyn Dev,
     chunk: Bytes,
     window: Bytes,
+    /// What is there already may stay, or must go.
+    over: bool,
+}
+
+/// What a chunk needs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    Write,
+    Clear,
+}
+
+/// What a window came to.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Wrote {
+    pub(super) written: Bytes,
+    pub(super) discarded: Bytes,
+}
+
+/// One window's memory, and as much again where it is compared with what is there.
+pub(super) struct Buffers {
+    pub(super) new: Buffer,
+    old: Option<Buffer>,
 }
 
 impl<'t> Target<'t> {
@@ -48,7 +74,35 @@ impl<'t> Target<'t> {
             _ if zeroes => common_part(WINDOW, chunk),
             _ => chunk,
         };
-        Ok(Self { dev, chunk, window })
+        Ok(Self { dev, chunk, window, over: false })
+    }
+
+    /// True where chunks of this size can be compared one by one with what is there.
+    pub fn can_be_over(chunk: Bytes) -> bool {
+        chunk <= WINDOW
+    }
+
+    /// The same volume where another image is on it: chunks that have the same content stay, all that
+    /// the new image leaves empty reads as zeros in the end.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) where [it cannot be](Self::can_be_over).
+    pub fn over(self) -> Result<Self> {
+        if !Self::can_be_over(self.chunk) {
+            let why = format!("chunks of {} are too large to be compared", self.chunk);
+            return Err(Error::new(ErrorKind::Unsupported, why).at(self.dev.name()));
+        }
+        Ok(Self { over: true, ..self })
+    }
+
+    /// The same of another device.
+    pub(super) fn on(self, dev: &'t dyn Dev) -> Self {
+        Self { dev, ..self }
+    }
+
+    /// True where something else was there before.
+    pub(super) fn is_over(&self) -> bool {
+        self.over
     }
 
     /// The volume.
@@ -61,14 +115,16 @@ impl<'t> Target<'t> {
         self.chunk
     }
 
-    /// How many threads write, each with a buffer of one window.
+    /// How many threads write, each with its own buffers.
     pub(super) fn writers(&self) -> u64 {
-        MEMORY.get().checked_div(self.window.get()).unwrap_or(1).clamp(1, WRITERS)
+        let each = self.window.get().saturating_mul(if self.over { 2 } else { 1 });
+        MEMORY.get().checked_div(each).unwrap_or(1).clamp(1, WRITERS)
     }
 
-    /// A buffer for one window.
-    pub(super) fn buffer(&self) -> Buffer {
-        Buffer::new(index(self.window))
+    /// Buffers for one window.
+    pub(super) fn buffers(&self) -> Buffers {
+        let buffer = || Buffer::new(index(self.window));
+        Buffers { new: buffer(), old: self.over.then(buffer) }
     }
 
     /// The windows that `size` bytes of image fill: up to the end of the last one's chunk, or of the
@@ -78,35 +134,100 @@ impl<'t> Target<'t> {
         Windows { size: self.window, end }
     }
 
-    /// Writes what of a window is not zero, neighbours in one go; says how much that was.
+    /// Writes what of a window is not there yet, neighbours in one go; says how much that was.
     ///
     /// # Errors
     /// As [`Error::io`], naming the volume and the byte.
-    pub(super) fn write(&self, job: &Job, buffer: &Buffer) -> Result<Bytes> {
-        let mut written = Bytes::ZERO;
-        for run in self.runs(buffer.get(0..job.len)) {
+    pub(super) fn write(&self, job: &Job, buffers: &mut Buffers) -> Result<Wrote> {
+        let Buffers { new, old } = buffers;
+        let old = match old {
+            Some(old) => {
+                self.read(old.get_mut(0..job.len), job.at)?;
+                Some(old.get(0..job.len))
+            }
+            None => None,
+        };
+        let mut wrote = Wrote::default();
+        for (need, run) in self.runs(new.get(0..job.len), old) {
             let at = job.at.saturating_add(bytes(run.start));
             let len = bytes(run.end.saturating_sub(run.start));
-            self.dev.write_at(buffer.get(run), at).map_err(|error| {
-                Error::io(error).op("write the volume").at_byte(self.dev.name(), at)
-            })?;
-            written = written.saturating_add(len);
+            if need == Need::Clear && self.discard(at, len)? {
+                wrote.discarded = wrote.discarded.saturating_add(len);
+                continue;
+            }
+            self.put(new.get(run), at)?;
+            wrote.written = wrote.written.saturating_add(len);
         }
-        Ok(written)
+        Ok(wrote)
     }
 
-    /// The stretches of chunks that are not zero.
-    fn runs(&self, data: &[u8]) -> Vec<Range<usize>> {
+    /// Makes all zeros from one byte to another, where no window is: both ends of whole chunks, or of
+    /// the volume.
+    pub(super) fn clear(&self, from: Bytes, to: Bytes) -> Result<Wrote> {
+        let whole = to.round_down(self.chunk).max(from);
+        let len = whole.saturating_sub(from);
+        let discarded = len.is_zero() || self.discard(from, len)?;
+        let mut wrote =
+            Wrote { discarded: if discarded { len } else { Bytes::ZERO }, ..Wrote::default() };
+        let (mut at, mut buffers) = (if discarded { whole } else { from }, self.buffers());
+        let windows = Windows { size: self.window, end: to };
+        while at < to {
+            let end = windows.at(at).end;
+            let job = Job {
+                at,
+                len: index(end.saturating_sub(at)),
+                pieces: Vec::new(),
+                source_bytes: Bytes::ZERO,
+            };
+            wrote.written = wrote.written.saturating_add(self.write(&job, &mut buffers)?.written);
+            at = end;
+        }
+        Ok(wrote)
+    }
+
+    fn read(&self, data: &mut [u8], at: Bytes) -> Result<()> {
+        self.dev
+            .read_at(data, at)
+            .map_err(|error| Error::io(error).op("read the volume").at_byte(self.dev.name(), at))
+    }
+
+    fn put(&self, data: &[u8], at: Bytes) -> Result<()> {
+        self.dev
+            .write_at(data, at)
+            .map_err(|error| Error::io(error).op("write the volume").at_byte(self.dev.name(), at))
+    }
+
+    /// False where it has to be zeros instead: the volume cannot discard, or that is no whole chunk.
+    fn discard(&self, at: Bytes, len: Bytes) -> Result<bool> {
+        if len != len.round_down(self.chunk) {
+            return Ok(false);
+        }
+        match self.dev.discard(at, len) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(false),
+            Err(error) => {
+                Err(Error::io(error).op("discard empty blocks").at_byte(self.dev.name(), at))
+            }
+        }
+    }
+
+    /// The stretches of chunks that need the same.
+    fn runs(&self, new: &[u8], old: Option<&[u8]>) -> Vec<(Need, Range<usize>)> {
         let grain = index(self.chunk.min(self.window)).max(1);
-        let mut runs: Vec<Range<usize>> = Vec::new();
+        let mut runs: Vec<(Need, Range<usize>)> = Vec::new();
         let mut at = 0usize;
-        for piece in data.chunks(grain) {
+        for piece in new.chunks(grain) {
             let end = at.saturating_add(piece.len());
-            if !is_zero(piece) {
-                match runs.last_mut() {
-                    Some(last) if last.end == at => last.end = end,
-                    _ => runs.push(at..end),
-                }
+            let need = match old.map(|old| old.get(at..end).unwrap_or_default()) {
+                Some(old) if old == piece => Need::Nothing,
+                Some(_) if is_zero(piece) => Need::Clear,
+                None if is_zero(piece) => Need::Nothing,
+                _ => Need::Write,
+            };
+            match runs.last_mut() {
+                _ if need == Need::Nothing => {}
+                Some((last, run)) if *last == need && run.end == at => run.end = end,
+                _ => runs.push((need, at..end)),
             }
             at = end;
         }

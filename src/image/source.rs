@@ -115,6 +115,11 @@ impl<'s> Source<'s> {
         &self.name
     }
 
+    /// True where its bytes come once, in order.
+    pub fn is_stream(&self) -> bool {
+        !matches!(self.input, Input::Disk { .. })
+    }
+
     /// The file system in it.
     pub fn file_system(&self) -> &FileSystem {
         &self.fs

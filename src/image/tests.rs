@@ -20,6 +20,7 @@ struct Thin {
     chunk: Bytes,
     state: Mutex<ThinState>,
     fail_from: u64,
+    discards: bool,
 }
 
 struct ThinState {
@@ -33,7 +34,7 @@ impl Thin {
     fn new(size: Bytes, chunk: Bytes) -> Self {
         let data = vec![0; size.get() as usize];
         let state = ThinState { data, mapped: BTreeSet::new(), syncs: 0, writes: 0 };
-        Self { size, chunk, state: Mutex::new(state), fail_from: u64::MAX }
+        Self { size, chunk, state: Mutex::new(state), fail_from: u64::MAX, discards: true }
     }
 
     fn dirty(mut self) -> Self {
@@ -72,10 +73,15 @@ impl Dev for Thin {
         let start = at.get() as usize;
         let data = state.data.get(start..start + buf.len());
         buf.copy_from_slice(data.ok_or(io::ErrorKind::UnexpectedEof)?);
-        for (at, byte) in (at.get()..).zip(buf) {
-            if !state.mapped.contains(&(at / self.chunk.get())) {
-                *byte = 0;
+        let (mut at, mut rest) = (at.get(), buf);
+        while !rest.is_empty() {
+            let chunk = at / self.chunk.get();
+            let len = ((chunk + 1) * self.chunk.get() - at).min(rest.len() as u64);
+            let (piece, behind) = rest.split_at_mut(len as usize);
+            if !state.mapped.contains(&chunk) {
+                piece.fill(0);
             }
+            (at, rest) = (at + len, behind);
         }
         Ok(())
     }
@@ -100,6 +106,9 @@ impl Dev for Thin {
     }
 
     fn discard(&self, at: Bytes, len: Bytes) -> io::Result<()> {
+        if !self.discards {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let mut state = self.state.lock().expect("no panic");
         let (from, to) = (at.get() / self.chunk.get(), (at.get() + len.get()) / self.chunk.get());
         assert_eq!(
@@ -184,6 +193,65 @@ fn a_stream_ends_up_as_a_file_does() {
         assert!(copied.discarded > Bytes::mib(30), "{copied:?}");
         assert!(thin.mapped() * CHUNK.get() < Bytes::mib(30).get(), "{args}: {}", thin.mapped());
         assert_same(&sample, &thin);
+    }
+}
+
+/// A volume that holds an image already.
+fn holding(sample: &Sample, size: Bytes) -> Thin {
+    let thin = Thin::new(size, CHUNK).dirty();
+    let dev = sample.dev();
+    let mut source = Source::of_device(&dev, &NoHoles).expect("it is one");
+    copy(&mut source, &Target::new(&thin, CHUNK, false).expect("fine")).expect("it can be copied");
+    thin.state.lock().expect("no panic").writes = 0;
+    thin
+}
+
+#[test]
+fn over_another_image_only_what_differs_is_written() {
+    for (args, size) in FLAVOURS.into_iter().take(6) {
+        let (old, new) = (Sample::new(args, size), Sample::new(args, size));
+        litter(&new);
+        let dev = new.dev();
+        let fresh = holding(&new, dev.size());
+        for stream in [false, true] {
+            let thin = holding(&old, dev.size());
+            let target = Target::new(&thin, CHUNK, false).and_then(Target::over).expect("fine");
+            let copied = if stream {
+                let file = std::fs::File::open(&new.path).expect("it was just made");
+                let mut stream = ImageStream::new("stdin", file);
+                let mut source = Source::of_stream(&mut stream).expect("it is one");
+                copy(&mut source, &target).expect("it can be copied").0
+            } else {
+                let mut source = Source::of_device(&dev, &NoHoles).expect("it is one");
+                let cancel = AtomicBool::new(false);
+                let control = Control { progress: &mut |_| (), cancel: &cancel };
+                let differs = source.measure_over(&target, control).expect("readable");
+                assert_eq!(thin.state.lock().expect("no panic").writes, 0);
+                let copied = copy(&mut source, &target).expect("it can be copied").0;
+                assert!(differs.is_some_and(|differs| differs <= copied.written), "{args}");
+                copied
+            };
+            assert_same(&new, &thin);
+            if !stream {
+                assert!(thin.seen() == fresh.seen(), "{args}");
+                assert!(
+                    copied.written.get() < fresh.mapped() * CHUNK.get() / 2,
+                    "{args}: {copied:?}"
+                );
+                assert_eq!(thin.mapped(), fresh.mapped(), "{args}");
+            }
+            if stream {
+                continue;
+            }
+            // Once more: there is nothing to do.
+            thin.state.lock().expect("no panic").writes = 0;
+            let mut source = Source::of_device(&dev, &NoHoles).expect("it is one");
+            let (copied, _) = copy(&mut source, &target).expect("it can be copied");
+            assert_eq!(
+                (copied.written, thin.state.lock().expect("no panic").writes),
+                (Bytes::ZERO, 0)
+            );
+        }
     }
 }
 
@@ -329,6 +397,36 @@ fn an_xfs_is_copied_whole() {
     assert_eq!(fs.needs(&thin).expect("readable"), Needs::Nothing);
 }
 
+/// A minimal ext2 of 4 MiB: only its superblock matters, and its bitmaps are not believed.
+fn minimal(patches: &[(u64, u64)], byte: u8) -> Vec<u8> {
+    let mut image = vec![0u8; 4 << 20];
+    let fields: [(usize, u32); 9] = [
+        (0x00, 128),
+        (0x04, 1024),
+        (0x18, 2),
+        (0x1C, 2),
+        (0x20, 32768),
+        (0x24, 32768),
+        (0x28, 128),
+        (0x38, 0x0001_EF53),
+        (0x4C, 0),
+    ];
+    for (at, value) in fields {
+        image[1024 + at..1028 + at].copy_from_slice(&value.to_le_bytes());
+    }
+    for &(at, len) in patches {
+        let end = (at + len).min(4 << 20) as usize;
+        image[at as usize..end].fill(byte);
+    }
+    image
+}
+
+type Patches = Vec<(u64, u64)>;
+
+fn patches() -> impl Strategy<Value = Patches> {
+    proptest::collection::vec((4096u64..4 << 20, 1u64..100_000), 0..40)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..Default::default() })]
 
@@ -336,24 +434,12 @@ proptest! {
     /// chunks that are not zero are mapped.
     #[test]
     fn any_pattern_of_zeros_survives(
-        patches in proptest::collection::vec((4096u64..4 << 20, 1u64..100_000), 0..40),
+        patches in patches(),
         chunk in prop_oneof![Just(64u64), Just(128), Just(192), Just(1024), Just(1536), Just(4096)],
         zeroes: bool,
     ) {
         let (size, chunk) = (Bytes::mib(4), Bytes::kib(chunk));
-        // A minimal ext2: only its superblock matters, and its bitmaps are not believed.
-        let mut image = vec![0u8; 4 << 20];
-        let fields: [(usize, u32); 9] = [
-            (0x00, 128), (0x04, 1024), (0x18, 2), (0x1C, 2), (0x20, 32768), (0x24, 32768),
-            (0x28, 128), (0x38, 0x0001_EF53), (0x4C, 0),
-        ];
-        for (at, value) in fields {
-            image[1024 + at..1028 + at].copy_from_slice(&value.to_le_bytes());
-        }
-        for (at, len) in patches {
-            let end = (at + len).min(size.get()) as usize;
-            image[at as usize..end].fill(0xAB);
-        }
+        let image = minimal(&patches, 0xAB);
         let dev = MemDev::new("image", image.clone());
         let mut source = Source::of_device(&dev, &NoHoles).expect("it is one");
         let volume = Bytes::new(size.get() + 4096);
@@ -366,5 +452,68 @@ proptest! {
         prop_assert!(thin.seen()[image.len()..].iter().all(|&byte| byte == 0));
         let used = image.chunks(chunk.get() as usize).filter(|c| c.iter().any(|&b| b != 0)).count();
         prop_assert_eq!(thin.mapped(), used as u64);
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..Default::default() })]
+
+    /// Whatever was there, and whether the volume can discard or not: it reads as the image and zeros,
+    /// and what is the same is not written.
+    #[test]
+    fn whatever_was_there_the_volume_reads_as_the_image(
+        before in patches(),
+        same in patches(),
+        after in patches(),
+        chunk in prop_oneof![Just(64u64), Just(128), Just(192), Just(1024)],
+        larger in 0u64..3,
+        discards: bool,
+        zeroes: bool,
+    ) {
+        let chunk = Bytes::kib(chunk);
+        let [old, new] = [[&before[..], &same], [&after[..], &same]].map(|of| {
+            let [first, second] = of.map(|patches| minimal(patches, 0xAB));
+            first.iter().zip(&second).map(|(a, b)| a | b).collect::<Vec<u8>>()
+        });
+        let volume = Bytes::new((4 << 20) + larger * chunk.get() / 2);
+        let mut thin = Thin::new(volume, chunk);
+        if !zeroes {
+            thin = thin.dirty();
+        }
+        for at in 0..old.len() / 512 {
+            let piece = &old[at * 512..(at + 1) * 512];
+            if piece.iter().any(|&byte| byte != 0) {
+                let chunk = chunk.get() as usize;
+                let start = at * 512 / chunk * chunk;
+                let end = (start + chunk).min(old.len());
+                thin.write_at(&old[start..end], Bytes::new(start as u64)).expect("inside");
+            }
+        }
+        if larger > 0 {
+            // Something behind the image, up to the end.
+            let tail = vec![0x11; (volume.get() - (4 << 20)) as usize];
+            let start = Bytes::new(4 << 20);
+            thin.write_at(&tail, start).expect("inside");
+            // The chunk in which the image ends was written whole.
+            let chunk_start = start.round_down(chunk).get() as usize;
+            thin.write_at(&old[chunk_start..], Bytes::new(chunk_start as u64)).expect("inside");
+        }
+        thin.discards = discards;
+        let dev = MemDev::new("image", new.clone());
+        let mut source = Source::of_device(&dev, &NoHoles).expect("it is one");
+        let target = Target::new(&thin, chunk, zeroes).and_then(Target::over).expect("fine");
+        let (copied, _) = copy(&mut source, &target).expect("copied");
+        let seen = thin.seen();
+        prop_assert!(seen[..new.len()] == new[..]);
+        prop_assert!(seen[new.len()..].iter().all(|&byte| byte == 0));
+        let pieces = old.chunks(chunk.get() as usize).zip(new.chunks(chunk.get() as usize));
+        let differ = pieces.filter(|(old, new)| old != new).count() as u64;
+        let most = (differ + 2 * u64::from(larger > 0)) * chunk.get();
+        prop_assert!(copied.written.get() <= most, "{copied:?} of {differ} chunks");
+        if discards && larger == 0 {
+            let used = new.chunks(chunk.get() as usize).filter(|c| c.iter().any(|&b| b != 0)).count();
+            prop_assert_eq!(thin.mapped(), used as u64);
+        }
     }
 }

@@ -51,7 +51,7 @@ enum Refused {
     Size(u64),
     #[error("it cannot shrink: it has {0} extents")]
     Shrink(u64),
-    #[error("a snapshot has the size of its origin, {0} extents")]
+    #[error("a snapshot is no smaller than its origin, which has {0} extents")]
     SnapshotSize(u64),
     #[error("the origin is no thin volume of that pool")]
     Origin,

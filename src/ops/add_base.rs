@@ -6,6 +6,7 @@
 
 use super::content::{self, Content, Opened, unchanged};
 use super::session::Session;
+use super::share::Plan;
 use super::thin::{NewThin, Role};
 use super::transact::Pending;
 use super::{AddBase, ImageRequest, ImageSource, Imgbase, Init, Watch, after_commit};
@@ -19,7 +20,8 @@ use crate::units::Bytes;
 impl Imgbase<'_> {
     /// Adds a base from an ext4 or XFS file system image.
     ///
-    /// Only what the image uses is written. Room is reckoned before the first write.
+    /// Only what the image uses is written, and of that, where another base has its name, only the
+    /// chunks that differ. Room is reckoned before the first write.
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) for an image that is no file system, is cut short or is
@@ -79,27 +81,29 @@ impl Imgbase<'_> {
         let mut session = Session::change(self, "base --add")?;
         refuse_taken(&session.layout()?, &request.nvr)?;
         let pool = session.pool_on()?;
-        let room =
-            content.space_need(session.chunk()?).and_then(|need| session.check_room(&pool, need));
-        if let Err(error) = room {
-            session.pool_as_before()?;
-            return Err(error);
-        }
+        let plan = Plan::make(&session, &pool, content, (&request.nvr, size, request.share));
+        let plan = match plan {
+            Ok(plan) => plan,
+            Err(error) => {
+                session.pool_as_before()?;
+                return Err(error);
+            }
+        };
         let thin = NewThin {
             name: request.nvr.lv_name(),
             role: Role::Base,
-            origin: None,
+            origin: plan.with.as_ref().map(BaseName::lv_name),
             size: Some(size),
             digest: request.image.digest,
         };
-        let chunk = session.pool_segment()?.chunk_size;
-        let free = pool.state.data_bytes(chunk).saturating_sub(pool.state.data_used_bytes(chunk));
         watch.step("make the volume");
         session.begin_thin(&thin, &pool)?;
         let pending = session.into_pending(thin.name)?;
         let (nvr, fs_type) = (request.nvr.clone(), content.fs_type());
-        match content.fill(&pending, size, free, watch) {
-            Ok(written) => Ok(FilledBase { pending, nvr, fs_type, written }),
+        match content.fill(&pending, &plan, watch) {
+            Ok(written) => {
+                Ok(FilledBase { pending, nvr, fs_type, written, shares_with: plan.with })
+            }
             Err(error) => Err(pending.undo(error)),
         }
     }
@@ -112,6 +116,7 @@ pub(super) struct FilledBase<'m> {
     pub(super) nvr: BaseName,
     fs_type: &'static str,
     pub(super) written: Bytes,
+    pub(super) shares_with: Option<BaseName>,
 }
 
 impl FilledBase<'_> {
@@ -130,6 +135,7 @@ impl FilledBase<'_> {
             size_bytes: session.size_of(&lv).get(),
             fs_type: self.fs_type.to_owned(),
             written_bytes: self.written.get(),
+            shares_with: self.shares_with,
             vg_seqno: session.vg().seqno,
         })
     }

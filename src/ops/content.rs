@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::filesystem;
+use super::share::Plan;
 use super::transact::Pending;
 use super::{ImageRequest, ImageSource, Progress, Watch};
 #[cfg(feature = "pack")]
@@ -192,23 +193,35 @@ impl Content<'_> {
         }
     }
 
-    /// Puts it on a fresh volume, and makes the file system fit for layers. `free` is what the pool
-    /// has left: no more files are taken from a stream. Gives how many bytes
-    /// were written, metadata of a new file system left out.
-    #[cfg_attr(not(feature = "pack"), expect(unused_variables, reason = "for archives"))]
+    /// True where it is copied as it is, and not made anew.
+    pub(super) fn is_copied(&self) -> bool {
+        matches!(self, Self::FileSystem(_))
+    }
+
+    /// True where it can be read more than once.
+    pub(super) fn can_be_read_again(&self) -> bool {
+        matches!(self, Self::FileSystem(source) if !source.is_stream())
+    }
+
+    /// Puts it on a volume, and makes the file system fit for layers. No more files are taken from a
+    /// stream than the pool has room for. Gives how many bytes were written, metadata of a new file
+    /// system left out.
     pub(super) fn fill(
         &mut self,
         pending: &Pending<'_>,
-        size: Bytes,
-        free: Bytes,
+        plan: &Plan,
         watch: &mut dyn Watch,
     ) -> Result<Bytes> {
         match self {
             Self::FileSystem(source) => {
+                if plan.tight {
+                    watch.step("compare the image with the older base");
+                    plan.check_fits(differing(pending, source, watch)?)?;
+                }
                 watch.step("copy the image");
-                let written = copy(pending, source, watch)?;
+                let written = copy(pending, source, plan.with.is_some(), watch)?;
                 watch.step("make the file system ready for layers");
-                let grow_to = (size > source.size()).then_some(size);
+                let grow_to = (plan.size > source.size()).then_some(plan.size);
                 let (node, needs) = (&pending.node()?, source.plan().needs);
                 let seal = filesystem::Seal { node, needs, grow_to };
                 seal.apply(pending.machine(), pending.device(), watch)?;
@@ -216,7 +229,7 @@ impl Content<'_> {
             }
             #[cfg(feature = "pack")]
             Self::Archive(stream, measure) => {
-                let most = size.min(free.saturating_sub(MADE));
+                let most = plan.size.min(plan.free.saturating_sub(MADE));
                 unpack(pending, (stream, *measure), most, watch)
             }
             Self::Tree(tree, measure) => {
@@ -229,7 +242,34 @@ impl Content<'_> {
     }
 }
 
-fn copy(pending: &Pending<'_>, source: &mut Source<'_>, watch: &mut dyn Watch) -> Result<Bytes> {
+fn copy(
+    pending: &Pending<'_>,
+    source: &mut Source<'_>,
+    over: bool,
+    watch: &mut dyn Watch,
+) -> Result<Bytes> {
+    let target = target(pending, over)?;
+    Ok(watched(watch, |control| source.copy_to(&target, control))?.written)
+}
+
+/// How much a copy over what the volume holds would write.
+fn differing(
+    pending: &Pending<'_>,
+    source: &mut Source<'_>,
+    watch: &mut dyn Watch,
+) -> Result<Bytes> {
+    let target = target(pending, true)?;
+    let differing = watched(watch, |control| source.measure_over(&target, control))?;
+    Ok(differing.unwrap_or(source.size()))
+}
+
+fn target<'p>(pending: &'p Pending<'_>, over: bool) -> Result<Target<'p>> {
+    let target = Target::new(pending.device(), pending.chunk()?, pending.zeroes_chunks()?)?;
+    if over { target.over() } else { Ok(target) }
+}
+
+/// Tells how it goes, and stops it where that is asked for.
+fn watched<T>(watch: &mut dyn Watch, act: impl FnOnce(Control<'_>) -> Result<T>) -> Result<T> {
     let cancel = AtomicBool::new(watch.cancelled());
     let mut tell = |progress: image::Progress| {
         watch.progress(Progress {
@@ -241,9 +281,7 @@ fn copy(pending: &Pending<'_>, source: &mut Source<'_>, watch: &mut dyn Watch) -
             cancel.store(true, Ordering::Relaxed);
         }
     };
-    let target = Target::new(pending.device(), pending.chunk()?, pending.zeroes_chunks()?)?;
-    let copied = source.copy_to(&target, Control { progress: &mut tell, cancel: &cancel })?;
-    Ok(copied.written)
+    act(Control { progress: &mut tell, cancel: &cancel })
 }
 
 /// What a file system with nothing in it takes: its journal, mostly.

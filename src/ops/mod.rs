@@ -16,6 +16,7 @@ mod diff;
 mod entries;
 mod filesystem;
 mod find;
+mod gc;
 mod grow;
 mod init;
 mod list;
@@ -26,6 +27,7 @@ mod recover;
 mod remove;
 mod room;
 mod session;
+mod share;
 mod start;
 mod thin;
 mod transact;
@@ -169,6 +171,9 @@ pub struct AddBase {
     pub image: ImageRequest,
     /// Its virtual size; `None`: the file system's.
     pub size: Option<Bytes>,
+    /// Whether it may begin as a snapshot of the newest base of the same name that is no larger:
+    /// only what differs is written then.
+    pub share: bool,
 }
 
 /// The volume groups of a machine, worked on by verbs.

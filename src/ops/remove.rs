@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use super::gc::refuse_pinned;
 use super::session::Session;
 use super::{Imgbase, Watch, after_commit};
 use crate::boot::BootState;
@@ -41,6 +42,18 @@ impl Imgbase<'_> {
     /// The commit of the text without them.
     pub fn remove_base(&self, base: &BaseName, watch: &mut dyn Watch) -> Result<Removed> {
         let mut session = Session::change(self, "base --remove")?;
+        let images = with_layers(&session.layout()?, base)?;
+        remove(&mut session, images, watch)
+    }
+
+    /// The same, but for a base that is never to be collected.
+    pub(super) fn remove_unless_pinned(
+        &self,
+        base: &BaseName,
+        watch: &mut dyn Watch,
+    ) -> Result<Removed> {
+        let mut session = Session::change(self, "gc")?;
+        refuse_pinned(&session, base)?;
         let images = with_layers(&session.layout()?, base)?;
         remove(&mut session, images, watch)
     }

@@ -38,7 +38,7 @@ pub(super) struct NewThin {
     pub(super) role: Role,
     /// What it is a snapshot of.
     pub(super) origin: Option<LvName>,
-    /// Its size; a snapshot has its origin's.
+    /// Its size; `None`: a snapshot has its origin's.
     pub(super) size: Option<Bytes>,
     /// What its image is.
     pub(super) digest: Option<Digest>,

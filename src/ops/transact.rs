@@ -64,8 +64,8 @@ impl<'m> Session<'m> {
     fn spec_for(&self, thin: &NewThin, pool: &LvName, device_id: u32) -> Result<ThinSpec> {
         let origin = thin.origin.as_ref().and_then(|origin| self.vg.lv(origin));
         let extents = match (origin, thin.size) {
-            (Some(origin), _) => origin.extents(),
-            (None, size) => self.extents_for(size.unwrap_or(Bytes::ZERO))?,
+            (Some(origin), None) => origin.extents(),
+            (_, size) => self.extents_for(size.unwrap_or(Bytes::ZERO))?,
         };
         let mut tags = vec![tag::PENDING.try_into()?, thin.role.tag().try_into()?];
         if let Some(digest) = thin.digest {
@@ -92,7 +92,7 @@ impl<'m> Session<'m> {
 
     /// A thin volume's size in extents: lvm2 rounds up to the extent, and to the chunk where
     /// that is larger.
-    fn extents_for(&self, size: Bytes) -> Result<crate::units::Extents> {
+    pub(super) fn extents_for(&self, size: Bytes) -> Result<crate::units::Extents> {
         let too_large = || Error::new(ErrorKind::Invalid, "no volume is that large");
         let size = size.round_up(self.chunk()?).ok_or_else(too_large)?;
         Ok(size.sectors_up().extents_up(self.vg.extent_size))

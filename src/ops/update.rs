@@ -10,7 +10,7 @@ use super::{AddBase, ImageRequest, Imgbase, Watch, after_commit};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{BaseName, ImageName, LayerName};
 use crate::name::LvName;
-use crate::report::Updated;
+use crate::report::{Collected, Updated};
 use crate::units::Bytes;
 
 /// What [`Imgbase::update`] makes.
@@ -22,6 +22,11 @@ pub struct Update {
     pub image: ImageRequest,
     /// Its virtual size; `None`: the file system's.
     pub size: Option<Bytes>,
+    /// Whether the new base may share chunks with an older one: see [`AddBase::share`].
+    pub share: bool,
+    /// So many bases of each name are left in the end, where that is said: see
+    /// [`Imgbase::collect`].
+    pub keep: Option<u32>,
 }
 
 impl Imgbase<'_> {
@@ -43,14 +48,19 @@ impl Imgbase<'_> {
         watch.step("look at the image");
         let mut opened = Opened::open(&self.machine, &request.image, watch)?;
         let mut content = opened.content(&self.machine)?;
-        let add =
-            AddBase { nvr: request.nvr.clone(), image: request.image.clone(), size: request.size };
+        let add = AddBase {
+            nvr: request.nvr.clone(),
+            image: request.image.clone(),
+            size: request.size,
+            share: request.share,
+        };
         let filled = self.fill_base(&mut content, &add, watch)?;
         let made = self.add_layer_after(&filled.nvr, &from, watch);
         let sources = [ImageName::Base(from.base().clone()), ImageName::Layer(from.clone())];
         let mut woken: Vec<ImageName> =
             sources.into_iter().filter(|image| !awake.contains(&image.lv_name())).collect();
         let (base, written) = (filled.nvr.clone(), filled.written);
+        let shares_with = filled.shares_with.clone();
         let made = match made {
             Ok(made) => {
                 // Its device was open until now.
@@ -78,17 +88,30 @@ impl Imgbase<'_> {
         } else {
             None
         };
+        let collected = self.collect_after(request.keep, watch);
         Ok(Updated {
             base,
             layer: layer.nvr,
             from,
             written_bytes: written.get(),
+            shares_with,
             bootable: layer.bootable,
             default: chosen.is_some(),
             tries: chosen.as_ref().and_then(|chosen| chosen.tries),
             fallback: chosen.and_then(|chosen| chosen.fallback),
             carried,
+            collected,
             vg_seqno: layer.vg_seqno,
+        })
+    }
+
+    /// Old bases go once the new one is there; what fails is told and no more.
+    fn collect_after(&self, keep: Option<u32>, watch: &mut dyn Watch) -> Collected {
+        let Some(keep) = keep else { return Collected::default() };
+        watch.step("remove old bases");
+        self.collect(keep, watch).unwrap_or_else(|error| {
+            watch.warn(&format!("{error}; try again with 'imgbase gc --keep {keep}'"));
+            Collected::default()
         })
     }
 

@@ -164,6 +164,7 @@ impl SimMachine {
             nvr: nvr.parse().expect("a name"),
             image: image.into(),
             size: self.base_size,
+            share: true,
         };
         self.imgbase().add_base(&request, &mut Unwatched)
     }

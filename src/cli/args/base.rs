@@ -19,6 +19,11 @@ and as much again, at least 1 GiB, unless --size names one; an archive on standa
 a live medium (a squashfs, or an ISO with one) the root file system in LiveOS/rootfs.img is taken, or \
 the files in the squashfs; a squashfs and an ISO are read through the kernel, from a file or a device.
 
+A file system image shares with an older base: it begins as a snapshot of the newest base of the same \
+name (NAME of NAME-VERSION-RELEASE) that is no larger, only chunks that differ are written, and what the \
+image leaves empty is discarded. Two versions take one and the difference; either can be removed. \
+--no-share writes all of it.
+
 Of a disk image the partition is taken whose type says that it is the root, else the only one of \
 Linux; --partition names another. With --digest the image must be what was published: nothing stays \
 of one that is not.
@@ -51,7 +56,7 @@ Examples:
 #[command(long_about = LONG_ABOUT, after_long_help = AFTER, override_usage = USAGE)]
 #[command(group = ArgGroup::new("action").required(true)
     .args(["add", "latest", "of_layer", "remove", "pin", "unpin"]))]
-#[command(group = ArgGroup::new("how").multiple(true).requires("add").args(["size", "partition", "digest", "words"])
+#[command(group = ArgGroup::new("how").multiple(true).requires("add").args(["size", "no_share", "partition", "digest", "words"])
     .conflicts_with_all(["latest", "of_layer", "remove", "pin", "unpin"]))]
 pub(crate) struct BaseArgs {
     /// Add a base from an image, and print its name
@@ -82,6 +87,10 @@ pub(crate) struct BaseArgs {
     /// that is made for files
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<Bytes>,
+
+    /// Write all of it, also what an older base of the same name has
+    #[arg(long)]
+    pub(crate) no_share: bool,
 
     #[command(flatten)]
     pub(crate) of: ImageArgs,

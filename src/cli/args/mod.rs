@@ -26,8 +26,8 @@ pub(crate) use image::ImageArgs;
 pub(crate) use layer::LayerArgs;
 pub(crate) use layout::{LayoutArgs, Unit};
 pub(crate) use small::{
-    CheckArgs, CompletionsArgs, DiffArgs, ImagesArgs, InitrdArgs, ManArgs, MountArgs, RecoverArgs,
-    UmountArgs, WatchArgs,
+    CheckArgs, CompletionsArgs, DiffArgs, GcArgs, ImagesArgs, InitrdArgs, ManArgs, MountArgs,
+    RecoverArgs, UmountArgs, WatchArgs,
 };
 pub(crate) use update::UpdateArgs;
 pub(crate) use word::Word;
@@ -91,6 +91,7 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     Check(CheckArgs),
     Recover(RecoverArgs),
+    Gc(GcArgs),
     Watch(WatchArgs),
     Initrd(InitrdArgs),
     /// Say which layer this host runs from
@@ -105,7 +106,7 @@ pub(crate) enum Command {
 /// What the parser of a verb is to know.
 type Augment = fn(clap::Command) -> clap::Command;
 
-const VERBS: [(&str, Augment); 18] = [
+const VERBS: [(&str, Augment); 19] = [
     ("layout", LayoutArgs::augment_args),
     ("base", BaseArgs::augment_args),
     ("layer", LayerArgs::augment_args),
@@ -119,6 +120,7 @@ const VERBS: [(&str, Augment); 18] = [
     ("diff", DiffArgs::augment_args),
     ("check", CheckArgs::augment_args),
     ("recover", RecoverArgs::augment_args),
+    ("gc", GcArgs::augment_args),
     ("watch", WatchArgs::augment_args),
     ("initrd", InitrdArgs::augment_args),
     ("w", |verb| verb),
@@ -156,6 +158,7 @@ impl Command {
             Self::Diff(_) => "diff",
             Self::Check(_) => "check",
             Self::Recover(_) => "recover",
+            Self::Gc(_) => "gc",
             Self::Watch(_) => "watch",
             Self::Initrd(_) => "initrd",
             Self::W => "w",
@@ -172,7 +175,7 @@ impl Command {
             Self::Base(base) => base.changes(),
             Self::Layer(layer) => layer.changes(),
             Self::Boot(boot) => boot.changes(),
-            Self::Rollback(_) | Self::Update(_) => true,
+            Self::Rollback(_) | Self::Update(_) | Self::Gc(_) => true,
             Self::Mount(_) | Self::Umount(_) | Self::Activate(_) | Self::Deactivate(_) => true,
             Self::Diff(_) | Self::Check(_) | Self::Recover(_) | Self::Watch(_) => true,
             Self::Initrd(_) => true,
@@ -210,6 +213,7 @@ mod tests {
             ("diff", ""),
             ("check", ""),
             ("recover", "--list"),
+            ("gc", "--keep 3"),
             ("watch", "--once --threshold 80"),
             ("initrd", "--output /boot/x --kernel 6.1.0 --module a --module b --root /mnt"),
             ("w", ""),

@@ -128,6 +128,27 @@ pub(crate) struct RecoverArgs {
     pub(crate) list: bool,
 }
 
+const GC_AFTER: &str = "\
+Examples:
+  imgbase gc
+  imgbase gc --keep 3
+  imgbase --dry-run gc --keep 1";
+
+/// Remove old bases and their layers
+///
+/// Of each name so many bases stay: the newest, those whose layers this host runs from or boots next,
+/// then newer ones before older ones. What is pinned (imgbase base --pin) or in use, what a layer on
+/// trial may fall back to and the last that could be started stay in any case, and are told on standard
+/// error. What was removed is printed, one name a line.
+#[derive(Args, Debug)]
+#[command(after_long_help = GC_AFTER)]
+pub(crate) struct GcArgs {
+    /// So many bases of each name stay
+    #[arg(long, value_name = "N", default_value = "2")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep: u32,
+}
+
 const WATCH_AFTER: &str = "\
 Examples:
   imgbase watch                          until it is stopped, as a service

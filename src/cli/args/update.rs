@@ -18,12 +18,16 @@ taken from there, texts that both changed are merged by lines, accounts by entry
 ours stays, the image's lies beside it as NAME.imgnew, and a warning names it. machine-id, host keys and \
 the like are the host's. The old layer is only read; nothing of an update that fails is left.
 
+The new base shares what it has in common with an older one of its name, see 'imgbase base --help'. With \
+--keep, old bases go afterwards as by 'imgbase gc'.
+
 The image is told by its content, as for 'imgbase base --add'; so is its name, where it has one.";
 
 const AFTER: &str = "\
 Examples:
   imgbase update ./debian-12.2.ext4.zst --nvr Debian-12-2
   imgbase update ./node.ext4
+  imgbase update ./debian-12.3.ext4 --nvr Debian-12-3 --keep 2
   ssh store cat debian.raw.xz | imgbase update - --nvr Debian-12-2
   imgbase --dry-run update ./debian.qcow2 --nvr Debian-12-2";
 
@@ -43,6 +47,14 @@ pub(crate) struct UpdateArgs {
     /// that is made for files
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<Bytes>,
+
+    /// Write all of it, also what an older base of the same name has
+    #[arg(long)]
+    pub(crate) no_share: bool,
+
+    /// Remove old bases and their layers afterwards, until so many of a name are left
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) keep: Option<u32>,
 
     #[command(flatten)]
     pub(crate) of: ImageArgs,

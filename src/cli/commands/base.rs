@@ -18,7 +18,8 @@ pub(super) fn run(args: &BaseArgs, session: &Session<'_>) -> Result<Answer> {
         let (name, image) = request(args, word.as_ref(), std::io::stdin().is_terminal())?;
         return session.change(|imgbase, watch| {
             let nvr = image::name(imgbase, name.as_ref(), &image)?;
-            let request = AddBase { nvr, image: image.clone(), size: args.size };
+            let request =
+                AddBase { nvr, image: image.clone(), size: args.size, share: !args.no_share };
             imgbase.add_base(&request, watch).map(Answer::BaseAdded)
         });
     }

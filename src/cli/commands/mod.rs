@@ -6,6 +6,7 @@ mod boot;
 mod check;
 mod completions;
 mod diff;
+mod gc;
 mod image;
 mod initrd;
 mod layer;
@@ -45,6 +46,7 @@ pub(crate) fn run(command: &Command, session: &Session<'_>, data: &Data) -> Resu
         Command::Diff(args) => return diff::run(args, session, data),
         Command::Check(_) => return check::run(session, data),
         Command::Recover(args) => recover::run(args, session)?,
+        Command::Gc(args) => gc::run(args, session)?,
         Command::Watch(args) => watch::run(args, session)?,
         Command::Initrd(args) => initrd::run(args, session)?,
         Command::W => w::run(session)?,

@@ -16,7 +16,13 @@ pub(super) fn run(args: &UpdateArgs, session: &Session<'_>) -> Result<Answer> {
     let image = image::request(source, &args.of);
     session.change(|imgbase, watch| {
         let nvr = image::name(imgbase, args.nvr.as_ref(), &image)?;
-        let request = Update { nvr, image: image.clone(), size: args.size };
+        let request = Update {
+            nvr,
+            image: image.clone(),
+            size: args.size,
+            share: !args.no_share,
+            keep: args.keep,
+        };
         imgbase.update(&request, watch).map(Answer::Updated)
     })
 }

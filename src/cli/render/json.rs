@@ -71,6 +71,7 @@ impl Serialize for Body<'_> {
             Answer::Grown(report) => report.serialize(to),
             Answer::Initrd(report) => report.serialize(to),
             Answer::Watched => Nothing {}.serialize(to),
+            Answer::Collected(report) => report.serialize(to),
             Answer::Recovered(report) => report.serialize(to),
             Answer::Document(document) => document.serialize(to),
             Answer::Plan(plan) => Planned::of(plan).serialize(to),

@@ -243,13 +243,14 @@ fn what_was_made_is_named_alone_on_standard_output() {
         size_bytes: 1,
         fs_type: "ext4".into(),
         written_bytes: 2,
+        shares_with: None,
         vg_seqno: 3,
     };
     assert_eq!(plain(&Answer::BaseAdded(base.clone())), "Base-1-0\n");
     assert_eq!(
         as_json("base", &Answer::BaseAdded(base)),
         "{\"schema\":\"imgbase/1\",\"command\":\"base\",\"nvr\":\"Base-1-0\",\"size_bytes\":1,\
-         \"fs_type\":\"ext4\",\"written_bytes\":2,\"vg_seqno\":3}\n"
+         \"fs_type\":\"ext4\",\"written_bytes\":2,\"shares_with\":null,\"vg_seqno\":3}\n"
     );
     let layer = Answer::LayerAdded(LayerAdded {
         nvr: "Base-1-0+1".parse().expect("a layer"),

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io::{Result, Write};
 
 use imgbase::report::{
-    FreeSpaceReport, Health, HealthReport, InitReport, Outcome, RecoveryReport, Updated,
+    Collected, FreeSpaceReport, Health, HealthReport, InitReport, Outcome, RecoveryReport, Updated,
 };
 use imgbase::units::Bytes;
 
@@ -37,6 +37,7 @@ pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<
         Answer::Here(nvr) => writeln!(out, "You are on {nvr}"),
         Answer::VolumePath(_, path) => writeln!(out, "{}", printable(path)),
         Answer::Removed(report) => lines(out, &report.removed),
+        Answer::Collected(report) => lines(out, &report.removed),
         Answer::Activated(report) | Answer::Deactivated(report) => lines(out, &report.changed),
         Answer::Initrd(report) => lines(out, report.output.as_slice()),
         Answer::Pin(_) | Answer::Mounted(_) | Answer::Unmounted(_) | Answer::Watched => Ok(()),
@@ -70,6 +71,15 @@ fn updated(report: &Updated) -> String {
     text
 }
 
+fn collected(report: &Collected) -> Option<String> {
+    if report.kept.is_empty() {
+        return report.removed.is_empty().then(|| "there is nothing to remove".to_owned());
+    }
+    let kept: Vec<String> =
+        report.kept.iter().map(|kept| format!("{} stays: {}", kept.nvr, kept.why)).collect();
+    Some(kept.join("\n"))
+}
+
 /// What an answer has to say to people, apart from its data.
 pub(crate) fn note(answer: &Answer) -> Option<String> {
     match answer {
@@ -90,6 +100,12 @@ pub(crate) fn note(answer: &Answer) -> Option<String> {
         Answer::Recovered(report) if report.found.is_empty() => {
             Some("nothing is left to recover".to_owned())
         }
+        Answer::BaseAdded(report) => {
+            let other = report.shares_with.as_ref()?;
+            let written = Bytes::new(report.written_bytes);
+            Some(format!("{written} written, the rest is shared with {other}"))
+        }
+        Answer::Collected(report) => collected(report),
         Answer::Boot(report) => boot::list_note(report),
         Answer::Updated(report) => Some(updated(report)),
         Answer::BootChoice(choice) => boot::choice_note(choice),

@@ -66,7 +66,7 @@ pub struct ThinSpec {
     pub name: LvName,
     /// Its pool.
     pub pool: LvName,
-    /// Its size; of a snapshot, the origin's.
+    /// Its size; of a snapshot, the origin's or more.
     pub extents: Extents,
     /// The volume that it is a snapshot of.
     pub origin: Option<LvName>,
@@ -207,7 +207,7 @@ impl VgEdit {
         let origin = self.lv(name)?;
         let refuse = |why| Err(self.error(ErrorKind::Invalid, &spec.name, why));
         match origin.thin() {
-            Some(_) if origin.extents() != spec.extents => {
+            Some(_) if origin.extents() > spec.extents => {
                 refuse(Refused::SnapshotSize(origin.extents().get()))
             }
             Some(thin) if thin.pool == spec.pool => Ok(thin.external_origin.clone()),

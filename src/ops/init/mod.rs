@@ -62,7 +62,7 @@ impl Imgbase<'_> {
         let mut content = opened.content(machine)?;
         check_fits_layout(&content, request)?;
         let mut report = self.make_group(request, watch)?.report(request);
-        let base = AddBase { nvr: nvr.clone(), image: image.clone(), size: None };
+        let base = AddBase { nvr: nvr.clone(), image: image.clone(), size: None, share: false };
         let made = self.clone().in_vg(request.vg.clone()).first_images(&mut content, &base, watch);
         let (base, layer) = made.map_err(|error| made_without(error, request))?;
         (report.base, report.layer) = (Some(base), Some(layer));

@@ -49,7 +49,8 @@ pub(super) fn run(rounds: u32) -> Result<()> {
 
 fn add_and_remove(imgbase: &Imgbase<'_>, name: &str, contestant: &str) -> Result<()> {
     let nvr = name.parse().doing(name)?;
-    let request = AddBase { nvr, image: ImageSource::Path(IMAGE.into()).into(), size: None };
+    let request =
+        AddBase { nvr, image: ImageSource::Path(IMAGE.into()).into(), size: None, share: false };
     forget_files()?;
     sample(contestant, || imgbase.add_base(&request, &mut Unwatched).doing("add_base"))?;
     weigh_and_remove(imgbase, contestant, name)

@@ -17,6 +17,7 @@ mod power;
 mod reading;
 mod recovery;
 mod refusals;
+mod sharing;
 mod side_by_side;
 mod taking_turns;
 mod trees;
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Case> {
         first::cases(),
         side_by_side::cases(),
         trees::cases(),
+        sharing::cases(),
         main_job::cases(),
         liblvm::cases(),
         beside_lvm2::cases(),
