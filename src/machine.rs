@@ -243,8 +243,8 @@ pub trait Mounts: Send + Sync {
     fn hold_image(&self, image: &Path, fs_type: &str) -> Result<Box<dyn HeldTree>>;
 
     /// Mounts three volumes where no other process sees them, the first two read-only, carries over
-    /// to the third what was changed from the first to the second (see [`crate::etc`]), and ends
-    /// the mounts; what was changed is durable then.
+    /// to the third what was changed from the first to the second (see [`crate::etc`]), names the
+    /// root in its fstab, and ends the mounts; what was changed is durable then.
     ///
     /// # Errors
     /// As [`mount`](Mounts::mount), [`Busy`](crate::ErrorKind::Busy) where the third is mounted
@@ -290,6 +290,8 @@ pub struct CarryOver<'c> {
     pub ours: (&'c Path, &'c str),
     /// The new one, as its image is.
     pub new: (&'c Path, &'c str),
+    /// What the new one's fstab is to name as the root.
+    pub root: &'c str,
 }
 
 /// The programs that may be run, and no others.

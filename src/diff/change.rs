@@ -84,6 +84,12 @@ impl Differences {
         }
     }
 
+    /// All but this one.
+    #[must_use]
+    pub const fn without(self, difference: Difference) -> Self {
+        Self(self.0 & !difference.bit())
+    }
+
     /// True where this one is among them.
     pub const fn contains(self, difference: Difference) -> bool {
         self.0 & difference.bit() != 0

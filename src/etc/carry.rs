@@ -35,19 +35,21 @@ const LEFT: [&str; 10] = [
 /// More than this of a table of accounts is not read.
 const TABLE_MOST: u64 = 16 << 20;
 
-/// Carries over to the tree at `new` what was changed from the one at `base` to the one at `ours`.
-/// Nothing is durable before the file system is synced.
+/// Carries over to the tree at `new` what was changed from the one at `base` to the one at `ours`;
+/// what the line of the root in fstab names is no change, `root` is what it is to name. Nothing is
+/// durable before the file system is synced.
 ///
 /// # Errors
 /// Those of the file systems, naming the path. The new tree is of no use then.
 ///
 /// # Commit point
 /// None: the new tree belongs to nothing yet.
-pub fn carry(base: &Path, ours: &Path, new: &Path) -> Result<Carried> {
+pub fn carry([base, ours, new]: [&Path; 3], root: &str) -> Result<Carried> {
     let mut rules = Rules {
         identity: IDENTITY.iter().filter_map(|path| TreePath::from_text(path)).collect(),
         left: LEFT.iter().filter_map(|path| TreePath::from_text(path)).collect(),
         ids: id_map(ours, new)?,
+        root: Some(root.to_owned()),
     };
     if let Some(ssh) = folder(ours, &["etc", "ssh"])? {
         let names = ssh.names().map_err(|error| Error::io(error).op("list").at("/etc/ssh"))?;
@@ -156,6 +158,10 @@ mod tests {
         Trees { _folder: folder, base: base_at, ours, new: new_at }
     }
 
+    fn over(all: &Trees) -> Result<Carried> {
+        carry([&all.base, &all.ours, &all.new], "/dev/mapper/HostVG-N")
+    }
+
     fn write(root: &Path, path: &str, content: &str) {
         let path = root.join(path);
         fs::create_dir_all(path.parent().expect("it has one")).expect("made");
@@ -187,7 +193,7 @@ mod tests {
         )
         .expect("made");
         write(&all.ours, "root/.profile", "mine");
-        let carried = carry(&all.base, &all.ours, &all.new).expect("it is done");
+        let carried = over(&all).expect("it is done");
         assert_eq!(read(&all.new, "etc/conf"), "A\nb\nc\nd\nE\n");
         assert_eq!(read(&all.new, "etc/d/x"), "2");
         assert!(!all.new.join("etc/gone").exists());
@@ -224,7 +230,7 @@ mod tests {
         rustix::fs::lsetxattr(&folder, name, &acl, how).expect("set");
         write(&all.ours, "etc/d/mine", "mine");
         write(&all.ours, "etc/d/deep/mine", "mine");
-        carry(&all.base, &all.ours, &all.new).expect("it is done");
+        over(&all).expect("it is done");
         for path in ["etc/d/mine", "etc/d/deep", "etc/d/deep/mine"] {
             let mut names = [0; 256];
             let path = all.new.join(path);
@@ -242,7 +248,7 @@ mod tests {
         symlink(&outside, all.new.join("etc/d")).expect("linked");
         write(&all.ours, "etc/d/x", "2");
         write(&all.ours, "etc/d/y", "3");
-        let carried = carry(&all.base, &all.ours, &all.new).expect("it is done");
+        let carried = over(&all).expect("it is done");
         assert_eq!(fs::read_dir(&outside).expect("there").count(), 0);
         assert_eq!(
             (read(&all.new, "etc/d/x"), read(&all.new, "etc/d/y")),
@@ -255,8 +261,31 @@ mod tests {
         fs::remove_dir(odd.new.join("etc")).expect("empty");
         symlink(&outside, odd.new.join("etc")).expect("linked");
         write(&odd.ours, "etc/x", "2");
-        let error = carry(&odd.base, &odd.ours, &odd.new);
+        let error = over(&odd);
         assert_eq!(fs::read_dir(&outside).expect("there").count(), 0, "{error:?}");
+    }
+
+    #[test]
+    fn a_root_that_is_named_by_imgbase_is_no_change() {
+        let table = |root: &str, rest: &str| format!("{root} / ext4 defaults 0 1\n{rest}");
+        let (old, new) = ("UUID=1", "UUID=2");
+        let image = [("etc/fstab", &*table(new, "tmp /tmp tmpfs rw 0 0\n"))];
+        let all = trees(&[("etc/fstab", &table(old, ""))], &image);
+        // Nothing was changed but by us.
+        write(&all.ours, "etc/fstab", &table("/dev/mapper/HostVG-Base--1--0+1", ""));
+        let carried = over(&all).expect("it is done");
+        assert_eq!((carried.conflicts, carried.merged, carried.taken), (vec![], vec![], 0));
+        assert_eq!(read(&all.new, "etc/fstab"), table(new, "tmp /tmp tmpfs rw 0 0\n"));
+        // The root's own line has other options here, and another line is new in the image.
+        let rest = "# a\n# b\n# c\n";
+        let image = table(new, &format!("{rest}tmp /tmp tmpfs rw 0 0\n"));
+        let all = trees(&[("etc/fstab", &table(old, rest))], &[("etc/fstab", &image)]);
+        let mine = table("/dev/mapper/HostVG-Base--1--0+1", rest);
+        write(&all.ours, "etc/fstab", &mine.replace("defaults", "noatime"));
+        let carried = over(&all).expect("it is done");
+        assert_eq!((carried.conflicts, carried.merged.len()), (vec![], 1));
+        let wanted = image.replace("defaults", "noatime").replace(new, "/dev/mapper/HostVG-N");
+        assert_eq!(read(&all.new, "etc/fstab"), wanted);
     }
 
     #[test]
@@ -279,7 +308,7 @@ mod tests {
         ] {
             write(&all.ours, path, content);
         }
-        let carried = carry(&all.base, &all.ours, &all.new).expect("it is done");
+        let carried = over(&all).expect("it is done");
         assert_eq!(carried.conflicts, []);
         let has = |path: &str| read(&all.new, path);
         assert_eq!(has("etc/machine-id"), "abc\n");
@@ -302,7 +331,7 @@ mod tests {
         let link = all.new.join("var/link");
         symlink("/etc/passwd", &link).expect("linked");
         assert_eq!(std::os::unix::fs::lchown(&link, Some(101), None).is_ok(), may);
-        let carried = carry(&all.base, &all.ours, &all.new).expect("it is done");
+        let carried = over(&all).expect("it is done");
         assert_eq!(carried.owners_changed, if may { 2 } else { 0 });
         if may {
             let meta = fs::metadata(&file).expect("there");

@@ -3,7 +3,6 @@ use std::io::{self, Cursor, Read};
 
 use proptest::prelude::*;
 
-use super::accounts::IdMap;
 use super::*;
 use crate::tree::{Folder, Meta, Xattrs};
 use crate::units::Bytes;
@@ -360,7 +359,7 @@ fn who_the_host_is_stays_and_some_is_left() {
     let rules = Rules {
         identity: vec![path("machine-id")],
         left: vec![path("policy")],
-        ids: IdMap::default(),
+        ..Rules::default()
     };
     let (new, plan) = merged(&base, &ours, &theirs, &rules);
     let wanted = folder([("machine-id", file("abc\n")), ("policy", file("3"))]);

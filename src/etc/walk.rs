@@ -8,6 +8,7 @@ use super::{Action, Conflict, ConflictKind, MetaChange, Plan, Step, lines};
 use crate::diff::{Comparer, Difference, Differences, Trust};
 use crate::error::{Error, Result};
 use crate::order;
+use crate::root::{FSTAB, with_root};
 use crate::tree::{Folder, Kind, Meta, TreePath, Xattrs};
 
 /// What is not left to the usual rules.
@@ -19,11 +20,19 @@ pub struct Rules {
     pub left: Vec<TreePath>,
     /// What the image's ids become.
     pub ids: IdMap,
+    /// What the line of the root in fstab names, whatever it names on either side: each layer has
+    /// its own there. What is copied names it as before.
+    pub root: Option<String>,
 }
 
 impl Rules {
     fn is_identity(&self, path: &TreePath) -> bool {
         self.identity.contains(path)
+    }
+
+    /// What the root's line names in all that is to be compared there.
+    fn root_in(&self, path: &TreePath) -> Option<&str> {
+        self.root.as_deref().filter(|_| path.bytes() == FSTAB.as_bytes())
     }
 }
 
@@ -396,8 +405,8 @@ impl Walk<'_> {
         if entry.kind(OURS) != Some(Kind::File) || !is_small {
             return Ok(None);
         }
-        let base = if comparable { entry.content(BASE)? } else { Vec::new() };
-        let (ours, theirs) = (entry.content(OURS)?, entry.content(THEIRS)?);
+        let base = if comparable { self.content(entry, BASE)? } else { Vec::new() };
+        let (ours, theirs) = (self.content(entry, OURS)?, self.content(entry, THEIRS)?);
         if let Some(table) = accounts::Table::at(entry.path) {
             return Ok(Some(table.merge([&base, &ours, &theirs], &self.rules.ids)));
         }
@@ -407,18 +416,28 @@ impl Walk<'_> {
         Ok(lines::merge(&base, &ours, &theirs))
     }
 
+    /// A file's content as it is compared and merged.
+    fn content<F: Folder>(&self, entry: &Entry<'_, F>, side: usize) -> io::Result<Vec<u8>> {
+        let content = entry.content(side)?;
+        let named = self.rules.root_in(entry.path).and_then(|root| with_root(&content, root));
+        Ok(named.unwrap_or(content))
+    }
+
     fn differs<F: Folder>(
         &mut self,
         e: &Entry<'_, F>,
         a: usize,
         b: usize,
     ) -> io::Result<Differences> {
-        match (e.meta(a), e.meta(b)) {
-            (Some(one), Some(other)) => {
-                self.compare.entries(e.name, (e.folder(a)?, one), (e.folder(b)?, other))
-            }
-            _ => Ok(Differences::only(Difference::Type)),
+        let (Some(one), Some(other)) = (e.meta(a), e.meta(b)) else {
+            return Ok(Differences::only(Difference::Type));
+        };
+        let what = self.compare.entries(e.name, (e.folder(a)?, one), (e.folder(b)?, other))?;
+        let named = what.contains(Difference::Content) && self.rules.root_in(e.path).is_some();
+        if named && self.content(e, a)? == self.content(e, b)? {
+            return Ok(what.without(Difference::Content));
         }
+        Ok(what)
     }
 
     fn copy<F: Folder>(&mut self, entry: &Entry<'_, F>) {

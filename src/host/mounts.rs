@@ -14,7 +14,7 @@ use super::root::RealRoot;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::etc::{self, Carried};
 use crate::machine::{CarryOver, HeldTree, MountEntry, MountHow, Mounts};
-use crate::root::RootChange;
+use crate::root::{self, RootChange};
 use crate::tree::NewTree;
 use crate::units::Bytes;
 
@@ -96,13 +96,14 @@ impl Mounts for RealMounts {
         held::hold(image, fs_type)
     }
 
-    fn carry_over(&self, CarryOver { base, ours, new }: CarryOver<'_>) -> Result<Carried> {
+    fn carry_over(&self, volumes: CarryOver<'_>) -> Result<Carried> {
+        let CarryOver { base, ours, new, root } = volumes;
         let mut carried = Carried::default();
         self.look_into(base.0, base.1, &mut |base| {
             self.look_into(ours.0, ours.1, &mut |ours| {
                 private::change_in(new.0, new.1, &mut |new| {
-                    carried = etc::carry(base, ours, new)?;
-                    Ok(())
+                    carried = etc::carry([base, ours, new], root)?;
+                    root::name_root(&RealRoot::open(new)?, root)
                 })
             })
         })?;

@@ -109,8 +109,9 @@ fn at_once<'m>(mut session: Session<'m>, lv: &LvName) -> Result<(Session<'m>, Ma
         session.activate(&[lv])?;
         log::trace!("{lv} is active");
         let (device, node) = (session.open_volume(lv)?, session.node(lv)?);
-        let (of, volume) = ((session.vg(), lv), (node.as_path(), device.as_ref()));
-        fs_uuid = filesystem::make_own(session.machine(), of, volume, session.chunk()?)?;
+        let root = filesystem::root_source(session.vg(), lv)?;
+        let volume = (node.as_path(), device.as_ref());
+        fs_uuid = filesystem::make_own(session.machine(), Some(&root), volume, session.chunk()?)?;
         log::trace!("{lv} has a UUID of its own");
         Ok(())
     });
@@ -150,9 +151,11 @@ fn fit_out(
     boot: Option<&Boot<'_>>,
     watch: &mut dyn Watch,
 ) -> Result<Made> {
-    let fs_uuid = pending.make_own()?;
+    let sources = plan.sources();
+    // What is carried over is the fstab too.
+    let fs_uuid = pending.make_own(sources.is_none())?;
     let mut carried = Carried::default();
-    if let Some((base, layer)) = plan.sources() {
+    if let Some((base, layer)) = sources {
         watch.step(&format!("carry over the state of {layer}"));
         carried = pending.carry_over((&base, &layer))?;
     }

@@ -105,11 +105,17 @@ impl Seal<'_> {
     }
 }
 
-/// Makes the file system on a fresh snapshot one of its own: a UUID, and in its fstab the volume as
-/// the source of its root. Gives the UUID; `None` where it holds none that is known here.
+/// What a layer's fstab names as the root: its own device.
+pub(super) fn root_source(vg: &Vg, lv: &LvName) -> Result<String> {
+    Ok(format!("/dev/mapper/{}", DmName::of_lv(&vg.name, lv, None)?))
+}
+
+/// Makes the file system on a fresh snapshot one of its own: a UUID, and in its fstab `root` as the
+/// source of its root, where that is given. Gives the UUID; `None` where it holds none that is known
+/// here.
 pub(super) fn make_own(
     machine: &Machine<'_>,
-    (vg, lv): (&Vg, &LvName),
+    root: Option<&str>,
     (node, device): (&Path, &dyn Dev),
     chunk: Bytes,
 ) -> Result<Option<String>> {
@@ -126,34 +132,24 @@ pub(super) fn make_own(
         file_system = read(&together)?;
     }
     let uuid = FsUuid::random()?;
-    let source = format!("/dev/mapper/{}", DmName::of_lv(&vg.name, lv, None)?);
+    let mut unnamed = root;
     match &file_system {
         FileSystem::Ext4(superblock) => {
-            let named = name_root_in_place(&together, &source)?;
+            if let Some(root) = root
+                && name_root_in_place(&together, root)?
+            {
+                unnamed = None;
+            }
             ext4::set_uuid_of(&together, superblock, uuid)?;
             together.release(machine.in_order).context("write", device.name())?;
             device.sync().context("sync", device.name())?;
-            if !named {
-                name_root(machine, node, &file_system, &source)?;
-            }
         }
-        FileSystem::Xfs(_) => {
-            set_xfs_uuid(machine, node, device, uuid)?;
-            name_root(machine, node, &file_system, &source)?;
-        }
+        FileSystem::Xfs(_) => set_xfs_uuid(machine, node, device, uuid)?,
+    }
+    if let Some(root) = unnamed {
+        name_root(machine, node, &file_system, root)?;
     }
     Ok(Some(uuid.to_string()))
-}
-
-/// Writes the volume as the source of the root into its own fstab, where that says otherwise.
-pub(super) fn name_own_root(
-    machine: &Machine<'_>,
-    (vg, lv): (&Vg, &LvName),
-    node: &Path,
-    file_system: &FileSystem,
-) -> Result<()> {
-    let source = format!("/dev/mapper/{}", DmName::of_lv(&vg.name, lv, None)?);
-    name_root(machine, node, file_system, &source)
 }
 
 /// Shows the tree on a volume that nobody has mounted: an ext4's as it lies on the device, else by

@@ -313,15 +313,20 @@ impl<'m> Pending<'m> {
         &self.session.machine
     }
 
-    /// Makes the file system of the snapshot one of its own: its UUID, and its own root in its
-    /// fstab. `None` where it holds none that is known here.
-    pub(super) fn make_own(&self) -> Result<Option<String>> {
-        let volume = (self.session.vg(), &self.lv);
-        let node = self.node()?;
-        filesystem::make_own(self.machine(), volume, (&node, self.device()), self.chunk()?)
+    /// Makes the file system of the snapshot one of its own: its UUID, and, where `names_root`, its
+    /// own root in its fstab. `None` where it holds none that is known here.
+    pub(super) fn make_own(&self, names_root: bool) -> Result<Option<String>> {
+        let root = if names_root { Some(self.root_source()?) } else { None };
+        let volume = (self.node()?, self.device());
+        filesystem::make_own(self.machine(), root.as_deref(), (&volume.0, volume.1), self.chunk()?)
     }
 
-    /// Carries over what was changed from the base to the layer whose volumes these are.
+    fn root_source(&self) -> Result<String> {
+        filesystem::root_source(self.session.vg(), &self.lv)
+    }
+
+    /// Carries over what was changed from the base to the layer whose volumes these are, and names
+    /// the root.
     pub(super) fn carry_over(&self, (base, layer): (&LvName, &LvName)) -> Result<Carried> {
         let session = &self.session;
         let [base, ours] = [base, layer].map(|lv| {
@@ -330,15 +335,12 @@ impl<'m> Pending<'m> {
         });
         let ((base, base_fs), (ours, ours_fs)) = (base?, ours?);
         let (new, new_fs) = (self.node()?, filesystem::read(self.device())?);
-        let carried = self.machine().mounts.carry_over(CarryOver {
+        self.machine().mounts.carry_over(CarryOver {
             base: (&base, base_fs.fs_type()),
             ours: (&ours, ours_fs.fs_type()),
             new: (&new, new_fs.fs_type()),
-        })?;
-        // The fstab that was carried over names the old layer's root.
-        let volume = (session.vg(), &self.lv);
-        filesystem::name_own_root(self.machine(), volume, &new, &new_fs)?;
-        Ok(carried)
+            root: &self.root_source()?,
+        })
     }
 
     /// Stores the kernels of the snapshot in the boot folder; it inherits what the `model`'s are

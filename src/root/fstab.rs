@@ -2,6 +2,21 @@
 
 use std::ops::Range;
 
+use super::{CONFIG_MOST, FSTAB, RootChange};
+use crate::error::Result;
+
+/// Writes `source` into the line of `/` in the tree's own table, where that has such a line and says
+/// otherwise.
+///
+/// # Errors
+/// As [`RootFiles::read`](super::RootFiles::read) and [`RootChange::rewrite`].
+pub fn name_root(root: &dyn RootChange, source: &str) -> Result<()> {
+    let table = root.read(FSTAB, CONFIG_MOST)?;
+    table
+        .and_then(|table| with_root(&table, source))
+        .map_or(Ok(()), |new| root.rewrite(FSTAB, &new))
+}
+
 /// The table with `source` in the line of `/`; `None` where nothing is to be changed: it has no
 /// such line, or the source is that already.
 pub fn with_root(table: &[u8], source: &str) -> Option<Vec<u8>> {

@@ -16,7 +16,7 @@ mod shell;
 use std::io::Read;
 
 pub use cmdline::default_arguments;
-pub use fstab::with_root;
+pub use fstab::{name_root, with_root};
 pub use kernels::{Extra, KernelFiles, find_kernels};
 pub use os::OsRelease;
 
