@@ -40,6 +40,15 @@ pub mod tag {
     pub const DIGEST: &str = "imgbased:digest:";
 }
 
+/// The name of the volume that has the host's lists of what is carried over, and its file system's
+/// label.
+pub const CONFIG: &str = "Config";
+
+/// That volume, where the group has one.
+pub fn config_volume(vg: &Vg) -> Option<&Lv> {
+    vg.lvs.iter().find(|lv| lv.name.as_str() == CONFIG).map(AsRef::as_ref)
+}
+
 /// What the image of a base was, where that was said when it was made.
 pub fn digest(base: &Lv) -> Option<Digest> {
     base.tags.iter().find_map(|tag| tag.as_str().strip_prefix(tag::DIGEST)?.parse().ok())

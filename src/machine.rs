@@ -4,12 +4,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::boot::{LoaderKind, Place, Tries};
 use crate::dev::Dev;
 use crate::dm::{DevNo, Kernel};
 use crate::error::Result;
-use crate::etc::Carried;
+use crate::etc::{Carried, Hook, Wishes};
 use crate::image::ImageFile;
 #[cfg(feature = "liblvm")]
 use crate::lvm2::store::Lvm2Library;
@@ -292,6 +293,8 @@ pub struct CarryOver<'c> {
     pub new: (&'c Path, &'c str),
     /// What the new one's fstab is to name as the root.
     pub root: &'c str,
+    /// What is carried over beside what is by default.
+    pub wishes: &'c Wishes,
 }
 
 /// The programs that may be run, and no others.
@@ -341,6 +344,33 @@ pub trait Tools: Send + Sync {
     /// [`Tool`](crate::ErrorKind::Tool) where it cannot be run. What its exit code means is the
     /// caller's business.
     fn run(&self, tool: Tool, args: &[&std::ffi::OsStr]) -> Result<ToolOutput>;
+
+    /// Runs hooks in their order, each as `NAME EVENT OLD_ROOT NEW_ROOT`, with a clean environment:
+    /// the trees are at folders for them, and for nobody else; the old one cannot be written to.
+    /// What they say is logged.
+    ///
+    /// # Errors
+    /// [`Tool`](crate::ErrorKind::Tool) for the first one that fails or takes too long, which is
+    /// killed with all that it has started; [`Denied`](crate::ErrorKind::Denied) for one that is not
+    /// root's alone; as [`Mounts::mount`].
+    fn run_hooks(&self, run: &HookRun<'_>) -> Result<()>;
+}
+
+/// Hooks, and what they are run over: nodes, and the sorts of their file systems.
+#[derive(Clone, Copy, Debug)]
+pub struct HookRun<'h> {
+    /// What has happened.
+    pub event: &'h str,
+    /// In this order.
+    pub hooks: &'h [Hook],
+    /// How long each may take.
+    pub limit: Duration,
+    /// The Config volume, where one of them is on it.
+    pub config: Option<(&'h Path, &'h str)>,
+    /// The old layer.
+    pub old: (&'h Path, &'h str),
+    /// The new one.
+    pub new: (&'h Path, &'h str),
 }
 
 /// Reading beside others, or alone.

@@ -453,6 +453,50 @@ fn an_update_boots_next_with_the_state_of_the_running_layer() {
 }
 
 #[test]
+fn lists_and_hooks_of_the_host_are_part_of_an_update() {
+    let mut sim = machine();
+    let first = add_layer(&sim, BASE);
+    run_from(&mut sim, &first);
+    let put = |sim: &SimMachine, path: &str, text: &str| {
+        let mut files = sim.mounts.files.lock().expect("not poisoned");
+        files.insert(path.into(), text.into());
+    };
+    let image = sim.put_bytes("Base-1-1", strange_ext4("16M"));
+    let nvr = "Base-1-1".parse().expect("a name");
+    let update = Update { nvr, image: ImageSource::Path(image).into(), size: None };
+    // What cannot be understood is told before anything is made.
+    put(&sim, "/etc/imgbase.conf", "[files]\npaths = /opt/app\n  opt/more\n");
+    let before = sim.bytes();
+    let error = sim.imgbase().update(&update, &mut Unwatched).expect_err("no path");
+    assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    let told = error.to_string();
+    assert!(told.contains("line 3") && told.contains("nothing was changed"), "{told}");
+    assert!(sim.bytes() == before, "nothing was changed");
+    // A hook that fails is no update at all.
+    put(&sim, "/etc/imgbase.conf", "[files]\npaths = /opt/app\n  /opt/more\n");
+    put(&sim, "/etc/imgbase/hooks.d/20-second", "");
+    put(&sim, "/etc/imgbase/hooks.d/10-first", "");
+    sim.tools.fail = true;
+    let error = sim.imgbase().update(&update, &mut Unwatched).expect_err("a hook fails");
+    let told = error.to_string();
+    assert!(
+        told.contains("10-first") && told.contains("undone: everything is as before"),
+        "{told}"
+    );
+    let layout = sim.imgbase().layout().expect("readable");
+    assert_eq!((layout.bases.len(), layout.pending.len()), (1, 0));
+    assert_eq!(sim.imgbase().default_layer().expect("as before"), first);
+    sim.tools.fail = false;
+    sim.tools.hooks.lock().expect("not poisoned").clear();
+    let updated = sim.imgbase().update(&update, &mut Unwatched).expect("it is made");
+    assert_eq!(updated.carried.taken, 3);
+    let old = "/dev/mapper/HostVG-Base--1--0+1 /dev/mapper/HostVG-Base--1--1+1";
+    let run = sim.tools.hooks.lock().expect("not poisoned").clone();
+    let told = |name: &str| format!("{name} new-layer-added {old}");
+    assert_eq!(run, [told("10-first"), told("20-second")]);
+}
+
+#[test]
 fn an_update_needs_a_layer_to_take_over_from() {
     let sim = machine();
     let before = sim.bytes();

@@ -5,19 +5,27 @@ use std::path::Path;
 use super::Notes;
 use crate::error::Result;
 use crate::etc::Carried;
-use crate::machine::{CarryOver, HeldTree, MountEntry, MountHow, Mounts};
+use crate::machine::{CarryOver, Disks, HeldTree, MountEntry, MountHow, Mounts};
 use crate::root::RootChange;
 use crate::tree::NewTree;
 use crate::units::Bytes;
 
 pub(super) struct DryMounts<'m> {
     real: &'m dyn Mounts,
+    disks: &'m dyn Disks,
     notes: Notes,
 }
 
 impl<'m> DryMounts<'m> {
-    pub(super) fn new(real: &'m dyn Mounts, notes: Notes) -> Self {
-        Self { real, notes }
+    pub(super) fn new(real: &'m dyn Mounts, disks: &'m dyn Disks, notes: Notes) -> Self {
+        Self { real, disks, notes }
+    }
+
+    /// True for a device that is there, and mounted somewhere.
+    fn is_mounted(&self, device: &Path) -> Result<bool> {
+        let number = self.disks.number(device).ok().flatten();
+        let mounts = self.real.list()?;
+        Ok(mounts.iter().any(|mount| Some(mount.number) == number))
     }
 }
 
@@ -62,8 +70,12 @@ impl Mounts for DryMounts<'_> {
         device: &Path,
         fs_type: &str,
         writable: bool,
-        _with: &mut dyn FnMut(&dyn RootChange) -> Result<()>,
+        with: &mut dyn FnMut(&dyn RootChange) -> Result<()>,
     ) -> Result<()> {
+        if !writable && self.is_mounted(device)? {
+            // Another look at what is mounted changes nothing.
+            return self.real.with_root(device, fs_type, writable, with);
+        }
         let (device, aim) = (device.display(), if writable { "change" } else { "look into" });
         self.notes.add(format!("mount {device} ({fs_type}) privately to {aim} it"));
         Ok(())

@@ -6,7 +6,7 @@ use super::Notes;
 use crate::dm::Kernel;
 use crate::dm::sim::SimKernel;
 use crate::error::Result;
-use crate::machine::{Tool, ToolOutput, Tools};
+use crate::machine::{HookRun, Tool, ToolOutput, Tools};
 use crate::name::DmName;
 use crate::units::Bytes;
 
@@ -46,5 +46,14 @@ impl Tools for DryTools<'_> {
             self.set_xfs_uuid(&words);
         }
         Ok(ToolOutput { code: Some(0), ..ToolOutput::default() })
+    }
+
+    fn run_hooks(&self, run: &HookRun<'_>) -> Result<()> {
+        for hook in run.hooks {
+            let (folder, limit) = (hook.place.folder(), run.limit.as_secs());
+            let line = format!("run the hook {folder}/{} {}", hook.name, run.event);
+            self.notes.add(format!("{line}, {limit} seconds at most"));
+        }
+        Ok(())
     }
 }

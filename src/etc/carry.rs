@@ -5,18 +5,16 @@ use std::path::Path;
 
 use super::accounts::IdMap;
 use super::apply::{self, Target};
-use super::{Action, Carried, Plan, Rules, merge};
+use super::{Action, Carried, Identity, MACHINE_ID, Pattern, Plan, Rules, Wishes, merge};
 use crate::diff::Mounted;
 use crate::error::{Error, Result};
-use crate::tree::{Folder, TreePath};
+use crate::tree::Folder;
 
-/// What is merged, with all that is in it.
+/// What is merged on any host, with all that is in it.
 const MERGED: [&str; 2] = ["/etc", "/root"];
 
 /// What makes a host be itself: ours, also where the image brings its own.
-const IDENTITY: [&str; 2] = ["/etc/machine-id", "/etc/iscsi/initiatorname.iscsi"];
-/// The same, of the folder `/etc/ssh`.
-const HOST_KEYS: &str = "ssh_host_";
+const IDENTITY: [&str; 3] = [MACHINE_ID, "/etc/iscsi/initiatorname.iscsi", "/etc/ssh/ssh_host_*"];
 
 /// What programs make of other files and of what is in the image, or keep as a copy: the image's.
 const LEFT: [&str; 10] = [
@@ -32,48 +30,47 @@ const LEFT: [&str; 10] = [
     "/etc/udev/hwdb.bin",
 ];
 
-/// More than this of a table of accounts is not read.
-const TABLE_MOST: u64 = 16 << 20;
+/// More than this of a table of accounts or contexts is not read.
+const READ_MOST: u64 = 16 << 20;
 
 /// Carries over to the tree at `new` what was changed from the one at `base` to the one at `ours`;
-/// what the line of the root in fstab names is no change, `root` is what it is to name. Nothing is
-/// durable before the file system is synced.
+/// what the line of the root in fstab names is no change, `root` is what it is to name. `wishes` add
+/// to what is carried over. Nothing is durable before the file system is synced.
 ///
 /// # Errors
 /// Those of the file systems, naming the path. The new tree is of no use then.
 ///
 /// # Commit point
 /// None: the new tree belongs to nothing yet.
-pub fn carry([base, ours, new]: [&Path; 3], root: &str) -> Result<Carried> {
-    let mut rules = Rules {
-        identity: IDENTITY.iter().filter_map(|path| TreePath::from_text(path)).collect(),
-        left: LEFT.iter().filter_map(|path| TreePath::from_text(path)).collect(),
+pub fn carry(trees: [&Path; 3], root: &str, wishes: &Wishes) -> Result<Carried> {
+    let [_, ours, new] = trees;
+    let patterns = |paths: &[&str]| paths.iter().flat_map(|path| Pattern::parse(path)).collect();
+    let merged: Vec<Pattern> = patterns(&MERGED);
+    let (identity, renewed) = match wishes.identity {
+        Identity::Keep => (patterns(&IDENTITY), Vec::new()),
+        Identity::New => (Vec::new(), patterns(&IDENTITY)),
+    };
+    let rules = Rules {
+        merged: [merged, wishes.rebase.clone()].concat(),
+        taken: wishes.files.clone(),
+        identity,
+        renewed,
+        left: patterns(&LEFT),
+        mounts: wishes.mounts.clone(),
         ids: id_map(ours, new)?,
         root: Some(root.to_owned()),
     };
-    if let Some(ssh) = folder(ours, &["etc", "ssh"])? {
-        let names = ssh.names().map_err(|error| Error::io(error).op("list").at("/etc/ssh"))?;
-        let keys = names.iter().filter(|name| name.starts_with(HOST_KEYS.as_bytes()));
-        let ssh = TreePath::root().join(b"etc").join(b"ssh");
-        rules.identity.extend(keys.map(|name| ssh.join(name)));
-    }
+    let [base, old, image] = trees.map(|tree| {
+        Mounted::open(tree).map_err(|error| Error::io(error).op("open the tree").at(tree.display()))
+    });
+    let plan = merge([base?, old?, image?], &rules)?;
     let mut carried = Carried::default();
-    let mut plans = Vec::new();
-    for at in MERGED {
-        let names: Vec<&str> = at.split('/').filter(|name| !name.is_empty()).collect();
-        let sides = [folder(base, &names)?, folder(ours, &names)?, folder(new, &names)?];
-        if let Some(path) = TreePath::from_text(at) {
-            plans.push(merge(&path, sides, &rules)?);
-        }
-    }
     // All is planned before the first change. Owners first: what is copied has ours already.
     if !rules.ids.is_empty() {
         carried.owners_changed = apply::map_ids(new, &rules.ids)?;
     }
-    for plan in plans {
-        Target { root: new, ours }.apply(&plan)?;
-        carried.note(plan);
-    }
+    Target { root: new, ours }.apply(&plan)?;
+    carried.note(plan);
     Ok(carried)
 }
 
@@ -88,6 +85,7 @@ impl Carried {
         }
         self.merged.extend(plan.merged);
         self.conflicts.extend(plan.conflicts);
+        self.skipped.extend(plan.skipped);
     }
 }
 
@@ -120,13 +118,18 @@ fn id_map(ours: &Path, new: &Path) -> Result<IdMap> {
 }
 
 fn table(root: &Path, name: &str) -> Result<Vec<u8>> {
-    let Some(etc) = folder(root, &["etc"])? else { return Ok(Vec::new()) };
+    read(root, &["etc"], name)
+}
+
+/// A file of a tree, no link followed; nothing where there is none.
+fn read(root: &Path, names: &[&str], name: &str) -> Result<Vec<u8>> {
+    let Some(folder) = folder(root, names)? else { return Ok(Vec::new()) };
     let mut bytes = Vec::new();
     let read =
-        etc.file(name.as_bytes()).and_then(|file| file.take(TABLE_MOST).read_to_end(&mut bytes));
+        folder.file(name.as_bytes()).and_then(|file| file.take(READ_MOST).read_to_end(&mut bytes));
     match read {
         Err(error) if !is_none(&error) => {
-            Err(Error::io(error).op("read").at(format_args!("/etc/{name}")))
+            Err(Error::io(error).op("read").at(format_args!("/{}/{name}", names.join("/"))))
         }
         _ => Ok(bytes),
     }
@@ -139,6 +142,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::tree::TreePath;
 
     struct Trees {
         _folder: tempfile::TempDir,
@@ -159,7 +163,11 @@ mod tests {
     }
 
     fn over(all: &Trees) -> Result<Carried> {
-        carry([&all.base, &all.ours, &all.new], "/dev/mapper/HostVG-N")
+        wished(all, &Wishes::default())
+    }
+
+    fn wished(all: &Trees, wishes: &Wishes) -> Result<Carried> {
+        carry([&all.base, &all.ours, &all.new], "/dev/mapper/HostVG-N", wishes)
     }
 
     fn write(root: &Path, path: &str, content: &str) {
@@ -289,6 +297,68 @@ mod tests {
     }
 
     #[test]
+    fn what_is_listed_comes_along() {
+        let base = [
+            ("opt/app/bin", "1"),
+            ("opt/app/data", "1"),
+            ("opt/lib/x", "1"),
+            ("usr/local/etc/conf", "a\nb\nc\nd\ne\n"),
+            ("var/log/x", "1"),
+        ];
+        let image = [
+            ("opt/app/bin", "2"),
+            ("opt/app/new", "2"),
+            ("opt/lib/x", "2"),
+            ("usr/local/etc/conf", "a\nb\nc\nd\nE\n"),
+            ("var/log/x", "2"),
+        ];
+        let all = trees(&base, &image);
+        let outside = all.new.parent().expect("it has one").join("outside");
+        fs::create_dir(&outside).expect("made");
+        write(&outside, "file", "1");
+        for (path, content) in [
+            ("opt/app/data", "mine"),
+            ("opt/only/deep/file", "mine"),
+            ("usr/local/etc/conf", "A\nb\nc\nd\ne\n"),
+            ("var/log/x", "mine"),
+            ("var/lib/unlisted", "mine"),
+            ("srv/moved/file", "mine"),
+        ] {
+            write(&all.ours, path, content);
+        }
+        symlink(&outside, all.ours.join("opt/out")).expect("linked");
+        fs::create_dir_all(all.new.join("srv")).expect("made");
+        symlink(&outside, all.new.join("srv/moved")).expect("linked");
+        let pattern = |text: &str| Pattern::parse(text).expect("a pattern");
+        let wishes = Wishes {
+            files: ["/opt/a*", "/opt/lib", "/opt/only/deep", "/var/log/x", "/opt/out/file"]
+                .map(pattern)
+                .into(),
+            rebase: ["/usr/local/etc", "/srv/moved/file"].map(pattern).into(),
+            mounts: vec![TreePath::from_text("/var/log").expect("a path")],
+            ..Wishes::default()
+        };
+        let carried = wished(&all, &wishes).expect("it is done");
+        let has = |path: &str| read(&all.new, path);
+        // Changed here: ours, as it is here. Not changed here: the image's.
+        assert_eq!((has("opt/app/bin"), has("opt/app/data")), ("1".into(), "mine".into()));
+        assert!(!all.new.join("opt/app/new").exists());
+        assert_eq!(has("opt/lib/x"), "2");
+        assert_eq!(has("opt/only/deep/file"), "mine");
+        assert_eq!(has("usr/local/etc/conf"), "A\nb\nc\nd\nE\n");
+        assert_eq!(has("var/log/x"), "2");
+        assert!(!all.new.join("var/lib/unlisted").exists());
+        // Nobody follows a link.
+        assert_eq!(fs::read_dir(&outside).expect("there").count(), 1);
+        assert_eq!(read(&outside, "file"), "1");
+        let skipped: Vec<String> = carried.skipped.iter().map(ToString::to_string).collect();
+        let begins = |text: &str| skipped.iter().any(|told| told.starts_with(text));
+        assert!(skipped.len() == 3 && begins("/var/log: a file system of its own"), "{skipped:?}");
+        assert!(begins("/opt/out: a link") && begins("/srv/moved: no folder"), "{skipped:?}");
+        assert_eq!(carried.conflicts, []);
+    }
+
+    #[test]
     fn a_host_stays_who_it_is() {
         let made = [("etc/machine-id", ""), ("etc/ld.so.cache", "1"), ("etc/hostname", "image\n")];
         let all = trees(
@@ -315,6 +385,15 @@ mod tests {
         assert_eq!(has("etc/ssh/ssh_host_rsa_key"), "host");
         assert_eq!(has("etc/ld.so.cache"), "3");
         assert_eq!(has("etc/hostname"), "host\n");
+        // The same layer, once more, to become another host.
+        fs::remove_file(all.new.join("etc/machine-id")).expect("removed");
+        let wishes = Wishes { identity: Identity::New, ..Wishes::default() };
+        let carried = wished(&all, &wishes).expect("it is done");
+        assert_eq!(carried.conflicts, []);
+        assert_eq!((has("etc/machine-id"), has("etc/hostname")), ("".into(), "host\n".into()));
+        assert!(!all.new.join("etc/ssh/ssh_host_rsa_key").exists());
+        wished(&all, &wishes).expect("it is done");
+        assert_eq!(has("etc/machine-id"), "");
     }
 
     #[test]

@@ -18,15 +18,21 @@
 //! | mode, owner, group, an attribute, a link's target | | each for itself; ours where both differ |
 //!
 //! Each row from the fourth on but the one where both changes fit is a [`Conflict`], and told.
-//! Accounts are merged by entry: see [`accounts`].
+//! Accounts are merged by entry: see [`accounts`]. [`Rules`] say where this is done, and where ours is
+//! taken as a whole instead; [`Wishes`] are what the owner of the host adds to them.
 
 pub mod accounts;
 #[cfg(feature = "host")]
 mod apply;
 #[cfg(feature = "host")]
 mod carry;
+pub(crate) mod hooks;
 mod lines;
+mod pattern;
+mod rules;
+mod taken;
 mod walk;
+mod wishes;
 
 #[cfg(test)]
 mod tests;
@@ -39,10 +45,17 @@ use crate::tree::{Kind, TreePath};
 
 #[cfg(feature = "host")]
 pub use carry::carry;
-pub use walk::{Rules, merge};
+pub use hooks::{HOOK_LIMIT, Hook, HookPlace, NEW_LAYER};
+pub use pattern::{Fit, Pattern};
+pub use rules::Rules;
+pub use walk::merge;
+pub use wishes::{Identity, Wishes};
 
 /// What the name of an image's file ends in where ours has its name.
 pub const BESIDE: &str = ".imgnew";
+
+/// Where a host has the number that is its own.
+const MACHINE_ID: &str = "/etc/machine-id";
 
 /// A change of an entry's metadata; what is `None` stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -141,6 +154,47 @@ impl fmt::Display for Conflict {
     }
 }
 
+/// Why something that was listed stays behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SkipReason {
+    /// Another file system is mounted there, which layers share.
+    OwnFileSystem,
+    /// A link in our layer leads elsewhere.
+    Link,
+    /// What is a folder here is none in the image.
+    NoFolder,
+}
+
+/// Something that was listed and stays behind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// Where the way ends.
+    pub path: TreePath,
+    /// Why.
+    pub why: SkipReason,
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        match self.why {
+            SkipReason::OwnFileSystem => {
+                write!(f, "{path}: a file system of its own, not the layer's: not carried over")
+            }
+            SkipReason::Link => {
+                write!(f, "{path}: a link: list where it leads; what is there is not carried over")
+            }
+            SkipReason::NoFolder => {
+                write!(
+                    f,
+                    "{path}: no folder in the image: what is listed in it is not carried over"
+                )
+            }
+        }
+    }
+}
+
 /// All that has to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -150,6 +204,8 @@ pub struct Plan {
     pub conflicts: Vec<Conflict>,
     /// Files whose changes on both sides went together.
     pub merged: Vec<TreePath>,
+    /// What was listed and stays behind.
+    pub skipped: Vec<Skipped>,
 }
 
 /// What was carried over.
@@ -163,6 +219,8 @@ pub struct Carried {
     pub merged: Vec<TreePath>,
     /// What people should look at.
     pub conflicts: Vec<Conflict>,
+    /// What was listed and stays behind.
+    pub skipped: Vec<Skipped>,
     /// Files of the image that have another owner now, since its ids were taken.
     pub owners_changed: u64,
 }

@@ -181,6 +181,11 @@ fn apply(plan: &Plan, ours: &mut Node, theirs: &Node) -> Node {
     new
 }
 
+/// Everything is merged.
+fn all() -> Rules {
+    Rules { merged: vec![Pattern::everything()], ..Rules::default() }
+}
+
 /// Numbers each entry, as a file system does.
 fn numbered(tree: &mut Node, next: &mut u64) {
     *next += 1;
@@ -191,15 +196,14 @@ fn numbered(tree: &mut Node, next: &mut u64) {
 fn merged(base: &Node, ours: &Node, theirs: &Node, rules: &Rules) -> (Node, Plan) {
     let mut ours = ours.clone();
     numbered(&mut ours, &mut 0);
-    let sides = [Some(base), Some(&ours), Some(theirs)];
-    let plan = merge(&TreePath::root(), sides, rules).expect("nothing fails in memory");
+    let plan = merge([base, &ours, theirs], rules).expect("nothing fails in memory");
     let new = apply(&plan, &mut ours, theirs);
     (new, plan)
 }
 
 /// The result, and the conflicts as they are told.
 fn of(base: &Node, ours: &Node, theirs: &Node) -> (Node, Vec<String>) {
-    let (new, plan) = merged(base, ours, theirs, &Rules::default());
+    let (new, plan) = merged(base, ours, theirs, &all());
     (new, plan.conflicts.iter().map(ToString::to_string).collect())
 }
 
@@ -355,16 +359,34 @@ fn who_the_host_is_stays_and_some_is_left() {
     let base = folder([("machine-id", file("")), ("policy", file("1"))]);
     let ours = folder([("machine-id", file("abc\n")), ("policy", file("2"))]);
     let theirs = folder([("machine-id", file("xyz\n")), ("policy", file("3"))]);
-    let path = |name: &str| TreePath::root().join(name.as_bytes());
-    let rules = Rules {
-        identity: vec![path("machine-id")],
-        left: vec![path("policy")],
-        ..Rules::default()
-    };
+    let pattern = |text: &str| Pattern::parse(text).expect("a pattern");
+    let rules =
+        Rules { identity: vec![pattern("/machine-id")], left: vec![pattern("/policy")], ..all() };
     let (new, plan) = merged(&base, &ours, &theirs, &rules);
     let wanted = folder([("machine-id", file("abc\n")), ("policy", file("3"))]);
     assert_eq!(new.list(), wanted.list());
     assert_eq!(plan.conflicts, []);
+}
+
+#[test]
+fn what_was_set_aside_before_gives_way() {
+    let base = folder([("a", file("1")), ("b", file("1"))]);
+    let ours = folder([
+        ("a", file("2")),
+        ("a.imgnew", file("of the update before")),
+        ("b", file("1")),
+        ("b.imgnew", file("kept")),
+    ]);
+    let theirs = folder([("a", folder([("x", file("3"))])), ("b", file("1"))]);
+    let (new, conflicts) = of(&base, &ours, &theirs);
+    let wanted = folder([
+        ("a", file("2")),
+        ("a.imgnew", folder([("x", file("3"))])),
+        ("b", file("1")),
+        ("b.imgnew", file("kept")),
+    ]);
+    assert_eq!(new.list(), wanted.list());
+    assert_eq!(conflicts.len(), 1, "{conflicts:?}");
 }
 
 #[test]
@@ -373,8 +395,7 @@ fn names_of_one_file_stay_that() {
     let base = folder([]);
     let mut ours = folder([("a", one("1")), ("b", one("1")), ("c", file("1"))]);
     ours.inside.get_mut(&b"c"[..]).expect("there").ino = 6;
-    let sides = [Some(&base), Some(&ours), Some(&base)];
-    let plan = merge(&TreePath::root(), sides, &Rules::default()).expect("in memory");
+    let plan = merge([&base, &ours, &base], &all()).expect("in memory");
     let actions: Vec<&Action> = plan.steps.iter().map(|step| &step.action).collect();
     let first = TreePath::root().join(b"a");
     assert_eq!(actions, [&Action::Copy, &Action::HardLink(first), &Action::Copy]);
@@ -427,7 +448,7 @@ proptest! {
         ours in any_tree(),
         theirs in any_tree(),
     ) {
-        let (new, plan) = merged(&base, &ours, &theirs, &Rules::default());
+        let (new, plan) = merged(&base, &ours, &theirs, &all());
         let [old, here, there, result] = [&base, &ours, &theirs, &new].map(Node::list);
         for (path, (kind, _, _, data, _)) in &here {
             let was = old.get(path).is_some_and(|(k, _, _, d, _)| (k, d) == (kind, data));
@@ -457,6 +478,91 @@ proptest! {
         }
     }
 
+    /// What is listed to be taken is ours to the last entry where anything of it was changed, and the
+    /// image's else; what is listed nowhere is the image's.
+    #[test]
+    fn what_is_taken_is_of_one_side(
+        base in any_tree(),
+        ours in any_tree(),
+        theirs in any_tree(),
+        same in any::<bool>(),
+    ) {
+        let mut ours = ours;
+        if same {
+            match base.inside.get(&b"a"[..]) {
+                Some(node) => drop(ours.inside.insert(b"a".to_vec(), node.clone())),
+                None => drop(ours.inside.remove(&b"a"[..])),
+            }
+        }
+        let pattern = |text| Pattern::parse(text).expect("a pattern");
+        let rules = Rules {
+            merged: vec![pattern("/b")],
+            taken: vec![pattern("/[a]"), pattern("/b/c")],
+            ..Rules::default()
+        };
+        let (new, plan) = merged(&base, &ours, &theirs, &rules);
+        let part = |tree: &Node, at: &str| {
+            let mut all = tree.list();
+            all.retain(|path, _| path == at || path.starts_with(&format!("{at}/")));
+            all
+        };
+        let changed = part(&base, "/a") != part(&ours, "/a");
+        prop_assert_eq!(part(&new, "/a"), part(if changed { &ours } else { &theirs }, "/a"));
+        for left in ["/c", "/d"] {
+            prop_assert_eq!(part(&new, left), part(&theirs, left));
+        }
+        let told = plan.conflicts.iter().map(|conflict| conflict.path.to_string());
+        prop_assert!(told.into_iter().all(|path| path.starts_with("/b")));
+    }
+
+    /// Chains of edits and images: each edit is there until the next one of that file, nothing comes
+    /// from nowhere, and the same image once more changes nothing.
+    #[test]
+    fn chains_lose_and_invent_nothing(
+        base in any_tree(),
+        steps in proptest::collection::vec(
+            (any_tree(), proptest::collection::vec(("[xyz]", 0u32..5), 0..3)), 1..5,
+        ),
+    ) {
+        let mut known: Vec<Vec<u8>> = Vec::new();
+        let see = |known: &mut Vec<Vec<u8>>, tree: &Node| {
+            known.extend(tree.list().into_values().map(|what| what.3));
+        };
+        see(&mut known, &base);
+        let (mut old, mut ours) = (base.clone(), base);
+        let mut edits: BTreeMap<Vec<u8>, Node> = BTreeMap::new();
+        for (image, changes) in &steps {
+            see(&mut known, image);
+            for (name, number) in changes {
+                let name = name.clone().into_bytes();
+                // A file of our own goes again, or has another content, or is a link.
+                match number {
+                    0 => drop(edits.remove(&name)),
+                    1 => drop(edits.insert(name, link("mine"))),
+                    _ => drop(edits.insert(name, file(&format!("mine {number}\n")))),
+                }
+            }
+            ours.inside.retain(|name, _| !matches!(name.as_slice(), b"x" | b"y" | b"z"));
+            ours.inside.extend(edits.clone());
+            see(&mut known, &ours);
+            let (new, plan) = merged(&old, &ours, image, &all());
+            for name in [b"x", b"y", b"z"] {
+                let is = new.inside.get(&name[..]).map(Node::list);
+                prop_assert_eq!(is, edits.get(&name[..]).map(Node::list));
+            }
+            for (path, (kind, _, _, data, _)) in new.list() {
+                let went_together = plan.merged.iter().any(|merged| merged.to_string() == path);
+                let is_known = kind == Kind::Folder || went_together || known.contains(&data);
+                prop_assert!(is_known, "{} comes from nowhere", path);
+                known.push(data);
+            }
+            let (again, plan) = merged(image, &new, image, &all());
+            prop_assert_eq!(again.list(), new.list());
+            prop_assert!(plan.conflicts.is_empty() && plan.merged.is_empty());
+            (old, ours) = (image.clone(), new);
+        }
+    }
+
     /// Chains: what was changed once and never touched again by anybody is there at the end.
     #[test]
     fn edits_come_through_chains(base in any_tree(), images in proptest::collection::vec(any_tree(), 1..5)) {
@@ -464,7 +570,7 @@ proptest! {
         ours.inside.insert(b"edited".to_vec(), file("mine"));
         let mut old = base;
         for image in &images {
-            let (new, _) = merged(&old, &ours, image, &Rules::default());
+            let (new, _) = merged(&old, &ours, image, &all());
             prop_assert_eq!(new.get(b"edited").ok().map(|node| node.data.clone()), Some(b"mine".to_vec()));
             (old, ours) = (image.clone(), new);
         }

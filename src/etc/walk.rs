@@ -3,52 +3,29 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use super::accounts::{self, IdMap};
-use super::{Action, Conflict, ConflictKind, MetaChange, Plan, Step, lines};
+use super::rules::{Rules, Treatment};
+use super::{
+    Action, BESIDE, Conflict, ConflictKind, MetaChange, Plan, SkipReason, Step, accounts, lines,
+};
 use crate::diff::{Comparer, Difference, Differences, Trust};
 use crate::error::{Error, Result};
 use crate::order;
-use crate::root::{FSTAB, with_root};
+use crate::root::with_root;
 use crate::tree::{Folder, Kind, Meta, TreePath, Xattrs};
 
-/// What is not left to the usual rules.
-#[derive(Clone, Debug, Default)]
-pub struct Rules {
-    /// What makes this host be itself (machine-id, host keys): ours, wherever we have it.
-    pub identity: Vec<TreePath>,
-    /// What is left as the image has it, with all that is in it.
-    pub left: Vec<TreePath>,
-    /// What the image's ids become.
-    pub ids: IdMap,
-    /// What the line of the root in fstab names, whatever it names on either side: each layer has
-    /// its own there. What is copied names it as before.
-    pub root: Option<String>,
-}
-
-impl Rules {
-    fn is_identity(&self, path: &TreePath) -> bool {
-        self.identity.contains(path)
-    }
-
-    /// What the root's line names in all that is to be compared there.
-    fn root_in(&self, path: &TreePath) -> Option<&str> {
-        self.root.as_deref().filter(|_| path.bytes() == FSTAB.as_bytes())
-    }
-}
-
 /// What of three sides there is.
-type Sides<T> = [Option<T>; 3];
+pub(super) type Sides<T> = [Option<T>; 3];
 
-const BASE: usize = 0;
-const OURS: usize = 1;
-const THEIRS: usize = 2;
+pub(super) const BASE: usize = 0;
+pub(super) const OURS: usize = 1;
+pub(super) const THEIRS: usize = 2;
 
-/// What has to be done to the folder `theirs` for it to have what was changed from `base` to
-/// `ours`; `at` is its path. A side is `None` where it has no such folder.
+/// What has to be done to the last of three trees for it to have what was changed from the first,
+/// which is its base, to the second, which is ours.
 ///
 /// # Errors
 /// Those of the trees, naming the path.
-pub fn merge<F: Folder>(at: &TreePath, sides: [Option<F>; 3], rules: &Rules) -> Result<Plan> {
+pub fn merge<F: Folder>(trees: [F; 3], rules: &Rules) -> Result<Plan> {
     let compare = Comparer::new(Trust::Nothing);
     let mut walk = Walk {
         rules,
@@ -56,25 +33,30 @@ pub fn merge<F: Folder>(at: &TreePath, sides: [Option<F>; 3], rules: &Rules) -> 
         plan: Plan::default(),
         copied: BTreeMap::new(),
         missing: Vec::new(),
+        aside: Vec::new(),
     };
-    walk.root(at, &sides).map_err(|error| Error::io(error).op("merge").at(at))?;
+    let root = TreePath::root();
+    let merged = walk.folder(&root, &trees.map(Some));
+    merged.map_err(|error| Error::io(error).op("merge").at("/"))?;
     Ok(walk.plan)
 }
 
-struct Walk<'r> {
+pub(super) struct Walk<'r> {
     rules: &'r Rules,
     compare: Comparer,
-    plan: Plan,
+    pub(super) plan: Plan,
     /// The first path of each file that is copied, by its place on the disk: others become links.
     copied: BTreeMap<(u64, u64), TreePath>,
     /// Folders that the image has no longer, to be made before anything is put into them.
-    missing: Vec<TreePath>,
+    pub(super) missing: Vec<TreePath>,
+    /// Names that the image's have been given: what we have there is of an update before.
+    aside: Vec<Vec<u8>>,
 }
 
 /// An entry's sides.
-struct Entry<'e, F> {
+pub(super) struct Entry<'e, F> {
     name: &'e [u8],
-    path: &'e TreePath,
+    pub(super) path: &'e TreePath,
     folders: &'e Sides<F>,
     metas: Sides<Meta>,
 }
@@ -84,11 +66,11 @@ impl<F: Folder> Entry<'_, F> {
         self.metas.get(side).and_then(Option::as_ref)
     }
 
-    fn kind(&self, side: usize) -> Option<Kind> {
+    pub(super) fn kind(&self, side: usize) -> Option<Kind> {
         self.meta(side).map(|meta| meta.kind)
     }
 
-    fn has(&self) -> [bool; 3] {
+    pub(super) fn has(&self) -> [bool; 3] {
         [BASE, OURS, THEIRS].map(|side| self.meta(side).is_some())
     }
 
@@ -100,7 +82,7 @@ impl<F: Folder> Entry<'_, F> {
     }
 
     /// The entry as a folder, where it is one.
-    fn inside(&self, side: usize) -> io::Result<Option<F>> {
+    pub(super) fn inside(&self, side: usize) -> io::Result<Option<F>> {
         match self.kind(side) {
             Some(Kind::Folder) => self.folder(side)?.folder(self.name).map(Some),
             _ => Ok(None),
@@ -122,16 +104,12 @@ impl<F: Folder> Entry<'_, F> {
 }
 
 impl Walk<'_> {
-    fn root<F: Folder>(&mut self, at: &TreePath, sides: &Sides<F>) -> io::Result<()> {
-        let [_, Some(_), _] = sides else { return Ok(()) };
-        if sides.get(THEIRS).is_none_or(Option::is_none) {
-            self.missing.push(at.clone());
-        }
-        self.folder(at, sides).map(drop)
-    }
-
     /// Merges what is in a folder; true where nothing of the image's stays in it.
-    fn folder<F: Folder>(&mut self, at: &TreePath, sides: &Sides<F>) -> io::Result<bool> {
+    pub(super) fn folder<F: Folder>(
+        &mut self,
+        at: &TreePath,
+        sides: &Sides<F>,
+    ) -> io::Result<bool> {
         let mut names = Vec::new();
         for side in sides.iter().flatten() {
             names.append(&mut side.names()?);
@@ -141,7 +119,9 @@ impl Walk<'_> {
         let mut emptied = true;
         for name in &names {
             let path = at.join(name);
-            if self.rules.left.contains(&path) {
+            let treatment = self.rules.treatment(&path);
+            let is_taken = self.aside.iter().any(|aside| aside == path.bytes());
+            if treatment == Treatment::Left || is_taken {
                 emptied = false;
                 continue;
             }
@@ -156,7 +136,18 @@ impl Walk<'_> {
                 theirs.gid = self.rules.ids.gid(theirs.gid);
             }
             let entry = Entry { name, path: &path, folders: sides, metas };
-            emptied &= self.entry(&entry)?;
+            emptied &= match treatment {
+                Treatment::Merged => self.entry(&entry)?,
+                Treatment::Renewed => self.renew(&entry),
+                Treatment::Unit => self.unit(&entry)?,
+                Treatment::Taken => self.mirror(&entry)?,
+                Treatment::OnTheWay => self.on_the_way(&entry)?,
+                Treatment::Left => false,
+                Treatment::Mounted => {
+                    self.skip(&entry, SkipReason::OwnFileSystem);
+                    false
+                }
+            };
         }
         Ok(emptied)
     }
@@ -207,14 +198,7 @@ impl Walk<'_> {
         }
         let Some(ours) = entry.inside(OURS)? else { return Ok(()) };
         let base = if same_folders { entry.inside(BASE)? } else { None };
-        if !kept {
-            self.missing.push(entry.path.clone());
-        }
-        self.folder(entry.path, &[base, Some(ours), None])?;
-        if !kept && self.missing.last() == Some(entry.path) {
-            self.missing.pop();
-        }
-        Ok(())
+        self.inside(entry, &[base, Some(ours), None], !kept)
     }
 
     fn in_both<F: Folder>(&mut self, entry: &Entry<'_, F>, in_base: bool) -> io::Result<()> {
@@ -249,7 +233,11 @@ impl Walk<'_> {
     }
 
     /// Whether anything of an entry was changed here: of a folder, in it too.
-    fn tree_changed<F: Folder>(&mut self, entry: &Entry<'_, F>, in_base: bool) -> io::Result<bool> {
+    pub(super) fn tree_changed<F: Folder>(
+        &mut self,
+        entry: &Entry<'_, F>,
+        in_base: bool,
+    ) -> io::Result<bool> {
         if !in_base || !self.differs(entry, BASE, OURS)?.is_empty() {
             return Ok(true);
         }
@@ -277,7 +265,7 @@ impl Walk<'_> {
     }
 
     /// Takes a folder of the image's away, with all that is in it.
-    fn remove_all<F: Folder>(&mut self, entry: &Entry<'_, F>) -> io::Result<()> {
+    pub(super) fn remove_all<F: Folder>(&mut self, entry: &Entry<'_, F>) -> io::Result<()> {
         let Some(folder) = entry.inside(THEIRS)? else { return Ok(()) };
         self.empty(entry.path, &folder)?;
         self.step(entry, Kind::Folder, Action::Remove);
@@ -423,7 +411,7 @@ impl Walk<'_> {
         Ok(named.unwrap_or(content))
     }
 
-    fn differs<F: Folder>(
+    pub(super) fn differs<F: Folder>(
         &mut self,
         e: &Entry<'_, F>,
         a: usize,
@@ -440,7 +428,7 @@ impl Walk<'_> {
         Ok(what)
     }
 
-    fn copy<F: Folder>(&mut self, entry: &Entry<'_, F>) {
+    pub(super) fn copy<F: Folder>(&mut self, entry: &Entry<'_, F>) {
         let Some(meta) = entry.meta(OURS) else { return };
         let kind = meta.kind;
         if kind == Kind::Folder {
@@ -453,9 +441,12 @@ impl Walk<'_> {
         self.step(entry, kind, action);
     }
 
-    fn step<F>(&mut self, entry: &Entry<'_, F>, kind: Kind, action: Action) {
+    pub(super) fn step<F>(&mut self, entry: &Entry<'_, F>, kind: Kind, action: Action) {
         for path in self.missing.drain(..) {
             self.plan.steps.push(Step { path, entry: Kind::Folder, action: Action::Copy });
+        }
+        if action == Action::SetAside {
+            self.aside.push([entry.path.bytes(), BESIDE.as_bytes()].concat());
         }
         self.plan.steps.push(Step { path: entry.path.clone(), entry: kind, action });
     }

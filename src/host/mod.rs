@@ -7,6 +7,7 @@ mod disks;
 mod filter;
 pub mod first;
 mod hints;
+mod hooks;
 pub mod initrd;
 mod kernel;
 #[cfg(feature = "liblvm")]

@@ -2,7 +2,7 @@
 
 mod held;
 mod options;
-mod private;
+pub(super) mod private;
 pub(super) mod table;
 
 use std::path::Path;
@@ -97,12 +97,12 @@ impl Mounts for RealMounts {
     }
 
     fn carry_over(&self, volumes: CarryOver<'_>) -> Result<Carried> {
-        let CarryOver { base, ours, new, root } = volumes;
+        let CarryOver { base, ours, new, root, wishes } = volumes;
         let mut carried = Carried::default();
         self.look_into(base.0, base.1, &mut |base| {
             self.look_into(ours.0, ours.1, &mut |ours| {
                 private::change_in(new.0, new.1, &mut |new| {
-                    carried = etc::carry([base, ours, new], root)?;
+                    carried = etc::carry([base, ours, new], root, wishes)?;
                     root::name_root(&RealRoot::open(new)?, root)
                 })
             })

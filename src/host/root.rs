@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::root::{RootChange, RootFiles};
+use crate::root::{Access, RootChange, RootFiles};
 use crate::units::Bytes;
 
 /// The root folder of a tree.
@@ -74,6 +75,12 @@ impl RootFiles for RealRoot {
         Ok(names)
     }
 
+    fn access(&self, path: &str) -> Result<Option<Access>> {
+        let Some((file, _)) = self.file(path, OFlags::RDONLY)? else { return Ok(None) };
+        let meta = file.metadata().context("look at", path)?;
+        Ok(Some(Access { uid: meta.uid(), mode: meta.mode() & 0o7777 }))
+    }
+
     fn open(&self, path: &str) -> Result<Option<(Box<dyn Read + '_>, Bytes)>> {
         let found = self.file(path, OFlags::RDONLY)?;
         Ok(found.map(|(file, size)| -> (Box<dyn Read + '_>, Bytes) { (Box::new(file), size) }))
@@ -92,7 +99,7 @@ impl RootChange for RealRoot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn tree() -> (tempfile::TempDir, RealRoot) {
         let dir = tempfile::tempdir().expect("a folder");
@@ -132,6 +139,9 @@ mod tests {
         root.rewrite("/absolute", b"new").expect("writable");
         let after = std::fs::metadata(&path).expect("there");
         assert_eq!((before.ino(), after.mode() & 0o777), (after.ino(), 0o640));
+        let access = Access { uid: before.uid(), mode: 0o640 };
+        assert_eq!(root.access("/absolute").expect("readable"), Some(access));
+        assert_eq!(root.access("/etc").expect("readable"), None);
         assert_eq!(std::fs::read(&path).expect("there"), b"new");
         let error = root.rewrite("/nothing", b"x").expect_err("it is not there");
         assert_eq!(error.kind(), ErrorKind::NotFound);

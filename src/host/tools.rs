@@ -1,4 +1,4 @@
-//! The programs that may be run. This is the only file that starts any.
+//! The programs that may be run. This file and `hooks` are the only ones that start any.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
 
+use super::hooks;
 use crate::error::{Error, ErrorKind, Result};
-use crate::machine::{Tool, ToolOutput, Tools};
+use crate::machine::{HookRun, Tool, ToolOutput, Tools};
 
 /// Searched after PATH, which is short on minimal systems.
 const FOLDERS: &str = "/usr/sbin:/sbin:/usr/bin:/bin";
@@ -22,7 +23,7 @@ const KEPT: u64 = 64 << 10;
 pub(super) struct RealTools;
 
 /// PATH and [`FOLDERS`].
-fn search_path() -> OsString {
+pub(super) fn search_path() -> OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     if !path.is_empty() {
         path.push(":");
@@ -117,6 +118,10 @@ impl Tools for RealTools {
         let Ended { code, stdout, stderr } = run.to_end()?;
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Ok(ToolOutput { code, stdout: text(stdout), stderr: text(stderr) })
+    }
+
+    fn run_hooks(&self, run: &HookRun<'_>) -> Result<()> {
+        hooks::run(run)
     }
 }
 

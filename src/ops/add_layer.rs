@@ -13,7 +13,7 @@ use super::transact::Pending;
 use super::{Imgbase, Watch, after_commit, filesystem};
 use crate::boot::Boot;
 use crate::error::{Error, ErrorKind, Result};
-use crate::etc::Carried;
+use crate::etc::{Carried, Wishes};
 use crate::layout::{BaseName, ImageName, LayerName, Layout};
 use crate::machine::LockMode;
 use crate::name::LvName;
@@ -49,7 +49,7 @@ impl Imgbase<'_> {
     pub(super) fn add_layer_after(
         &self,
         base: &BaseName,
-        from: &LayerName,
+        from: OldLayer<'_>,
         watch: &mut dyn Watch,
     ) -> Result<(LayerAdded, Carried)> {
         let session = Session::change(self, "update")?;
@@ -60,14 +60,16 @@ impl Imgbase<'_> {
     fn add_planned(
         &self,
         mut session: Session<'_>,
-        plan: Plan,
+        plan: Plan<'_>,
         watch: &mut dyn Watch,
     ) -> Result<(LayerAdded, Carried)> {
         let boot = session.boot()?;
         let pool = session.pool_on()?;
         session.check_room(&pool, Bytes::ZERO)?;
-        if let Some((base, layer)) = plan.sources() {
-            session.activate(&[&base, &layer])?;
+        if let Some(from) = plan.from {
+            let volumes = from.volumes();
+            let config = session.config_volume().filter(|_| from.wishes.has_hooks_on_config());
+            session.activate(&volumes.iter().chain(config).collect::<Vec<_>>())?;
         }
         // Nobody removes the kernels that are stored before the entry that is to name them.
         let _stored = match boot {
@@ -124,7 +126,7 @@ fn at_once<'m>(mut session: Session<'m>, lv: &LvName) -> Result<(Session<'m>, Ma
 /// The same, and stores its kernels before it exists; the group is not locked meanwhile.
 fn with_kernels<'m>(
     session: Session<'m>,
-    plan: &Plan,
+    plan: &Plan<'_>,
     boot: Option<&Boot<'m>>,
     watch: &mut dyn Watch,
 ) -> Result<(Session<'m>, Made)> {
@@ -147,22 +149,26 @@ fn with_kernels<'m>(
 /// All that a layer is to have before it exists.
 fn fit_out(
     pending: &Pending<'_>,
-    plan: &Plan,
+    plan: &Plan<'_>,
     boot: Option<&Boot<'_>>,
     watch: &mut dyn Watch,
 ) -> Result<Made> {
-    let sources = plan.sources();
     // What is carried over is the fstab too.
-    let fs_uuid = pending.make_own(sources.is_none())?;
+    let fs_uuid = pending.make_own(plan.from.is_none())?;
     let mut carried = Carried::default();
-    if let Some((base, layer)) = sources {
-        watch.step(&format!("carry over the state of {layer}"));
-        carried = pending.carry_over((&base, &layer))?;
+    if let Some(from) = plan.from {
+        watch.step(&format!("carry over the state of {}", from.name));
+        carried = pending.carry_over(&from.volumes(), from.wishes)?;
+        if !from.wishes.hooks.is_empty() {
+            watch.step("run hooks");
+            pending.run_hooks(&from.name.lv_name(), from.wishes)?;
+        }
     }
     let start = match (boot, &fs_uuid) {
         (Some(boot), Some(_)) => {
             watch.step("store its kernels");
-            let model = plan.from.clone().map_or_else(|| plan.origin.clone(), ImageName::Layer);
+            let from = plan.from.map(|from| ImageName::Layer(from.name.clone()));
+            let model = from.unwrap_or_else(|| plan.origin.clone());
             pending.store_kernels(&model, boot)?
         }
         // Whatever is on it, no tree can be looked into.
@@ -171,15 +177,29 @@ fn fit_out(
     Ok(Made { fs_uuid, start, carried })
 }
 
+/// A layer whose state is carried over, and how.
+#[derive(Clone, Copy)]
+pub(super) struct OldLayer<'o> {
+    pub(super) name: &'o LayerName,
+    pub(super) wishes: &'o Wishes,
+}
+
+impl OldLayer<'_> {
+    /// Its volume, and that of its base, which comes first.
+    fn volumes(self) -> [LvName; 2] {
+        [self.name.base().lv_name(), self.name.lv_name()]
+    }
+}
+
 /// What will be made of what.
-struct Plan {
+struct Plan<'p> {
     layer: LayerName,
     origin: ImageName,
     /// Whose state is carried over; the origin is then a base that becomes one with the layer.
-    from: Option<LayerName>,
+    from: Option<OldLayer<'p>>,
 }
 
-impl Plan {
+impl<'p> Plan<'p> {
     fn make(layout: &Layout<'_>, on: Option<&ImageName>) -> Result<Self> {
         let origin = match on {
             Some(image) => image.clone(),
@@ -195,21 +215,16 @@ impl Plan {
     }
 
     /// The first layer of an unfinished base.
-    fn after(layout: &Layout<'_>, base: &BaseName, from: &LayerName) -> Result<Self> {
-        layout.image(&ImageName::Layer(from.clone()))?;
-        layout.image(&ImageName::Base(from.base().clone()))?;
+    fn after(layout: &Layout<'_>, base: &BaseName, from: OldLayer<'p>) -> Result<Self> {
+        layout.image(&ImageName::Layer(from.name.clone()))?;
+        layout.image(&ImageName::Base(from.name.base().clone()))?;
         let origin = ImageName::Base(base.clone());
         let lv = base.lv_name();
         if !layout.pending.iter().any(|pending| pending.name == lv) {
             let why = "somebody has taken it away meanwhile";
             return Err(Error::new(ErrorKind::NotFound, why).at(&origin));
         }
-        Ok(Self { layer: layout.next_layer(base)?, origin, from: Some(from.clone()) })
-    }
-
-    /// The volumes of the layer whose state is carried over, and of its base, which comes first.
-    fn sources(&self) -> Option<(LvName, LvName)> {
-        self.from.as_ref().map(|from| (from.base().lv_name(), from.lv_name()))
+        Ok(Self { layer: layout.next_layer(base)?, origin, from: Some(from) })
     }
 
     fn thin(&self) -> NewThin {

@@ -33,6 +33,7 @@ mod thin;
 mod transact;
 mod update;
 mod watch;
+mod wishes;
 
 #[cfg(feature = "host")]
 pub use diff::DiffWay;

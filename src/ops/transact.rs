@@ -16,12 +16,12 @@ use crate::dev::Dev;
 use crate::dm::pool::{Mode, PoolMessage, Transaction};
 use crate::dm::{Active, ActivePool};
 use crate::error::{Error, ErrorKind, Result};
-use crate::etc::Carried;
+use crate::etc::{Carried, HOOK_LIMIT, NEW_LAYER, Wishes};
 use crate::layout::{ImageName, tag};
 use crate::lvm2::Vg;
 use crate::lvm2::edit::{Birth, ThinSpec};
 use crate::lvm2::model::Message;
-use crate::machine::{CarryOver, Machine};
+use crate::machine::{CarryOver, HookRun, Machine};
 use crate::name::LvName;
 use crate::units::Bytes;
 
@@ -327,19 +327,36 @@ impl<'m> Pending<'m> {
 
     /// Carries over what was changed from the base to the layer whose volumes these are, and names
     /// the root.
-    pub(super) fn carry_over(&self, (base, layer): (&LvName, &LvName)) -> Result<Carried> {
-        let session = &self.session;
-        let [base, ours] = [base, layer].map(|lv| {
-            let file_system = filesystem::read(session.open_volume(lv)?.as_ref())?;
-            Ok::<_, Error>((session.node(lv)?, file_system))
-        });
+    pub(super) fn carry_over(&self, volumes: &[LvName; 2], wishes: &Wishes) -> Result<Carried> {
+        let [base, ours] = volumes.each_ref().map(|lv| self.session.mountable(lv));
         let ((base, base_fs), (ours, ours_fs)) = (base?, ours?);
-        let (new, new_fs) = (self.node()?, filesystem::read(self.device())?);
+        let (new, new_fs) = self.session.mountable(&self.lv)?;
         self.machine().mounts.carry_over(CarryOver {
-            base: (&base, base_fs.fs_type()),
-            ours: (&ours, ours_fs.fs_type()),
-            new: (&new, new_fs.fs_type()),
+            base: (&base, base_fs),
+            ours: (&ours, ours_fs),
+            new: (&new, new_fs),
             root: &self.root_source()?,
+            wishes,
+        })
+    }
+
+    /// Runs the host's hooks over the layer whose state was carried over and this one.
+    pub(super) fn run_hooks(&self, old: &LvName, wishes: &Wishes) -> Result<()> {
+        let config = match wishes.has_hooks_on_config() {
+            true => {
+                self.session.config_volume().map(|lv| self.session.mountable(lv)).transpose()?
+            }
+            false => None,
+        };
+        let [(old, old_fs), (new, new_fs)] =
+            [self.session.mountable(old)?, self.session.mountable(&self.lv)?];
+        self.machine().tools.run_hooks(&HookRun {
+            event: NEW_LAYER,
+            hooks: &wishes.hooks,
+            limit: wishes.hook_limit.unwrap_or(HOOK_LIMIT),
+            config: config.as_ref().map(|(node, fs_type)| (node.as_path(), *fs_type)),
+            old: (&old, old_fs),
+            new: (&new, new_fs),
         })
     }
 

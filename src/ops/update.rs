@@ -4,6 +4,7 @@
 //! All work is done on the new layer before it exists; the layer that runs is only read. One commit
 //! makes base and layer exist: what fails or is interrupted before it leaves neither.
 
+use super::add_layer::OldLayer;
 use super::content::Opened;
 use super::session::Session;
 use super::{AddBase, ImageRequest, Imgbase, Watch, after_commit};
@@ -30,9 +31,10 @@ pub struct Update {
 }
 
 impl Imgbase<'_> {
-    /// Makes a base of an image and a layer of it, carries over what was changed in `/etc` and
-    /// `/root` of the running layer (else the default, else the latest) since its own base, and
-    /// lets the new layer boot next, on trial.
+    /// Makes a base of an image and a layer of it, carries over what was changed in `/etc`,
+    /// `/root` and what the host lists (see [`Wishes`](crate::etc::Wishes)) of the running layer
+    /// (else the default, else the latest) since its own base, and lets the new layer boot next, on
+    /// trial.
     ///
     /// # Errors
     /// Those of [`add_base`](Self::add_base) and [`add_layer`](Self::add_layer);
@@ -45,6 +47,7 @@ impl Imgbase<'_> {
     /// after they exist is told as a warning.
     pub fn update(&self, request: &Update, watch: &mut dyn Watch) -> Result<Updated> {
         let (from, awake) = self.update_from()?;
+        let wishes = self.wishes(&from).map_err(|error| error.kept("nothing was changed"))?;
         watch.step("look at the image");
         let mut opened = Opened::open(&self.machine, &request.image, watch)?;
         let mut content = opened.content(&self.machine)?;
@@ -55,7 +58,8 @@ impl Imgbase<'_> {
             share: request.share,
         };
         let filled = self.fill_base(&mut content, &add, watch)?;
-        let made = self.add_layer_after(&filled.nvr, &from, watch);
+        let old = OldLayer { name: &from, wishes: &wishes };
+        let made = self.add_layer_after(&filled.nvr, old, watch);
         let sources = [ImageName::Base(from.base().clone()), ImageName::Layer(from.clone())];
         let mut woken: Vec<ImageName> =
             sources.into_iter().filter(|image| !awake.contains(&image.lv_name())).collect();
@@ -71,10 +75,14 @@ impl Imgbase<'_> {
             Err(error) => Err(filled.undo(error)),
         };
         let rested = if woken.is_empty() { Ok(()) } else { self.deactivate(&woken).map(drop) };
+        let rested = rested.and_then(|()| self.rest_config(&wishes, &awake));
         let (layer, carried) = made?;
         after_commit(watch, rested);
         for conflict in &carried.conflicts {
             watch.warn(&conflict.to_string());
+        }
+        for skipped in &carried.skipped {
+            watch.warn(&skipped.to_string());
         }
         let chosen = if layer.bootable {
             match self.set_default_layer(&layer.nvr, None) {

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use super::RootFiles;
+use super::{Access, RootFiles};
 use crate::error::Result;
 use crate::ext4::Tree;
 use crate::tree::Kind;
@@ -27,6 +27,12 @@ impl RootFiles for Tree<'_> {
         let content = self.content(&inode)?;
         let size = content.size();
         Ok(Some((Box::new(content), size)))
+    }
+
+    fn access(&self, path: &str) -> Result<Option<Access>> {
+        let file = self.find(path)?.filter(|inode| inode.kind() == Kind::File);
+        let meta = file.map(|inode| inode.meta());
+        Ok(meta.map(|meta| Access { uid: meta.uid, mode: meta.mode }))
     }
 
     fn has(&self, path: &str) -> Result<bool> {

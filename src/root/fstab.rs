@@ -2,14 +2,18 @@
 
 use std::ops::Range;
 
-use super::{CONFIG_MOST, FSTAB, RootChange};
+use super::{CONFIG_MOST, FSTAB, RootChange, RootFiles};
 use crate::error::Result;
+use crate::tree::TreePath;
+
+/// Where hosts have units of their own.
+const UNITS: &str = "/etc/systemd/system";
 
 /// Writes `source` into the line of `/` in the tree's own table, where that has such a line and says
 /// otherwise.
 ///
 /// # Errors
-/// As [`RootFiles::read`](super::RootFiles::read) and [`RootChange::rewrite`].
+/// Those of [`RootFiles::read`] and [`RootChange::rewrite`].
 pub fn name_root(root: &dyn RootChange, source: &str) -> Result<()> {
     let table = root.read(FSTAB, CONFIG_MOST)?;
     table
@@ -37,6 +41,67 @@ pub fn with_root(table: &[u8], source: &str) -> Option<Vec<u8>> {
         new.extend_from_slice(line.get(place.end..).unwrap_or_default());
     }
     changed.then_some(new)
+}
+
+/// Where a tree has other file systems mounted: the targets in its table, and the units that the host
+/// was given for more (systemd.mount(5)).
+///
+/// # Errors
+/// Those of [`RootFiles::read`] and [`RootFiles::list`].
+pub fn mount_points(root: &dyn RootFiles) -> Result<Vec<TreePath>> {
+    let table = root.read(FSTAB, CONFIG_MOST)?.unwrap_or_default();
+    let mut points: Vec<TreePath> =
+        table.split(|byte| *byte == b'\n').filter_map(target).filter_map(|at| path(&at)).collect();
+    for unit in root.list(UNITS)? {
+        points.extend(unit.strip_suffix(".mount").and_then(|name| path(&of_unit(name))));
+    }
+    Ok(points)
+}
+
+/// Where a line mounts something.
+fn target(line: &[u8]) -> Option<Vec<u8>> {
+    let mut fields = fields(line);
+    let (source, target) = (fields.next()?, fields.next()?);
+    if line.get(source)?.starts_with(b"#") {
+        return None;
+    }
+    let target = std::str::from_utf8(line.get(target)?).ok()?;
+    // What stands for blanks, and for itself.
+    let plain = [("\\040", " "), ("\\011", "\t"), ("\\134", "\\")];
+    let target = plain.iter().fold(target.to_owned(), |text, (code, is)| text.replace(code, is));
+    Some(target.into_bytes())
+}
+
+/// What a unit's name stands for.
+fn of_unit(name: &str) -> Vec<u8> {
+    let mut path = vec![b'/'];
+    let mut rest = name;
+    while let Some(at) = rest.find(['-', '\\']) {
+        let (before, after) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        path.extend_from_slice(before.as_bytes());
+        let code = after.strip_prefix("\\x").and_then(|code| code.split_at_checked(2));
+        let byte = code.and_then(|(digits, _)| u8::from_str_radix(digits, 16).ok());
+        rest = match (byte, code) {
+            (Some(byte), Some((_, after))) => {
+                path.push(byte);
+                after
+            }
+            _ => {
+                path.push(b'/');
+                after.get(1..).unwrap_or_default()
+            }
+        };
+    }
+    path.extend_from_slice(rest.as_bytes());
+    path
+}
+
+/// A path that is below the root.
+fn path(text: &[u8]) -> Option<TreePath> {
+    let names = text.strip_prefix(b"/")?.split(|byte| *byte == b'/');
+    let names: Vec<&[u8]> = names.filter(|name| !name.is_empty()).collect();
+    let is_plain = !names.iter().any(|name| matches!(*name, b"." | b".."));
+    (is_plain && !names.is_empty()).then(|| TreePath::of(names.into_iter()))
 }
 
 /// Where the source stands in a line, if that is the root's: it has a type too, and is no swap.
@@ -72,6 +137,7 @@ fn is_slash(target: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::root::testing::Files;
     use proptest::prelude::*;
 
     const NEW: &str = "/dev/mapper/HostVG-Base--1--0+1";
@@ -114,6 +180,22 @@ mod tests {
         ] {
             assert_eq!(changed(table), None, "{table:?}");
         }
+    }
+
+    #[test]
+    fn other_file_systems_are_found() {
+        let table = "x / ext4\n# x /no ext4\nx none swap\nx /var/log/ ext4\n\
+            x /a\\040b auto\nx /a/../b auto\nx\n";
+        let root = Files::of(&[
+            ("/etc/fstab", table),
+            ("/etc/systemd/system/srv-my\\x2ddata.mount", ""),
+            ("/etc/systemd/system/-.mount", ""),
+            ("/etc/systemd/system/odd\\x2.mount", ""),
+            ("/etc/systemd/system/x.service", ""),
+        ]);
+        let found = mount_points(&root).expect("readable");
+        let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["/var/log", "/a b", "/odd/x2", "/srv/my-data"]);
     }
 
     proptest! {

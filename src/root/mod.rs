@@ -16,7 +16,7 @@ mod shell;
 use std::io::Read;
 
 pub use cmdline::default_arguments;
-pub use fstab::{name_root, with_root};
+pub use fstab::{mount_points, name_root, with_root};
 pub use kernels::{Extra, KernelFiles, find_kernels};
 pub use os::OsRelease;
 
@@ -28,6 +28,22 @@ pub const FSTAB: &str = "/etc/fstab";
 
 /// Most bytes of a file of configuration that is read.
 pub const CONFIG_MOST: Bytes = Bytes::mib(1);
+
+/// Who may do what with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Its owner.
+    pub uid: u32,
+    /// Permissions, set-id and sticky bits.
+    pub mode: u32,
+}
+
+impl Access {
+    /// True where nobody but root may change it.
+    pub const fn is_roots_alone(self) -> bool {
+        self.uid == 0 && self.mode & 0o022 == 0
+    }
+}
 
 /// Files of a tree that is not the running one. Paths begin at its root, and so do the targets of
 /// the links in it: none leads out.
@@ -53,6 +69,12 @@ pub trait RootFiles {
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io).
     fn open(&self, path: &str) -> Result<Option<(Box<dyn Read + '_>, Bytes)>>;
+
+    /// Who may do what with a file; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// [`Io`](crate::ErrorKind::Io).
+    fn access(&self, path: &str) -> Result<Option<Access>>;
 
     /// True for a file that is there, through links.
     ///
@@ -80,4 +102,4 @@ fn text(root: &dyn RootFiles, path: &str) -> Result<Option<String>> {
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

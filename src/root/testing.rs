@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
-use super::RootFiles;
+use super::{Access, RootFiles};
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::Bytes;
 
 /// Files by path.
 #[derive(Default)]
-pub(super) struct Files(BTreeMap<String, Vec<u8>>);
+pub(crate) struct Files(BTreeMap<String, Vec<u8>>);
 
 impl Files {
-    pub(super) fn of(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn of(files: &[(&str, &str)]) -> Self {
         let own = |(path, text): &(&str, &str)| ((*path).to_owned(), text.as_bytes().to_vec());
         Self(files.iter().map(own).collect())
     }
@@ -41,5 +41,15 @@ impl RootFiles for Files {
         Ok(file.map(|bytes| -> (Box<dyn Read + '_>, Bytes) {
             (Box::new(bytes.as_slice()), Bytes::new(bytes.len() as u64))
         }))
+    }
+
+    /// A script may be run by all; what says so may be changed by all too.
+    fn access(&self, path: &str) -> Result<Option<Access>> {
+        let mode = |text: &Vec<u8>| match text.as_slice() {
+            b"#!/of/all" => 0o777,
+            [b'#', b'!', ..] => 0o755,
+            _ => 0o644,
+        };
+        Ok(self.0.get(path).map(|text| Access { uid: 0, mode: mode(text) }))
     }
 }

@@ -24,9 +24,13 @@ impl TreePath {
     }
 
     /// The path of these names from the root.
-    #[cfg(feature = "pack")]
     pub(crate) fn of<'n>(names: impl Iterator<Item = &'n [u8]>) -> Self {
         Self(names.flat_map(|name| [b"/", name].concat()).collect())
+    }
+
+    /// Its names, from the root on.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.split(|byte| *byte == b'/').filter(|name| !name.is_empty())
     }
 
     /// Its bytes; `/` for the root.

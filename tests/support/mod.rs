@@ -21,12 +21,12 @@ use imgbase::dm::sim::SimKernel;
 use imgbase::etc::Carried;
 use imgbase::image::ImageFile;
 use imgbase::machine::{
-    BootAt, CarryOver, Creator, Disks, Held, InUse, InitrdMaker, LockMode, Lvm2Host, Machine,
-    MountEntry, MountHow, Mounts, NewPv, StagedBackup, Tool, ToolOutput, Tools,
+    BootAt, CarryOver, Creator, Disks, Held, HookRun, InUse, InitrdMaker, LockMode, Lvm2Host,
+    Machine, MountEntry, MountHow, Mounts, NewPv, StagedBackup, Tool, ToolOutput, Tools,
 };
 use imgbase::name::VgName;
 use imgbase::ops::{AddBase, ImageSource, Imgbase, Init, Unwatched};
-use imgbase::root::{RootChange, RootFiles};
+use imgbase::root::{Access, RootChange, RootFiles};
 use imgbase::tree::{Making, Meta, NewTree, TreePath, Xattrs};
 use imgbase::units::Bytes;
 use imgbase::{Error, ErrorKind, Result};
@@ -465,7 +465,8 @@ impl Mounts for SimMounts {
         if self.refuse_carry {
             return Err(missing(volumes.new.0));
         }
-        Ok(Carried { taken: 1, ..Carried::default() })
+        let listed = volumes.wishes.files.len() as u64;
+        Ok(Carried { taken: 1 + listed, ..Carried::default() })
     }
 }
 
@@ -522,6 +523,10 @@ impl RootFiles for SimRoot<'_> {
             (Box::new(Cursor::new(bytes)), size)
         }))
     }
+
+    fn access(&self, path: &str) -> Result<Option<Access>> {
+        Ok(self.bytes(path).map(|_| Access { uid: 0, mode: 0o755 }))
+    }
 }
 
 impl RootChange for SimRoot<'_> {
@@ -541,6 +546,8 @@ pub(crate) struct SimTools {
     pub(crate) fail: bool,
     /// How many were run.
     pub(crate) runs: AtomicI64,
+    /// The hooks that were run, with what they were told.
+    pub(crate) hooks: Mutex<Vec<String>>,
 }
 
 impl Tools for SimTools {
@@ -551,6 +558,18 @@ impl Tools for SimTools {
     fn run(&self, _tool: Tool, _args: &[&OsStr]) -> Result<ToolOutput> {
         self.runs.fetch_add(1, Ordering::SeqCst);
         Ok(ToolOutput { code: Some(i32::from(self.fail)), ..ToolOutput::default() })
+    }
+
+    fn run_hooks(&self, run: &HookRun<'_>) -> Result<()> {
+        for hook in run.hooks {
+            let [old, new] = [run.old.0, run.new.0].map(|node| node.display());
+            let told = format!("{} {} {old} {new}", hook.name, run.event);
+            self.hooks.lock().expect("not poisoned").push(told);
+            if self.fail {
+                return Err(Error::new(ErrorKind::Tool, "it ended with 1").at(&hook.name));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -20,6 +20,11 @@ the like are the host's. The old layer is only read; nothing of an update that f
 
 The new base shares what it has in common with an older one of its name, see 'imgbase base --help'. With \
 --keep, old bases go afterwards as by 'imgbase gc'.
+What else comes along is listed on the volume Config: paths, with * and the like, a line each, in files and \
+files.d/* (taken as a whole where anything of it was changed) and in rebase.d/* (merged as /etc is); or in \
+/etc/imgbase.conf, as 'paths =' in the sections [files] and [rebase]. Programs in hooks.d/ there, or in \
+/etc/imgbase/hooks.d/, are run as NAME new-layer-added OLD_ROOT NEW_ROOT before the new layer exists, for 60 \
+seconds at most ('timeout =' in [hooks]); one that fails stops the update.
 
 The image is told by its content, as for 'imgbase base --add'; so is its name, where it has one.";
 

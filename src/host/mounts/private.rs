@@ -11,7 +11,7 @@ use crate::host::disks::FileDev;
 use crate::units::Bytes;
 use crate::xfs;
 
-pub(super) fn mount(source: Source<'_>) -> Result<DetachedMount> {
+pub(in crate::host) fn mount(source: Source<'_>) -> Result<DetachedMount> {
     log::debug!("mount {} privately, {source:?}", source.device.display());
     DetachedMount::new(source).map_err(|failure| {
         let said = failure.said.clone();
@@ -22,7 +22,11 @@ pub(super) fn mount(source: Source<'_>) -> Result<DetachedMount> {
 }
 
 /// Replays the journal by mounting, and grows.
-pub(super) fn mount_once(device: &Path, fs_type: &str, grow_to: Option<Bytes>) -> Result<()> {
+pub(in crate::host) fn mount_once(
+    device: &Path,
+    fs_type: &str,
+    grow_to: Option<Bytes>,
+) -> Result<()> {
     // An XFS whose UUID another mounted one has must be mounted without that check.
     let options = if fs_type == "xfs" { "nouuid" } else { "" };
     let source = Source { fs_type, device, read_only: false, view_only: false, options };
@@ -46,7 +50,7 @@ fn blocks(size: Bytes, block: Bytes) -> u64 {
 }
 
 /// Shows a file system to `look`, read-only.
-pub(super) fn look_into(
+pub(in crate::host) fn look_into(
     device: &Path,
     fs_type: &str,
     mounted: bool,
@@ -61,7 +65,7 @@ pub(super) fn look_into(
 /// Shows a file system that nobody has mounted to `change`, to be written to. What was written is on
 /// the device when this returns, or it fails: the end of a mount would not tell (`syncfs` tells of
 /// data that was lost since Linux 5.8).
-pub(super) fn change_in(
+pub(in crate::host) fn change_in(
     device: &Path,
     fs_type: &str,
     change: &mut dyn FnMut(&Path) -> Result<()>,

@@ -16,7 +16,7 @@ use super::content::{Content, Opened};
 use super::{AddBase, Imgbase, Init, Watch, after_commit, filesystem, find, session};
 use crate::dm::{self, PvNumbers, Stack};
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::layout::{BaseName, ImageName, LayerName, tag};
+use crate::layout::{BaseName, CONFIG, ImageName, LayerName, tag};
 use crate::lvm2::alloc::Placement;
 #[cfg(feature = "liblvm")]
 use crate::lvm2::create::create_group_by_library;
@@ -31,8 +31,6 @@ use crate::units::{Bytes, Extents};
 
 /// The thin pool's name (imgbased's).
 const POOL: &str = "ImagePool";
-/// The Config volume's name, and its file system's label.
-const CONFIG: &str = "Config";
 /// Zeroed at the front of the pool's metadata: the kernel formats a pool whose first block is zero.
 const POOL_HEAD: usize = 64 << 10;
 

@@ -4,6 +4,7 @@
 mod cuts;
 mod falls;
 mod life;
+mod lists;
 mod systems;
 mod update;
 
@@ -14,7 +15,15 @@ use crate::loaders::{self, Loader};
 use crate::vm::{Booted, Vm};
 
 pub(super) fn cases() -> Vec<Case> {
-    [life::cases(), falls::cases(), systems::cases(), cuts::cases(), update::cases()].concat()
+    [
+        life::cases(),
+        falls::cases(),
+        systems::cases(),
+        cuts::cases(),
+        update::cases(),
+        lists::cases(),
+    ]
+    .concat()
 }
 
 /// The disk that all of it is on.

@@ -1,0 +1,272 @@
+//! Hooks of a new layer, run where nobody else sees its tree.
+//!
+//! A thread of their own has a namespace of mounts of its own: there the trees are at folders, for
+//! the programs that it starts too. What is mounted there ends with it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, PipeReader, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+use rustix::fs::{CWD, OFlags, fcntl_setfl};
+use rustix::mount::{MoveMountFlags, move_mount};
+
+use super::mounts::{RealMounts, private};
+use super::tools::search_path;
+use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::etc::{Hook, HookPlace, hooks};
+use crate::machine::{HookRun, Mounts};
+use crate::root::Access;
+
+/// Where the trees are while hooks run.
+const SEEN: &str = "/run/imgbase/hooks";
+/// The folders there.
+const CONFIG: &str = "config";
+const OLD: &str = "old";
+const NEW: &str = "new";
+/// So much of what a hook says is kept.
+const KEPT: usize = 64 << 10;
+/// So long we listen before we look whether it has ended.
+const SLICE_MS: u16 = 50;
+
+/// Runs hooks, one after the other.
+pub(super) fn run(run: &HookRun<'_>) -> Result<()> {
+    thread::scope(|scope| {
+        let aside = thread::Builder::new().name("hooks".into());
+        let aside = aside.spawn_scoped(scope, || apart(run)).context("start a thread", "hooks")?;
+        let died = |_| Err(Error::new(ErrorKind::Tool, "their thread died").at("the hooks"));
+        aside.join().unwrap_or_else(died)
+    })
+}
+
+fn apart(run: &HookRun<'_>) -> Result<()> {
+    let seen = Path::new(SEEN);
+    leave(seen).context("make a view of the trees for hooks", SEEN)?;
+    let with = |config: Option<&Path>| {
+        RealMounts.look_into(run.old.0, run.old.1, &mut |old| {
+            private::change_in(run.new.0, run.new.1, &mut |new| {
+                let trees = [(CONFIG, config), (OLD, Some(old)), (NEW, Some(new))];
+                let shown = trees.iter().try_for_each(|(name, tree)| match tree {
+                    Some(tree) => show(tree, &seen.join(name), *name != NEW),
+                    None => Ok(()),
+                });
+                let shown = shown.context("show the trees to hooks", SEEN);
+                let done =
+                    shown.and_then(|()| run.hooks.iter().try_for_each(|hook| one(hook, run)));
+                // What is still held here would be held longer than this call.
+                for (name, _) in trees {
+                    let _ = umount2(&seen.join(name), MntFlags::MNT_DETACH);
+                }
+                done
+            })
+        })
+    };
+    match run.config {
+        Some((node, fs_type)) => {
+            RealMounts.look_into(node, fs_type, &mut |config| with(Some(config)))
+        }
+        None => with(None),
+    }
+}
+
+/// Leaves the mounts of all others, and makes the folders for ours.
+fn leave(seen: &Path) -> io::Result<()> {
+    fs::create_dir_all(seen)?;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let (nothing, apart) = (None::<&Path>, MsFlags::MS_REC | MsFlags::MS_PRIVATE);
+    mount(nothing, "/", nothing, apart, nothing)?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("tmpfs"), seen, Some("tmpfs"), flags, Some("mode=0700,size=64k"))?;
+    [CONFIG, OLD, NEW].iter().try_for_each(|name| fs::create_dir(seen.join(name)))
+}
+
+/// Shows a tree that is mounted at no folder at one. Programs in it may be run.
+fn show(tree: &Path, at: &Path, read_only: bool) -> io::Result<()> {
+    move_mount(CWD, tree, CWD, at, MoveMountFlags::MOVE_MOUNT_F_SYMLINKS)?;
+    let mut flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    flags.set(MsFlags::MS_RDONLY, read_only);
+    let nothing = None::<&Path>;
+    Ok(mount(nothing, at, nothing, flags, nothing)?)
+}
+
+/// Runs a hook: `NAME EVENT OLD_ROOT NEW_ROOT`.
+fn one(hook: &Hook, run: &HookRun<'_>) -> Result<()> {
+    let place = match hook.place {
+        HookPlace::Config => CONFIG,
+        HookPlace::Layer => OLD,
+    };
+    let program = PathBuf::from(format!("{SEEN}/{place}{}/{}", hook.place.folder(), hook.name));
+    let shown = format!("{}/{}", hook.place.folder(), hook.name);
+    check(&program, &shown)?;
+    log::info!("run the hook {shown}");
+    let [old, new] = [OLD, NEW].map(|name| format!("{SEEN}/{name}"));
+    let args = [run.event, &old, &new].map(OsStr::new);
+    let ended = to_end(&program, &args, run.limit);
+    let ended = ended.map_err(|error| {
+        Error::new(ErrorKind::Tool, error).op("run it").at(format_args!("the hook {shown}"))
+    })?;
+    let said = String::from_utf8_lossy(&ended.said);
+    said.lines().for_each(|line| log::info!("{}: {line}", hook.name));
+    let last = said.lines().rev().find(|line| !line.trim().is_empty());
+    let last = last.map(|line| format!(": {}", line.trim())).unwrap_or_default();
+    let why = match ended.code {
+        Code::Exit(0) => return Ok(()),
+        Code::Exit(code) => format!("it ended with {code}{last}"),
+        Code::Signal => format!("a signal ended it{last}"),
+        Code::Late => format!("it was stopped after {} seconds{last}", run.limit.as_secs()),
+    };
+    Err(Error::new(ErrorKind::Tool, why).at(format_args!("the hook {shown}")))
+}
+
+/// Whether it is still what it was found to be, and no link: that would lead out of its tree.
+fn check(program: &Path, shown: &str) -> Result<()> {
+    let meta = fs::symlink_metadata(program).context("look at the hook", shown)?;
+    let access = Access { uid: meta.uid(), mode: meta.mode() & 0o7777 };
+    if !meta.is_file() {
+        let why = "it is no file: a link would lead out of its tree";
+        return Err(Error::new(ErrorKind::Denied, why).at(format_args!("the hook {shown}")));
+    }
+    if access.is_roots_alone() { Ok(()) } else { Err(hooks::not_roots(shown)) }
+}
+
+/// How a program ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Code {
+    Exit(i32),
+    Signal,
+    /// It was still running when its time was over.
+    Late,
+}
+
+struct Ended {
+    code: Code,
+    /// What it said, on either output.
+    said: Vec<u8>,
+}
+
+/// Runs a program with a process group of its own, all of which ends with it, and with its time.
+fn to_end(program: &Path, args: &[&OsStr], limit: Duration) -> io::Result<Ended> {
+    let (pipe, writer) = io::pipe()?;
+    fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
+    let mut command = Command::new(program);
+    command.args(args).env_clear().env("PATH", search_path()).env("LC_ALL", "C");
+    command.current_dir("/").stdin(Stdio::null()).process_group(0);
+    command.stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn()?;
+    // With it go our ends of the pipe.
+    drop(command);
+    let end = Instant::now() + limit;
+    let mut said = Vec::new();
+    let waited = loop {
+        let listened = listen(&pipe, &mut said);
+        match listened.and_then(|()| has_ended(&child)) {
+            Ok(false) if Instant::now() < end => {}
+            waited => break waited,
+        }
+    };
+    // Those that it has left behind too. Its own number is its until it is waited for.
+    let group = i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)?;
+    let _ = killpg(group, Signal::SIGKILL);
+    let status = child.wait()?;
+    let ended = waited?;
+    let _ = read_on(&pipe, &mut said);
+    let code = match status.code() {
+        _ if !ended => Code::Late,
+        Some(code) => Code::Exit(code),
+        None => Code::Signal,
+    };
+    Ok(Ended { code, said })
+}
+
+/// Whether it has ended; it is left to be waited for.
+fn has_ended(child: &Child) -> io::Result<bool> {
+    let pid = i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)?;
+    let how = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    Ok(waitid(Id::Pid(pid), how)? != WaitStatus::StillAlive)
+}
+
+/// Takes what is said within a while.
+fn listen(pipe: &PipeReader, said: &mut Vec<u8>) -> io::Result<()> {
+    let mut wanted = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+    poll(&mut wanted, PollTimeout::from(SLICE_MS))?;
+    if read_on(pipe, said)? {
+        // Nobody says anything any more.
+        thread::sleep(Duration::from_millis(SLICE_MS.into()));
+    }
+    Ok(())
+}
+
+/// Takes what was said by now; true at the end.
+fn read_on(mut pipe: &PipeReader, said: &mut Vec<u8>) -> io::Result<bool> {
+    let mut buffer = [0; 4096];
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return Ok(true),
+            Ok(len) => {
+                let room = KEPT.saturating_sub(said.len()).min(len);
+                said.extend_from_slice(buffer.get(..room).unwrap_or_default());
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, limit: u64) -> (Code, String, Duration) {
+        let args = ["-c", script].map(OsStr::new);
+        let begun = Instant::now();
+        let ended = to_end(Path::new("/bin/sh"), &args, Duration::from_millis(limit));
+        let ended = ended.expect("it runs");
+        let said = String::from_utf8(ended.said).expect("text");
+        (ended.code, said, begun.elapsed())
+    }
+
+    #[test]
+    fn what_a_program_says_and_how_it_ends_is_heard() {
+        let (code, said, _) = sh("echo out; echo err >&2; exit 3", 20_000);
+        assert_eq!((code, said.as_str()), (Code::Exit(3), "out\nerr\n"));
+        assert_eq!(sh("kill -9 $$", 20_000).0, Code::Signal);
+        let (code, said, _) = sh("head -c 1000000 /dev/zero", 20_000);
+        assert_eq!((code, said.len()), (Code::Exit(0), KEPT));
+        let (code, said, _) = sh("echo $PWD $LC_ALL $HOME; exec >&- 2>&-; sleep 0.2", 20_000);
+        assert_eq!((code, said.as_str()), (Code::Exit(0), "/ C\n"));
+    }
+
+    #[test]
+    fn nobody_waits_longer_than_the_limit_or_for_what_is_left_behind() {
+        let (code, said, took) = sh("echo begun; sleep 100 & sleep 100", 300);
+        assert_eq!((code, said.as_str()), (Code::Late, "begun\n"));
+        assert!(took < Duration::from_secs(60), "{took:?}");
+        // The one that is left has the pipe.
+        let begun = Instant::now();
+        let (code, said, took) = sh("sleep 100 & echo $!", 50_000);
+        assert_eq!(code, Code::Exit(0));
+        assert!(took < Duration::from_secs(40), "{took:?}");
+        let ended = || match fs::read_to_string(format!("/proc/{}/stat", said.trim())) {
+            Ok(status) => status.contains(") Z "),
+            Err(_) => true,
+        };
+        while !ended() {
+            // It has been killed, and goes when it is its turn.
+            assert!(begun.elapsed() < Duration::from_secs(60), "{said} is still there");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What the owner of a host wants an update to carry over: read from the Config volume and from the
+//! old layer, before anything is made.
+
+use std::path::{Path, PathBuf};
+
+use super::session::Session;
+use super::{Imgbase, filesystem};
+use crate::error::{ErrorKind, Result};
+use crate::etc::Wishes;
+use crate::layout::{self, LayerName};
+use crate::name::LvName;
+use crate::root::RootFiles;
+use crate::tree::TreePath;
+
+impl Imgbase<'_> {
+    /// Reads it, and leaves the devices as they were.
+    pub(super) fn wishes(&self, from: &LayerName) -> Result<Wishes> {
+        let mut session = Session::for_devices(self)?;
+        let active = session.active()?;
+        let (layer, config) = (from.lv_name(), session.config_volume().cloned());
+        let mut names: Vec<LvName> = config.iter().chain([&layer]).cloned().collect();
+        session.pool_on()?;
+        session.activate(&names.iter().collect::<Vec<_>>())?;
+        let wishes = session.read_wishes(config.as_ref(), from);
+        names.retain(|name| !active.contains(name));
+        let rested = session.deactivate(&names.iter().collect::<Vec<_>>());
+        let wishes = wishes?;
+        rested.and_then(|()| session.pool_as_before()).and_then(|()| session.settle())?;
+        Ok(wishes)
+    }
+
+    /// Lets the Config volume rest, where hooks of it were run and it was not active before.
+    pub(super) fn rest_config(&self, wishes: &Wishes, awake: &[LvName]) -> Result<()> {
+        if !wishes.has_hooks_on_config() {
+            return Ok(());
+        }
+        let session = Session::for_devices(self)?;
+        let config = session.config_volume().filter(|config| !awake.contains(config));
+        config.map_or(Ok(()), |config| session.deactivate(&[config]))?;
+        session.settle()
+    }
+}
+
+impl Session<'_> {
+    /// The volume with the host's lists and hooks, where there is one.
+    pub(super) fn config_volume(&self) -> Option<&LvName> {
+        layout::config_volume(self.vg()).map(|lv| &lv.name)
+    }
+
+    /// The node of an active volume, and the sort of its file system.
+    pub(super) fn mountable(&self, lv: &LvName) -> Result<(PathBuf, &'static str)> {
+        let file_system = filesystem::read(self.open_volume(lv)?.as_ref())?;
+        Ok((self.node(lv)?, file_system.fs_type()))
+    }
+
+    fn read_wishes(&self, config: Option<&LvName>, from: &LayerName) -> Result<Wishes> {
+        let mut wishes = Wishes::default();
+        if let Some(config) = config {
+            let read = self.files_of(config, &mut |volume| wishes.read_volume(volume));
+            match read {
+                // Whatever it holds, it is no list.
+                Err(error) if error.kind() == ErrorKind::Unsupported => log::warn!("{error}"),
+                read => read.map_err(|error| error.at(format_args!("the volume {config}")))?,
+            }
+        }
+        self.files_of(&from.lv_name(), &mut |layer| wishes.read_layer(layer))?;
+        if self.running()?.as_ref() == Some(from) {
+            let mounts = self.machine().mounts.list()?;
+            let dirs = mounts.iter().filter(|mount| mount.dir != Path::new("/"));
+            let paths = dirs.filter_map(|mount| TreePath::from_text(mount.dir.to_str()?));
+            wishes.mounts.extend(paths);
+        }
+        Ok(wishes)
+    }
+
+    fn files_of(
+        &self,
+        lv: &LvName,
+        with: &mut dyn FnMut(&dyn RootFiles) -> Result<()>,
+    ) -> Result<()> {
+        let device = self.open_volume(lv)?;
+        filesystem::with_files(self.machine(), &self.node(lv)?, device.as_ref(), with)
+    }
+}
