@@ -463,7 +463,8 @@ fn lists_and_hooks_of_the_host_are_part_of_an_update() {
     };
     let image = sim.put_bytes("Base-1-1", strange_ext4("16M"));
     let nvr = "Base-1-1".parse().expect("a name");
-    let update = Update { nvr, image: ImageSource::Path(image).into(), size: None };
+    let update =
+        Update { nvr, image: ImageSource::Path(image).into(), size: None, share: true, keep: None };
     // What cannot be understood is told before anything is made.
     put(&sim, "/etc/imgbase.conf", "[files]\npaths = /opt/app\n  opt/more\n");
     let before = sim.bytes();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::accounts::IdMap;
 use super::apply::{self, Target};
-use super::{Action, Carried, Identity, MACHINE_ID, Pattern, Plan, Rules, Wishes, merge};
+use super::{Action, Carried, Identity, MACHINE_ID, Pattern, Plan, Rules, Wishes, merge, selinux};
 use crate::diff::Mounted;
 use crate::error::{Error, Result};
 use crate::tree::Folder;
@@ -17,13 +17,18 @@ const MERGED: [&str; 2] = ["/etc", "/root"];
 const IDENTITY: [&str; 3] = [MACHINE_ID, "/etc/iscsi/initiatorname.iscsi", "/etc/ssh/ssh_host_*"];
 
 /// What programs make of other files and of what is in the image, or keep as a copy: the image's.
-const LEFT: [&str; 10] = [
+const LEFT: [&str; 15] = [
     "/etc/.pwd.lock",
     "/etc/.updated",
     "/etc/group-",
     "/etc/gshadow-",
     "/etc/ld.so.cache",
     "/etc/passwd-",
+    "/etc/selinux/*/active",
+    "/etc/selinux/*/contexts/files/*.bin",
+    "/etc/selinux/*/contexts/files/file_contexts",
+    "/etc/selinux/*/contexts/files/file_contexts.homedirs",
+    "/etc/selinux/*/policy",
     "/etc/shadow-",
     "/etc/subgid-",
     "/etc/subuid-",
@@ -71,6 +76,7 @@ pub fn carry(trees: [&Path; 3], root: &str, wishes: &Wishes) -> Result<Carried> 
     }
     Target { root: new, ours }.apply(&plan)?;
     carried.note(plan);
+    carried.relabels = carried.taken > 0 && selinux::mark(ours, new)?;
     Ok(carried)
 }
 
@@ -122,7 +128,7 @@ fn table(root: &Path, name: &str) -> Result<Vec<u8>> {
 }
 
 /// A file of a tree, no link followed; nothing where there is none.
-fn read(root: &Path, names: &[&str], name: &str) -> Result<Vec<u8>> {
+pub(super) fn read(root: &Path, names: &[&str], name: &str) -> Result<Vec<u8>> {
     let Some(folder) = folder(root, names)? else { return Ok(Vec::new()) };
     let mut bytes = Vec::new();
     let read =
@@ -394,6 +400,40 @@ mod tests {
         assert!(!all.new.join("etc/ssh/ssh_host_rsa_key").exists());
         wished(&all, &wishes).expect("it is done");
         assert_eq!(has("etc/machine-id"), "");
+    }
+
+    #[test]
+    fn labels_of_another_policy_are_made_anew() {
+        let config = "# SELINUX=disabled\nSELINUX=enforcing\nSELINUXTYPE=targeted\n";
+        let files = |config: &'static str, contexts: &'static str| {
+            [
+                ("etc/selinux/config", config),
+                ("etc/selinux/targeted/contexts/files/file_contexts", contexts),
+                ("etc/selinux/targeted/policy/policy.33", contexts),
+            ]
+        };
+        for (new, edit, wanted) in [
+            (files(config, "2"), true, true),
+            // Nothing was carried over, the same policy, none in force.
+            (files(config, "2"), false, false),
+            (files(config, "1"), true, false),
+            (files("SELINUX=disabled\nSELINUXTYPE=targeted\n", "2"), true, false),
+        ] {
+            let all = trees(&files(config, "1"), &new);
+            if edit {
+                write(&all.ours, "etc/mine", "mine");
+            }
+            let carried = over(&all).expect("it is done");
+            assert_eq!((carried.relabels, all.new.join(".autorelabel").exists()), (wanted, wanted));
+        }
+        // The policy is the image's, whatever was built here.
+        let all = trees(&files(config, "1"), &files(config, "2"));
+        write(&all.ours, "etc/selinux/targeted/policy/policy.33", "3");
+        write(&all.ours, "etc/selinux/targeted/contexts/files/file_contexts.local", "mine");
+        let carried = over(&all).expect("it is done");
+        assert_eq!((read(&all.new, "etc/selinux/targeted/policy/policy.33")), "2");
+        let local = "etc/selinux/targeted/contexts/files/file_contexts.local";
+        assert_eq!((read(&all.new, local).as_str(), carried.conflicts.len()), ("mine", 0));
     }
 
     #[test]

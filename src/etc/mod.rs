@@ -30,6 +30,8 @@ pub(crate) mod hooks;
 mod lines;
 mod pattern;
 mod rules;
+#[cfg(feature = "host")]
+mod selinux;
 mod taken;
 mod walk;
 mod wishes;
@@ -223,4 +225,6 @@ pub struct Carried {
     pub skipped: Vec<Skipped>,
     /// Files of the image that have another owner now, since its ids were taken.
     pub owners_changed: u64,
+    /// True where all files are labelled anew at the first start: the image's policy is another one.
+    pub relabels: bool,
 }

@@ -62,6 +62,9 @@ fn updated(report: &Updated) -> String {
         let merged: Vec<String> = carried.merged.iter().map(ToString::to_string).collect();
         text.push_str(&format!(", merged: {}", merged.join(", ")));
     }
+    if carried.relabels {
+        text.push_str("; its files are labelled anew at the first start");
+    }
     if report.default {
         text.push_str("; it boots next");
     }

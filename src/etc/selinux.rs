@@ -1,0 +1,53 @@
+//! Labels that another policy has given.
+//!
+//! What is carried over keeps its labels where the image does not have it. Where the image has another
+//! policy than the layer they may mean something else by now, or nothing: the system then labels its
+//! files anew when it starts.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, openat};
+use rustix::io::Errno;
+
+use super::carry::read;
+use crate::error::{Error, Result};
+use crate::tree::place::open_folder;
+
+/// What makes a system label all files anew at its start.
+const MARK: &str = ".autorelabel";
+
+/// Marks the tree at `new` where its policy is in force and another one than that of the tree at `old`.
+pub(super) fn mark(old: &Path, new: &Path) -> Result<bool> {
+    let theirs = contexts(new)?;
+    if theirs.is_none() || theirs == contexts(old)? {
+        return Ok(false);
+    }
+    let how = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = open_folder(new, b"").and_then(|root| {
+        match openat(&root, OsStr::new(MARK), how, Mode::RUSR | Mode::WUSR) {
+            // Something of that name does it too.
+            Ok(_) | Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => Ok(()),
+            Err(error) => Err(io::Error::from(error)),
+        }
+    });
+    made.map_err(|error| Error::io(error).op("make").at(format_args!("/{MARK}")))?;
+    Ok(true)
+}
+
+/// Which labels files have by the policy of a tree; `None` where none is in force.
+fn contexts(root: &Path) -> Result<Option<Vec<u8>>> {
+    let config = read(root, &["etc", "selinux"], "config")?;
+    let config = String::from_utf8_lossy(&config);
+    let value = |key: &str| {
+        let values = config.lines().filter_map(|line| line.trim().strip_prefix(key));
+        values.last().map(str::trim).unwrap_or_default()
+    };
+    if !matches!(value("SELINUX="), "enforcing" | "permissive") {
+        return Ok(None);
+    }
+    let folder = ["etc", "selinux", value("SELINUXTYPE="), "contexts", "files"];
+    let contexts = read(root, &folder, "file_contexts")?;
+    Ok((!contexts.is_empty()).then_some(contexts))
+}
