@@ -163,6 +163,31 @@ fn arguments_belong_to_a_layer_and_are_inherited() {
 }
 
 #[test]
+fn a_reset_has_its_bases_arguments_and_boots_when_it_is_told_to() {
+    let mut sim = machine();
+    let first = add_layer(&sim, BASE);
+    run_from(&mut sim, &first);
+    let add = ["panic=60".to_owned()];
+    sim.imgbase().edit_kernel_arguments(&first, &add, &[]).expect("edited");
+    let heir = add_layer(&sim, BASE);
+    let args = sim.imgbase().kernel_arguments(&heir).expect("it has an entry").args;
+    assert!(args.ends_with("panic=60"), "{args}");
+    let mut warned = Warned::default();
+    let reset = sim.imgbase().reset_layer(&first, &mut warned).expect("a layer");
+    assert_eq!(
+        (reset.nvr.to_string(), reset.origin.to_string()),
+        (format!("{BASE}+3"), BASE.into())
+    );
+    assert!(reset.bootable && warned.0.is_empty(), "{:?}", warned.0);
+    let args = sim.imgbase().kernel_arguments(&reset.nvr).expect("it has an entry").args;
+    assert!(args.starts_with("quiet console=ttyS0 root=") && !args.contains("panic"), "{args}");
+    assert_eq!(sim.imgbase().default_layer().expect("a layer"), first, "nobody said so");
+    assert_eq!(sim.imgbase().roll_back(Some(&reset.nvr)).expect("it can boot").nvr, reset.nvr);
+    let error = sim.imgbase().reset_layer(&layer("Base-1-0+9"), &mut Unwatched);
+    assert_eq!(error.expect_err("there is none").kind(), ErrorKind::NotFound);
+}
+
+#[test]
 fn a_new_default_is_on_trial_until_it_is_blessed() {
     let mut sim = machine();
     let first = add_layer(&sim, BASE);

@@ -201,6 +201,31 @@ fn a_layer_holds_its_base_under_another_uuid() {
 }
 
 #[test]
+fn a_reset_holds_what_its_base_does() {
+    let sim = with_base();
+    let first = add_layer(&sim).expect("a layer").nvr;
+    let open = |name: &str| sim.kernel.open(&name.parse().expect("a name")).expect("active");
+    let place = Bytes::mib(8);
+    open("HostVG-Base--1--0+1").write_at(b"the layer's own", place).expect("writable");
+    sim.imgbase().deactivate(&[]).expect("nothing is in use");
+    let before = sim.bytes();
+    let dry = DryRun::over(sim.machine()).expect("looks");
+    Imgbase::new(dry.machine()).reset_layer(&first, &mut Unwatched).expect("it would work");
+    assert!(sim.bytes() == before && !dry.lines().is_empty());
+    let reset = sim.imgbase().reset_layer(&first, &mut Unwatched).expect("a layer");
+    assert_eq!(reset.nvr.to_string(), "Base-1-0+2");
+    sim.imgbase().activate(&[]).expect("both come up");
+    let bytes = |name: &str| {
+        let mut bytes = [0; 15];
+        open(name).read_at(&mut bytes, place).expect("readable");
+        bytes
+    };
+    assert_eq!(&bytes("HostVG-Base--1--0+1"), b"the layer's own");
+    assert_eq!(bytes("HostVG-Base--1--0+2"), [0; 15]);
+    assert_eq!(ids(&sim), (vec![1, 2, 3], vec![1, 2, 3]));
+}
+
+#[test]
 fn a_dry_run_says_it_all_and_changes_nothing() {
     let sim = SimMachine::with_disks(2);
     let blank = sim.bytes();

@@ -30,6 +30,8 @@ pub(crate) enum Answer {
     Updated(Updated),
     /// `layer --add`
     LayerAdded(LayerAdded),
+    /// `layer --reset`
+    LayerReset(LayerAdded),
     /// `--latest`, `--current`, `--of-layer`
     Name(ImageName),
     /// `w`

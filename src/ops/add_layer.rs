@@ -41,6 +41,22 @@ impl Imgbase<'_> {
         self.add_planned(session, plan, watch).map(|(added, _)| added)
     }
 
+    /// Resets a layer to what its image was: adds a layer as [`add_layer`](Self::add_layer) does on
+    /// its base, which has nothing of the layer's state and the kernel arguments that its own tree
+    /// names. The layer itself stays as it is, and so does what boots next.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound) where there is no such layer, or its base is gone; and as
+    /// [`add_layer`](Self::add_layer).
+    ///
+    /// # Commit point
+    /// As there.
+    pub fn reset_layer(&self, layer: &LayerName, watch: &mut dyn Watch) -> Result<LayerAdded> {
+        let session = Session::change(self, "layer --reset")?;
+        let plan = Plan::reset(&session.layout()?, layer)?;
+        self.add_planned(session, plan, watch).map(|(added, _)| added)
+    }
+
     /// Adds the first layer of a base that is filled and not finished, and carries over the state of
     /// the layer `from`; that and its base are active afterwards, also where it fails.
     ///
@@ -169,7 +185,7 @@ fn fit_out(
             watch.step("store its kernels");
             let from = plan.from.map(|from| ImageName::Layer(from.name.clone()));
             let model = from.unwrap_or_else(|| plan.origin.clone());
-            pending.store_kernels(&model, boot)?
+            pending.store_kernels((!plan.anew).then_some(&model), boot)?
         }
         // Whatever is on it, no tree can be looked into.
         _ => None,
@@ -197,6 +213,8 @@ struct Plan<'p> {
     origin: ImageName,
     /// Whose state is carried over; the origin is then a base that becomes one with the layer.
     from: Option<OldLayer<'p>>,
+    /// It inherits no kernel arguments.
+    anew: bool,
 }
 
 impl<'p> Plan<'p> {
@@ -211,7 +229,14 @@ impl<'p> Plan<'p> {
             return Err(Error::new(ErrorKind::NotFound, why).at(&origin));
         }
         let layer = layout.next_layer(origin.base())?;
-        Ok(Self { layer, origin, from: None })
+        Ok(Self { layer, origin, from: None, anew: false })
+    }
+
+    /// The base of a layer, as if no layer of it had ever been started.
+    fn reset(layout: &Layout<'_>, layer: &LayerName) -> Result<Self> {
+        layout.image(&ImageName::Layer(layer.clone()))?;
+        let base = ImageName::Base(layer.base().clone());
+        Ok(Self { anew: true, ..Self::make(layout, Some(&base))? })
     }
 
     /// The first layer of an unfinished base.
@@ -224,7 +249,8 @@ impl<'p> Plan<'p> {
             let why = "somebody has taken it away meanwhile";
             return Err(Error::new(ErrorKind::NotFound, why).at(&origin));
         }
-        Ok(Self { layer: layout.next_layer(base)?, origin, from: Some(from) })
+        let layer = layout.next_layer(base)?;
+        Ok(Self { layer, origin, from: Some(from), anew: false })
     }
 
     fn thin(&self) -> NewThin {

@@ -364,10 +364,13 @@ impl<'m> Pending<'m> {
     /// told.
     pub(super) fn store_kernels(
         &self,
-        model: &ImageName,
+        model: Option<&ImageName>,
         boot: &Boot<'_>,
     ) -> Result<Option<Start>> {
-        let args = self.session.inherited_args(boot, model)?;
+        let args = match model {
+            Some(model) => self.session.inherited_args(boot, model)?,
+            None => None,
+        };
         self.session.store_kernels(boot, &self.lv, args, OwnInitrd::WhereNone)
     }
 

@@ -1,4 +1,4 @@
-//! `imgbase layer`: adds, finds and removes layers.
+//! `imgbase layer`: adds, finds, resets and removes layers.
 
 use imgbase::Result;
 use imgbase::layout::{ImageName, LayerName};
@@ -14,6 +14,10 @@ pub(super) fn run(args: &LayerArgs, session: &Session<'_>) -> Result<Answer> {
         let on = on(value.as_ref(), args.on.as_ref())?;
         return session
             .change(|imgbase, watch| imgbase.add_layer(on, watch).map(Answer::LayerAdded));
+    }
+    if let Some(layer) = &args.reset {
+        return session
+            .change(|imgbase, watch| imgbase.reset_layer(layer, watch).map(Answer::LayerReset));
     }
     if let Some(layer) = &args.remove {
         return session

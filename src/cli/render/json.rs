@@ -51,7 +51,7 @@ impl Serialize for Body<'_> {
             Answer::FreeSpace(report, _) => report.serialize(to),
             Answer::Init(report) => report.serialize(to),
             Answer::BaseAdded(report) => report.serialize(to),
-            Answer::LayerAdded(report) => report.serialize(to),
+            Answer::LayerAdded(report) | Answer::LayerReset(report) => report.serialize(to),
             Answer::Updated(report) => report.serialize(to),
             Answer::Name(nvr) => Name { nvr, path: None }.serialize(to),
             Answer::Here(nvr) => Here { nvr }.serialize(to),

@@ -31,7 +31,9 @@ pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<
         Answer::Init(report) => init(out, report),
         Answer::Grown(report) => writeln!(out, "{}", report.pool),
         Answer::BaseAdded(report) => writeln!(out, "{}", report.nvr),
-        Answer::LayerAdded(report) => writeln!(out, "{}", report.nvr),
+        Answer::LayerAdded(report) | Answer::LayerReset(report) => {
+            writeln!(out, "{}", report.nvr)
+        }
         Answer::Updated(report) => writeln!(out, "{}", report.layer),
         Answer::Name(nvr) => writeln!(out, "{nvr}"),
         Answer::Here(nvr) => writeln!(out, "You are on {nvr}"),
@@ -117,6 +119,9 @@ pub(crate) fn note(answer: &Answer) -> Option<String> {
             Some(format!("{} was found good already", report.nvr))
         }
         Answer::Pin(pin) if !pin.changed => {
+        Answer::LayerReset(report) if report.bootable => {
+            Some(format!("'imgbase rollback --to {}' lets it boot", report.nvr))
+        }
             let state = if pin.pinned { "pinned" } else { "not pinned" };
             Some(format!("{} was {state} already", pin.nvr))
         }
