@@ -9,9 +9,11 @@ use crate::units::Bytes;
 
 pub(crate) mod bytes;
 pub mod gather;
+pub mod outlet;
 pub mod overlay;
 pub mod record;
 
+pub use outlet::Outlet;
 pub use overlay::Overlay;
 
 /// A block device or a file that stands for one.

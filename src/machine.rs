@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::boot::{LoaderKind, Place, Tries};
-use crate::dev::Dev;
+use crate::dev::{Dev, Outlet};
 use crate::dm::{DevNo, Kernel};
 use crate::error::Result;
 use crate::etc::{Carried, Hook, Wishes};
@@ -112,6 +112,14 @@ pub trait Disks: Send + Sync {
     /// As [`open`](Disks::open).
     fn open_image(&self, path: &Path) -> Result<ImageFile>;
 
+    /// Begins a file that is to be made, in order and whole or not at all.
+    ///
+    /// # Errors
+    /// [`Exists`](crate::ErrorKind::Exists) where there is one and it is not to be replaced,
+    /// [`Invalid`](crate::ErrorKind::Invalid) for what is no file and would not become one, and as
+    /// [`open`](Disks::open).
+    fn make_file(&self, target: &FileTarget, replace: bool) -> Result<Box<dyn NewFile>>;
+
     /// True where `/dev` has an entry of that name, which a volume group's folder would collide
     /// with.
     fn is_in_dev(&self, name: &str) -> bool;
@@ -140,6 +148,39 @@ pub trait Disks: Send + Sync {
     /// # Errors
     /// As [`open`](Disks::open).
     fn attach(&self, file: &Path) -> Result<PathBuf>;
+}
+
+/// Where a file is to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FileTarget {
+    /// Under this name.
+    Path(PathBuf),
+    /// Nowhere: it goes to standard output.
+    Stdout,
+}
+
+impl std::fmt::Display for FileTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Path(path) => write!(f, "{}", path.display()),
+            Self::Stdout => f.write_str("standard output"),
+        }
+    }
+}
+
+/// A file that has no name yet. Dropped before it is finished, it leaves nothing.
+pub trait NewFile: Outlet {
+    /// False where nothing is kept of what is put into it, so that it need not be read either.
+    fn is_kept(&self) -> bool {
+        true
+    }
+
+    /// Makes it durable and gives it its name; durable too when this returns.
+    ///
+    /// # Errors
+    /// [`Exists`](crate::ErrorKind::Exists) where somebody has made one of that name meanwhile,
+    /// [`NoSpace`](crate::ErrorKind::NoSpace), [`Io`](crate::ErrorKind::Io).
+    fn finish(self: Box<Self>) -> Result<()>;
 }
 
 /// A mounted file system.

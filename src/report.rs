@@ -198,6 +198,23 @@ pub struct PoolGrown {
     pub vg_seqno: u64,
 }
 
+/// What `export` wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Exported {
+    /// The base or layer.
+    pub nvr: ImageName,
+    /// The file; `None` for standard output.
+    pub output: Option<String>,
+    /// `raw`, `qcow2` or `tar`.
+    pub format: String,
+    /// `gzip` or `zstd`; `None` where it is not packed.
+    pub packing: Option<String>,
+    /// The volume's size.
+    pub size_bytes: u64,
+    /// Bytes that went into the file, holes left out.
+    pub written_bytes: u64,
+}
+
 /// What a removal removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Removed {

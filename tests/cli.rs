@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 /// Each verb with arguments that are complete, so that only the machine can refuse them.
-const VERBS: [(&str, &[&str]); 12] = [
+const VERBS: [(&str, &[&str]); 13] = [
     ("layout", &[]),
     ("base", &["--latest"]),
     ("layer", &["--add"]),
@@ -16,6 +16,7 @@ const VERBS: [(&str, &[&str]); 12] = [
     ("activate", &["a-1-0+1"]),
     ("deactivate", &[]),
     ("diff", &["a-1-0", "a-1-0+1"]),
+    ("export", &["a-1-0", "./x"]),
     ("check", &[]),
     ("recover", &["--list"]),
     ("watch", &["--once"]),

@@ -1,4 +1,5 @@
-//! tar archives of whole systems: POSIX's (pax), GNU's and the old ones, read as they come.
+//! tar archives of whole systems: POSIX's (pax), GNU's and the old ones, read as they come, and
+//! POSIX's written.
 //!
 //! Sources: POSIX.1-2024, `pax`, "ustar Interchange Format" and "pax Interchange Format"; the GNU
 //! tar manual 1.35, "Basic Tar Format", "GNU Extensions", "Storing Sparse Files". The fields of a
@@ -7,6 +8,7 @@
 //! memory.
 
 mod acl;
+mod pack;
 mod records;
 mod sparse;
 mod unpack;
@@ -24,6 +26,7 @@ use crate::units::Bytes;
 use records::Records;
 use sparse::{Content, Map};
 
+pub use pack::Packing;
 pub use unpack::{measure, unpack};
 
 /// All of an archive comes in blocks.

@@ -3,8 +3,8 @@
 use imgbase::layout::{BaseName, ImageName, LayerName};
 use imgbase::report::{
     Activation, ArgsReport, BaseAdded, Blessed, BootChoice, BootReport, BootSetUp, Collected,
-    FreeSpaceReport, HealthReport, InitReport, InitrdReport, LayerAdded, LayoutReport, MountReport,
-    PoolGrown, RecoveryReport, Removed, Updated,
+    Exported, FreeSpaceReport, HealthReport, InitReport, InitrdReport, LayerAdded, LayoutReport,
+    MountReport, PoolGrown, RecoveryReport, Removed, Updated,
 };
 
 use super::args::Unit;
@@ -64,6 +64,8 @@ pub(crate) enum Answer {
     OnTrial,
     /// `boot --args`
     Args(ArgsReport),
+    /// `export`
+    Exported(Exported),
     /// `check`
     Health(HealthReport),
     /// `recover`

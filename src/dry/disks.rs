@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Notes;
 use super::shadow::Shadow;
-use crate::dev::Dev;
+use crate::dev::{Dev, Outlet};
 use crate::dm::DevNo;
 use crate::dm::sim::SimKernel;
 use crate::error::Result;
 use crate::image::ImageFile;
-use crate::machine::{Disks, InUse};
+use crate::machine::{Disks, FileTarget, InUse, NewFile};
 use crate::name::VgName;
 
 /// The major number of loop devices.
@@ -75,6 +75,12 @@ impl Disks for DryDisks<'_> {
         self.real.open_image(path)
     }
 
+    fn make_file(&self, target: &FileTarget, replace: bool) -> Result<Box<dyn NewFile>> {
+        // It tells what is wrong with the place; there is nothing yet to be left.
+        drop(self.real.make_file(target, replace)?);
+        Ok(Box::new(Planned { target: target.clone(), notes: self.notes.clone() }))
+    }
+
     fn is_in_dev(&self, name: &str) -> bool {
         self.real.is_in_dev(name)
     }
@@ -99,5 +105,37 @@ impl Disks for DryDisks<'_> {
         let mut loops = self.loops.lock().unwrap_or_else(PoisonError::into_inner);
         loops.push(file.to_owned());
         Ok(PathBuf::from(format!("/dev/loop-of-dry-run-{}", loops.len() - 1)))
+    }
+}
+
+/// A file that is not made.
+struct Planned {
+    target: FileTarget,
+    notes: Notes,
+}
+
+impl Outlet for Planned {
+    fn put(&mut self, _bytes: &[u8]) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn skip(&mut self, _zeros: u64) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl NewFile for Planned {
+    fn is_kept(&self) -> bool {
+        false
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        self.notes.add(match &self.target {
+            FileTarget::Path(path) => {
+                format!("write and sync a file beside {0}, and rename it to {0}", path.display())
+            }
+            FileTarget::Stdout => "write to standard output".to_owned(),
+        });
+        Ok(())
     }
 }

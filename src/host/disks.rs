@@ -20,7 +20,7 @@ use crate::dev::Dev;
 use crate::dm::DevNo;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::image::ImageFile;
-use crate::machine::{Disks, InUse};
+use crate::machine::{Disks, FileTarget, InUse, NewFile};
 use crate::name::VgName;
 
 /// Another process may take a loop device between our asking for a free one and taking it.
@@ -73,6 +73,10 @@ impl Disks for RealDisks {
             return Ok(ImageFile::of(dev));
         }
         Ok(ImageFile { dev, holes: Arc::new(FileHoles::open(path)?) })
+    }
+
+    fn make_file(&self, target: &FileTarget, replace: bool) -> Result<Box<dyn NewFile>> {
+        super::new_file::make(target, replace)
     }
 
     fn is_in_dev(&self, name: &str) -> bool {

@@ -16,6 +16,7 @@ mod locks;
 mod lvm2_host;
 mod lvmconf;
 mod mounts;
+mod new_file;
 mod new_tree;
 mod root;
 mod tools;

@@ -237,6 +237,33 @@ mod tests {
     }
 
     #[test]
+    fn what_is_packed_here_gives_the_tree_that_it_was_made_of() {
+        let dir = tempfile::tempdir_in("/var/tmp").expect("a folder");
+        let [from, to, theirs] = ["from", "to", "theirs"].map(|name| dir.path().join(name));
+        for folder in [&from, &to, &theirs] {
+            fs::create_dir(folder).expect("made");
+        }
+        sample(&from);
+        // What no block holds.
+        run("chown", &["-h", "3000000:4294967290", from.join("bin").to_str().expect("UTF-8")]);
+        let mut packed = Vec::new();
+        let tree = crate::diff::Mounted::open(&from).expect("there");
+        let mut packing = archive::Packing::new(&mut packed);
+        crate::tree::copy_in_use(&tree, &mut packing, &mut |_| false).expect("packed");
+        assert_eq!(packed.len() % 10240, 0);
+        let mut made = RealTree::new(&to);
+        archive::unpack(&packed[..], &mut made, Bytes::gib(1), &mut |_| false).expect("good");
+        same(&from, &to);
+        // And by GNU tar.
+        let file = dir.path().join("a.tar");
+        fs::write(&file, &packed).expect("written");
+        let (file, theirs_at) = (file.to_str().expect("UTF-8"), theirs.to_str().expect("UTF-8"));
+        let all = ["--xattrs", "--xattrs-include=*", "--numeric-owner", "-p"];
+        run("tar", &[&["-C", theirs_at, "-xf", file], &all[..]].concat());
+        same(&from, &theirs);
+    }
+
+    #[test]
     fn gnu_s_old_forms_give_all_but_attributes() {
         let dir = tempfile::tempdir_in("/var/tmp").expect("a folder");
         let from = dir.path().join("from");

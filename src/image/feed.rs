@@ -66,6 +66,13 @@ impl DiskFeed<'_> {
 
 impl Feed for DiskFeed<'_> {
     fn next(&mut self, _buffer: &mut Buffer) -> Result<Option<Job>> {
+        self.window()
+    }
+}
+
+impl DiskFeed<'_> {
+    /// The next window that holds data.
+    pub(super) fn window(&mut self) -> Result<Option<Job>> {
         let Some(first) = self.take()? else { return Ok(None) };
         let window = self.windows.at(first.start);
         let (mut pieces, mut source_bytes) = (Vec::new(), Bytes::ZERO);

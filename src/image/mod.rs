@@ -1,13 +1,15 @@
-//! From an image to a volume: what sort of image it is (told by its content, never by its name),
+//! From an image to a volume, and back: what sort of image it is (told by its content, never by its name),
 //! what it will need, and the copy itself.
 //!
 //! [`Source`] is an image that was looked at: on a device or in a file, where it can be read in any
 //! order, or on a stream, where it cannot. [`Source::copy_to`] writes it to a fresh thin volume so
 //! that as little of the volume as possible is mapped: holes are not read, blocks that a trusted
 //! bitmap calls free are not read either, and chunks of zeros are not written.
+//! [`Export`] is a volume that goes into a file, with as little.
 
 mod buffer;
 mod copy;
+mod export;
 mod extents;
 mod feed;
 mod filesystem;
@@ -16,6 +18,7 @@ mod magic;
 mod open;
 mod partitions;
 mod qcow2;
+mod qcow2_new;
 mod sink;
 mod source;
 mod tails;
@@ -24,6 +27,7 @@ mod tails;
 mod tests;
 
 pub use copy::{Control, Copied, Progress};
+pub use export::{Export, TellRead};
 pub use filesystem::{FileSystem, Needs};
 #[cfg(feature = "host")]
 pub use holes::FileHoles;

@@ -14,6 +14,8 @@ mod devices;
 #[cfg(feature = "host")]
 mod diff;
 mod entries;
+#[cfg(feature = "host")]
+mod export;
 mod filesystem;
 mod find;
 mod gc;
@@ -38,6 +40,8 @@ mod wishes;
 #[cfg(feature = "host")]
 pub use diff::DiffWay;
 pub use entries::OwnInitrd;
+#[cfg(feature = "host")]
+pub use export::{Export, ExportFormat};
 pub use start::{NotStarted, Start, Started};
 pub use update::Update;
 pub use watch::WatchPolicy;

@@ -361,7 +361,7 @@ impl<'m> Pending<'m> {
     }
 
     /// Stores the kernels of the snapshot in the boot folder; it inherits what the `model`'s are
-    /// told.
+    /// told, and without one has what its own tree says.
     pub(super) fn store_kernels(
         &self,
         model: Option<&ImageName>,
@@ -376,6 +376,12 @@ impl<'m> Pending<'m> {
 
     pub(super) fn device(&self) -> &dyn Dev {
         self.device.as_ref()
+    }
+
+    /// Its device once more.
+    #[cfg(feature = "host")]
+    pub(super) fn reopen(&self) -> Result<Box<dyn Dev>> {
+        self.session.open_volume(&self.lv)
     }
 
     pub(super) fn node(&self) -> Result<std::path::PathBuf> {
@@ -395,6 +401,14 @@ impl<'m> Pending<'m> {
     pub(super) fn relock(mut self) -> Result<Session<'m>> {
         self.session.relock()?;
         Ok(self.session)
+    }
+
+    /// Locks again and takes the volume away, which was all that it was for.
+    #[cfg(feature = "host")]
+    pub(super) fn discard(self) -> Result<()> {
+        drop(self.device);
+        let mut session = self.session;
+        session.relock().and_then(|()| session.try_undo(&self.lv))
     }
 
     /// Locks again and takes the volume away.

@@ -1,8 +1,12 @@
-//! Packed bytes: what gzip, xz and zstd make, told by its content, and gzip written.
+//! Packed bytes: what gzip, xz and zstd make, told by its content, and gzip and zstd written.
 //!
-//! Images and the kernel's modules come so, and the kernel takes its first file system so.
+//! Images and the kernel's modules come so, the kernel takes its first file system so, and what is
+//! exported may go out so.
 
+mod writer;
 mod zstd;
+
+pub use writer::Packer;
 
 use std::io::{self, BufRead, Read, Write};
 

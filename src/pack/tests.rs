@@ -149,3 +149,29 @@ fn a_window_that_is_too_large_is_refused_by_name() {
         assert!(unpack(bytes, MOST).expect("not too large") == sample());
     }
 }
+
+/// What goes out packed is what our own reader and the programs here unpack.
+#[test]
+fn what_is_packed_can_be_unpacked() {
+    // More than a frame of zstd, and nothing at all.
+    let long = [sample().repeat(20), vec![0; 9 << 20], sample()].concat();
+    for (packing, program) in [(Packing::Gzip, "gzip"), (Packing::Zstd, "zstd")] {
+        for bytes in [&long[..], &long[..5], &[]] {
+            let mut packed = Vec::new();
+            let mut packer = Packer::new(packing, &mut packed).expect("it is written");
+            for piece in bytes.chunks(70_001) {
+                crate::dev::Outlet::put(&mut packer, piece).expect("into memory");
+            }
+            packer.finish().expect("into memory");
+            assert_eq!(Packing::of(&packed), Some(packing));
+            assert!(packed.len() < 64 || packed.len() < bytes.len());
+            assert!(unpack(packed.clone(), 64 << 20).expect("good") == bytes, "{program}");
+            let file = tempfile::NamedTempFile::new().expect("a file");
+            std::fs::write(file.path(), &packed).expect("written");
+            let stdin = std::fs::File::open(file.path()).expect("there");
+            let Ok(ran) = Command::new(program).arg("-dc").stdin(stdin).output() else { continue };
+            assert!(ran.status.success() && ran.stdout == bytes, "{program}");
+        }
+    }
+    assert!(Packer::new(Packing::Xz, &mut Vec::new()).is_none());
+}

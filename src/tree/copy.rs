@@ -13,7 +13,7 @@ use crate::units::Bytes;
 /// # Errors
 /// Those of the file system, naming the path; [`Interrupted`](ErrorKind::Interrupted).
 pub fn weigh<F: Folder>(from: &F, tell: Tell<'_>) -> Result<Measure> {
-    let mut walk = Walk::new(tell);
+    let mut walk = Walk::new(tell, Whiteouts::Refused);
     let root = from.own_meta().map_err(|error| failed(error, &TreePath::root()))?;
     walk.folder(from, &TreePath::root(), root.fs, None)?;
     Ok(walk.measure)
@@ -26,7 +26,25 @@ pub fn weigh<F: Folder>(from: &F, tell: Tell<'_>) -> Result<Measure> {
 /// Those of both file systems, naming the path; [`Interrupted`](ErrorKind::Interrupted). What the
 /// new tree then holds is of no use.
 pub fn copy<F: Folder>(from: &F, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
-    let mut walk = Walk::new(tell);
+    copy_with(from, to, Whiteouts::Refused, tell)
+}
+
+/// The same of a tree that is in use, or of a part of one: what looks as if it took something away
+/// is some container's that is kept there.
+///
+/// # Errors
+/// As [`copy`].
+pub fn copy_in_use<F: Folder>(from: &F, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
+    copy_with(from, to, Whiteouts::Taken, tell)
+}
+
+fn copy_with<F: Folder>(
+    from: &F,
+    to: &mut dyn NewTree,
+    whiteouts: Whiteouts,
+    tell: Tell<'_>,
+) -> Result<Measure> {
+    let mut walk = Walk::new(tell, whiteouts);
     let at = TreePath::root();
     let root = from.own_meta().and_then(|meta| {
         to.put(&at, &meta, &from.own_xattrs()?, Making::Other)?;
@@ -41,16 +59,25 @@ fn failed(error: io::Error, at: &TreePath) -> Error {
     if Stopped::is(&error) { Stopped::told() } else { Error::io(error).op("copy").at(at) }
 }
 
+/// What becomes of files that take others away in a stack of layers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whiteouts {
+    /// One of such layers is no whole system.
+    Refused,
+    Taken,
+}
+
 struct Walk<'w> {
     measure: Measure,
+    whiteouts: Whiteouts,
     /// Files with several names, by inode, and the first of these.
     names: BTreeMap<u64, TreePath>,
     tell: Tell<'w>,
 }
 
 impl<'w> Walk<'w> {
-    fn new(tell: Tell<'w>) -> Self {
-        Self { measure: Measure::default(), names: BTreeMap::new(), tell }
+    fn new(tell: Tell<'w>, whiteouts: Whiteouts) -> Self {
+        Self { measure: Measure::default(), whiteouts, names: BTreeMap::new(), tell }
     }
 
     fn folder<F: Folder>(
@@ -110,7 +137,8 @@ impl<'w> Walk<'w> {
 
     fn count(&mut self, meta: &Meta, path: &TreePath) -> Result<()> {
         let known = meta.links > 1 && self.names.contains_key(&meta.ino);
-        if meta.kind == Kind::CharDevice && meta.rdev == (0, 0) {
+        let takes_away = meta.kind == Kind::CharDevice && meta.rdev == (0, 0);
+        if takes_away && self.whiteouts == Whiteouts::Refused {
             let why = "it takes away what is below it: this is one layer of several, and no whole \
                        system";
             return Err(Error::new(ErrorKind::Unsupported, why).at(path));

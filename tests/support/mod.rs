@@ -15,14 +15,15 @@ use std::sync::{Arc, Mutex, OnceLock};
 use imgbase::boot::folder::Facts;
 use imgbase::boot::sim::{SimBoot, SimFolder, SimVars};
 use imgbase::boot::{Place, Tries};
-use imgbase::dev::{Dev, MemDev};
+use imgbase::dev::{Dev, MemDev, Outlet};
 use imgbase::dm::DevNo;
 use imgbase::dm::sim::SimKernel;
 use imgbase::etc::Carried;
 use imgbase::image::ImageFile;
 use imgbase::machine::{
-    BootAt, CarryOver, Creator, Disks, Held, HookRun, InUse, InitrdMaker, LockMode, Lvm2Host,
-    Machine, MountEntry, MountHow, Mounts, NewPv, StagedBackup, Tool, ToolOutput, Tools,
+    BootAt, CarryOver, Creator, Disks, FileTarget, Held, HookRun, InUse, InitrdMaker, LockMode,
+    Lvm2Host, Machine, MountEntry, MountHow, Mounts, NewFile, NewPv, StagedBackup, Tool,
+    ToolOutput, Tools,
 };
 use imgbase::name::VgName;
 use imgbase::ops::{AddBase, ImageSource, Imgbase, Init, Unwatched};
@@ -76,7 +77,8 @@ impl SimMachine {
         Self {
             disks: SimDisks {
                 disks,
-                images: Mutex::default(),
+                images: Arc::default(),
+                room: usize::MAX,
                 under: Mutex::default(),
                 opened: Mutex::default(),
                 fuse: Arc::default(),
@@ -261,7 +263,9 @@ pub(crate) fn ext4_of(features: &str, size: &str, files: &[(&str, &str)]) -> Vec
 /// Disks, and images that are no disks.
 pub(crate) struct SimDisks {
     disks: BTreeMap<PathBuf, (Arc<dyn Dev>, DevNo)>,
-    images: Mutex<BTreeMap<PathBuf, Arc<MemDev>>>,
+    pub(crate) images: Arc<Mutex<BTreeMap<PathBuf, Arc<MemDev>>>>,
+    /// How large a new file may become.
+    pub(crate) room: usize,
     /// Where the kernel knows an active pool to lie.
     pub(crate) under: Mutex<Vec<PathBuf>>,
     /// Every open of a disk.
@@ -347,6 +351,32 @@ impl Dev for Fused {
     }
 }
 
+/// A file that becomes an image.
+struct SimFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    images: Arc<Mutex<BTreeMap<PathBuf, Arc<MemDev>>>>,
+    room: usize,
+}
+
+impl Outlet for SimFile {
+    fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.bytes.extend_from_slice(bytes);
+        match self.bytes.len() > self.room {
+            true => Err(std::io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl NewFile for SimFile {
+    fn finish(self: Box<Self>) -> Result<()> {
+        let dev = Arc::new(MemDev::new(self.path.display().to_string(), self.bytes));
+        self.images.lock().expect("not poisoned").insert(self.path, dev);
+        Ok(())
+    }
+}
+
 fn missing(path: &Path) -> Error {
     Error::new(ErrorKind::NotFound, "there is no such device").at(path.display())
 }
@@ -372,6 +402,15 @@ impl Disks for SimDisks {
         let images = self.images.lock().expect("not poisoned");
         let dev = images.get(path).ok_or_else(|| missing(path))?.clone();
         Ok(ImageFile::of(dev))
+    }
+
+    fn make_file(&self, target: &FileTarget, replace: bool) -> Result<Box<dyn NewFile>> {
+        let path = PathBuf::from(target.to_string());
+        if !replace && self.images.lock().expect("not poisoned").contains_key(&path) {
+            return Err(Error::new(ErrorKind::Exists, "it is there").at(target));
+        }
+        let images = Arc::clone(&self.images);
+        Ok(Box::new(SimFile { path, bytes: Vec::new(), images, room: self.room }))
     }
 
     fn is_in_dev(&self, _name: &str) -> bool {
@@ -404,6 +443,8 @@ pub(crate) struct SimMounts {
     pub(crate) refuse_once: bool,
     /// True where no state can be carried over.
     pub(crate) refuse_carry: bool,
+    /// The tree that a look finds.
+    pub(crate) tree: Option<PathBuf>,
     /// The files that every private mount shows.
     pub(crate) files: Mutex<BTreeMap<String, Vec<u8>>>,
 }
@@ -431,7 +472,11 @@ impl Mounts for SimMounts {
         _fs_type: &str,
         look: &mut dyn FnMut(&Path) -> Result<()>,
     ) -> Result<()> {
-        if self.refuse_once { Err(missing(device)) } else { look(Path::new("/nowhere")) }
+        match &self.tree {
+            _ if self.refuse_once => Err(missing(device)),
+            Some(tree) => look(tree),
+            None => look(Path::new("/nowhere")),
+        }
     }
 
     fn with_root(

@@ -5,6 +5,7 @@
 
 mod base;
 mod boot;
+mod export;
 mod global;
 mod image;
 mod layer;
@@ -19,6 +20,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use base::BaseArgs;
 pub(crate) use boot::{BootArgs, RollbackArgs};
+pub(crate) use export::ExportArgs;
 #[cfg(feature = "liblvm")]
 pub(crate) use global::MetadataBy;
 pub(crate) use global::{GlobalArgs, Loader};
@@ -89,6 +91,7 @@ pub(crate) enum Command {
     #[command(after_long_help = small::DEACTIVATE_AFTER)]
     Deactivate(ImagesArgs),
     Diff(DiffArgs),
+    Export(ExportArgs),
     Check(CheckArgs),
     Recover(RecoverArgs),
     Gc(GcArgs),
@@ -106,7 +109,7 @@ pub(crate) enum Command {
 /// What the parser of a verb is to know.
 type Augment = fn(clap::Command) -> clap::Command;
 
-const VERBS: [(&str, Augment); 19] = [
+const VERBS: [(&str, Augment); 20] = [
     ("layout", LayoutArgs::augment_args),
     ("base", BaseArgs::augment_args),
     ("layer", LayerArgs::augment_args),
@@ -118,6 +121,7 @@ const VERBS: [(&str, Augment); 19] = [
     ("activate", ImagesArgs::augment_args),
     ("deactivate", ImagesArgs::augment_args),
     ("diff", DiffArgs::augment_args),
+    ("export", ExportArgs::augment_args),
     ("check", CheckArgs::augment_args),
     ("recover", RecoverArgs::augment_args),
     ("gc", GcArgs::augment_args),
@@ -156,6 +160,7 @@ impl Command {
             Self::Activate(_) => "activate",
             Self::Deactivate(_) => "deactivate",
             Self::Diff(_) => "diff",
+            Self::Export(_) => "export",
             Self::Check(_) => "check",
             Self::Recover(_) => "recover",
             Self::Gc(_) => "gc",
@@ -178,7 +183,7 @@ impl Command {
             Self::Rollback(_) | Self::Update(_) | Self::Gc(_) => true,
             Self::Mount(_) | Self::Umount(_) | Self::Activate(_) | Self::Deactivate(_) => true,
             Self::Diff(_) | Self::Check(_) | Self::Recover(_) | Self::Watch(_) => true,
-            Self::Initrd(_) => true,
+            Self::Export(_) | Self::Initrd(_) => true,
             Self::W | Self::Completions(_) | Self::Man(_) => false,
         }
     }
@@ -211,6 +216,7 @@ mod tests {
             ("activate", ""),
             ("deactivate", ""),
             ("diff", ""),
+            ("export", "a-1-0 ./x --format tar"),
             ("check", ""),
             ("recover", "--list"),
             ("gc", "--keep 3"),

@@ -6,6 +6,7 @@ mod boot;
 mod check;
 mod completions;
 mod diff;
+mod export;
 mod gc;
 mod image;
 mod initrd;
@@ -44,6 +45,7 @@ pub(crate) fn run(command: &Command, session: &Session<'_>, data: &Data) -> Resu
         Command::Activate(args) => mount::activate(args, session)?,
         Command::Deactivate(args) => mount::deactivate(args, session)?,
         Command::Diff(args) => return diff::run(args, session, data),
+        Command::Export(args) => export::run(args, session)?,
         Command::Check(_) => return check::run(session, data),
         Command::Recover(args) => recover::run(args, session)?,
         Command::Gc(args) => gc::run(args, session)?,

@@ -69,6 +69,7 @@ impl Serialize for Body<'_> {
             Answer::Args(report) => report.serialize(to),
             Answer::Health(report) => report.serialize(to),
             Answer::Grown(report) => report.serialize(to),
+            Answer::Exported(report) => report.serialize(to),
             Answer::Initrd(report) => report.serialize(to),
             Answer::Watched => Nothing {}.serialize(to),
             Answer::Collected(report) => report.serialize(to),

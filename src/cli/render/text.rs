@@ -42,6 +42,8 @@ pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<
         Answer::Collected(report) => lines(out, &report.removed),
         Answer::Activated(report) | Answer::Deactivated(report) => lines(out, &report.changed),
         Answer::Initrd(report) => lines(out, report.output.as_slice()),
+        // Standard output may have the export itself.
+        Answer::Exported(report) => lines(out, report.output.as_slice()),
         Answer::Pin(_) | Answer::Mounted(_) | Answer::Unmounted(_) | Answer::Watched => Ok(()),
         Answer::Boot(report) => boot::list(out, report, look),
         Answer::BootChoice(report) => writeln!(out, "{}", report.nvr),
@@ -102,6 +104,10 @@ pub(crate) fn note(answer: &Answer) -> Option<String> {
             let size = Bytes::new(report.size_bytes);
             Some(format!("{size} for {}, with {modules} modules", report.kernel))
         }
+        Answer::Exported(report) => {
+            let (size, written) = (Bytes::new(report.size_bytes), Bytes::new(report.written_bytes));
+            Some(format!("{} of {size}, {written} written", report.nvr))
+        }
         Answer::Recovered(report) if report.found.is_empty() => {
             Some("nothing is left to recover".to_owned())
         }
@@ -113,15 +119,15 @@ pub(crate) fn note(answer: &Answer) -> Option<String> {
         Answer::Collected(report) => collected(report),
         Answer::Boot(report) => boot::list_note(report),
         Answer::Updated(report) => Some(updated(report)),
+        Answer::LayerReset(report) if report.bootable => {
+            Some(format!("'imgbase rollback --to {}' lets it boot", report.nvr))
+        }
         Answer::BootChoice(choice) => boot::choice_note(choice),
         Answer::BootSetUp(report) => boot::set_up_note(report),
         Answer::Blessed(report) if !report.changed => {
             Some(format!("{} was found good already", report.nvr))
         }
         Answer::Pin(pin) if !pin.changed => {
-        Answer::LayerReset(report) if report.bootable => {
-            Some(format!("'imgbase rollback --to {}' lets it boot", report.nvr))
-        }
             let state = if pin.pinned { "pinned" } else { "not pinned" };
             Some(format!("{} was {state} already", pin.nvr))
         }
