@@ -182,6 +182,30 @@ fn what_an_image_was_stays_with_its_base() {
 }
 
 #[test]
+fn an_image_with_another_signature_leaves_nothing() {
+    use imgbase::image::{Signed, public_key};
+    let sim = SimMachine::with_disks(2);
+    sim.init();
+    let blank = sim.bytes();
+    let mut image = ImageRequest::from(ImageSource::Path(sim.put_image(BASE)));
+    let key = public_key(include_str!("data/minisign/key.pub")).expect("a key");
+    let text = include_str!("data/minisign/test.minisig");
+    image.signed = Some(Signed::new(vec![key], text).expect("of something else"));
+    let nvr = BASE.parse().expect("a name");
+    let mut request = AddBase { nvr, image, size: None, share: true };
+    let error = sim.imgbase().add_base(&request, &mut Unwatched).expect_err("not signed so");
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(sim.bytes() == blank, "nothing was changed");
+    // Of a stream it shows at the end.
+    let packed = gzip(&support::ext4("16M"));
+    request.image.source = ImageSource::Path(sim.put_bytes("packed", packed));
+    let error = sim.imgbase().add_base(&request, &mut Unwatched).expect_err("the same");
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    let layout = sim.imgbase().layout().expect("it can be read");
+    assert_eq!((layout.bases.len(), layout.pending.len()), (0, 0));
+}
+
+#[test]
 fn a_layer_holds_its_base_under_another_uuid() {
     let sim = with_base();
     let added = add_layer(&sim).expect("a layer");

@@ -10,6 +10,7 @@ mod hints;
 mod hooks;
 pub mod initrd;
 mod kernel;
+mod keys;
 #[cfg(feature = "liblvm")]
 mod library;
 mod locks;
@@ -39,6 +40,7 @@ use crate::machine::{BootAt, InitrdMaker, Machine};
 
 pub use self::boot::{HostBoot, RealBoot, RealVars};
 pub use self::disks::FileDev;
+pub use self::keys::{KEYS, signature_of};
 
 /// Reads one of the kernel's texts, which have no length before they are read: with room for most of
 /// them it comes in one piece.

@@ -8,6 +8,7 @@ use super::holes::{Holes, NoHoles};
 use super::magic::HEAD;
 use super::partitions::{self, Partition};
 use super::qcow2::Qcow2;
+use super::signed::Signed;
 use super::tails::{self, Tails};
 use crate::dev::{Dev, ReadAt, ReadOnly};
 use crate::digest::Digest;
@@ -58,6 +59,12 @@ impl ImageStream {
         Self { name, reader, tails }
     }
 
+    fn signed(self, signed: &Signed) -> Self {
+        let Self { name, reader, mut tails } = self;
+        let reader = tails.signed(reader, signed);
+        Self { name, reader, tails }
+    }
+
     /// What is left of it, and of what stands around it, is read: only there it shows whether all
     /// was right.
     ///
@@ -94,6 +101,22 @@ impl Image {
             }
             Self::Stream(stream) => Ok(Self::Stream(stream.digested(digest))),
             Self::Archive(stream) => Ok(Self::Archive(stream.digested(digest))),
+        }
+    }
+
+    /// The same for a signature.
+    ///
+    /// # Errors
+    /// As [`digested`](Self::digested).
+    pub fn signed(self, signed: &Signed) -> Result<Self> {
+        match self {
+            Self::File(file) => {
+                let bytes = DevReader { dev: Arc::clone(&file.dev), at: Bytes::ZERO };
+                signed.check(bytes).map_err(|error| error.at(file.dev.name()))?;
+                Ok(Self::File(file))
+            }
+            Self::Stream(stream) => Ok(Self::Stream(stream.signed(signed))),
+            Self::Archive(stream) => Ok(Self::Archive(stream.signed(signed))),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
+use super::signed::{Follower, Signed};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -27,11 +28,12 @@ fn compare(wanted: Digest, has: Digest) -> Result<()> {
 }
 
 /// Streams that are read to their end once the image was copied, those inside first; and the
-/// digest that the outermost must have.
+/// digest and the signature that the outermost must have.
 #[derive(Default)]
 pub struct Tails {
     streams: Vec<Shared>,
     digest: Option<(Digest, Arc<Mutex<Sha256>>)>,
+    signature: Option<Arc<Mutex<Follower>>>,
 }
 
 impl Tails {
@@ -46,6 +48,17 @@ impl Tails {
         self.kept(Box::new(reader))
     }
 
+    /// The same stream, whose signature is looked at in the end.
+    pub(super) fn signed(
+        &mut self,
+        stream: Box<dyn Read + Send>,
+        signed: &Signed,
+    ) -> Box<dyn Read + Send> {
+        let follower = Arc::new(Mutex::new(signed.follow()));
+        self.signature = Some(Arc::clone(&follower));
+        self.kept(Box::new(Followed { inner: stream, follower }))
+    }
+
     /// The same stream, which will be read to its end.
     pub(super) fn kept(&mut self, stream: Box<dyn Read + Send>) -> Box<dyn Read + Send> {
         let shared = Shared(Arc::new(Mutex::new(stream)));
@@ -56,15 +69,17 @@ impl Tails {
     /// Reads all of them to their ends.
     ///
     /// # Errors
-    /// [`Corrupt`](ErrorKind::Corrupt) where a checksum or the digest does not hold; those of the
-    /// readers.
+    /// [`Corrupt`](ErrorKind::Corrupt) where a checksum, the digest or the signature does not hold;
+    /// those of the readers.
     pub(super) fn end(&mut self) -> Result<()> {
         while let Some(stream) = self.streams.pop() {
             read_on(stream).map_err(super::open::unreadable)?;
         }
-        let Some((digest, hash)) = self.digest.take() else { return Ok(()) };
-        let hash = lock(&hash).clone();
-        compare(digest, Digest::end(hash))
+        if let Some((digest, hash)) = self.digest.take() {
+            let hash = lock(&hash).clone();
+            compare(digest, Digest::end(hash))?;
+        }
+        self.signature.take().map_or(Ok(()), |follower| lock(&follower).end())
     }
 }
 
@@ -89,6 +104,20 @@ impl<R: Read> Read for Hashing<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let len = self.inner.read(buf)?;
         lock(&self.hash).update(buf.get(..len).unwrap_or_default());
+        Ok(len)
+    }
+}
+
+/// Hands on what is read through it.
+struct Followed {
+    inner: Box<dyn Read + Send>,
+    follower: Arc<Mutex<Follower>>,
+}
+
+impl Read for Followed {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = self.inner.read(buf)?;
+        lock(&self.follower).update(buf.get(..len).unwrap_or_default());
         Ok(len)
     }
 }

@@ -48,7 +48,7 @@ impl Imgbase<'_> {
         if request.source == ImageSource::Stdin {
             return Err(nameless("a stream cannot be looked into"));
         }
-        let request = ImageRequest { digest: None, ..request.clone() };
+        let request = ImageRequest { digest: None, signed: None, ..request.clone() };
         let Image::File(file) = content::open(&self.machine, &request)? else {
             return Err(nameless("it is packed, and cannot be looked into"));
         };

@@ -65,7 +65,7 @@ impl Opened {
                 }
                 watch.step("read the archive");
                 let measure = measure(&mut stream, watch)?;
-                let again = ImageRequest { digest: None, ..request.clone() };
+                let again = ImageRequest { digest: None, signed: None, ..request.clone() };
                 match open(machine, &again)? {
                     Image::Archive(stream) => Ok(Self::Archive(stream, Some(measure))),
                     _ => Err(Error::new(ErrorKind::Corrupt, "it has become something else")),
@@ -113,10 +113,14 @@ fn bare(machine: &Machine<'_>, request: &ImageRequest) -> Result<Image> {
     })
 }
 
-/// Sees to it that it is what was published, where that is known.
+/// Sees to it that it is what was published, where that is known, or signed.
 fn digested(image: Image, request: &ImageRequest) -> Result<Image> {
-    match request.digest {
-        Some(digest) => image.digested(digest).map_err(unchanged),
+    let image = match request.digest {
+        Some(digest) => image.digested(digest).map_err(unchanged)?,
+        None => image,
+    };
+    match &request.signed {
+        Some(signed) => image.signed(signed).map_err(unchanged),
         None => Ok(image),
     }
 }

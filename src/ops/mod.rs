@@ -50,6 +50,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::digest::Digest;
+use crate::image::Signed;
 use crate::layout::BaseName;
 use crate::lvm2::scan::Remembered;
 use crate::machine::Machine;
@@ -159,11 +160,13 @@ pub struct ImageRequest {
     pub partition: Option<String>,
     /// What its bytes must be, as they come: packed where they are.
     pub digest: Option<Digest>,
+    /// What signature those must have.
+    pub signed: Option<Signed>,
 }
 
 impl From<ImageSource> for ImageRequest {
     fn from(source: ImageSource) -> Self {
-        Self { source, partition: None, digest: None }
+        Self { source, partition: None, digest: None, signed: None }
     }
 }
 

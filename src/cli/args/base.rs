@@ -26,7 +26,8 @@ image leaves empty is discarded. Two versions take one and the difference; eithe
 
 Of a disk image the partition is taken whose type says that it is the root, else the only one of \
 Linux; --partition names another. With --digest the image must be what was published: nothing stays \
-of one that is not.
+of one that is not. Where keys of minisign's are in /etc/imgbase/keys (NAME.pub), it must be signed by \
+one of them: in IMAGE.minisig, or in the file that --signature names.
 
 With --add, a word with a slash, or - alone, is the image, any other the name; the order is free. \
 Without an image, standard input is read, unless it is a terminal. Without a name an ext4 image that \
@@ -42,6 +43,7 @@ Examples:
   imgbase base --add Debian-12-1 ./debian.ext4
   imgbase base --add Debian-12-1 --size 8G /dev/vdb
   imgbase base --add Debian-12-1 ./debian.ext4.zst --digest sha256:9f86d081...
+  imgbase base --add Debian-12-1 ./debian.ext4.zst --signature ./debian.minisig
   imgbase base --add Debian-12-1 ./cloud.qcow2 --partition 1
   imgbase base --add Debian-12-1 ./root.tar.zst --size 8G
   imgbase base --add Node-4.5-1 ./node.iso
@@ -56,7 +58,7 @@ Examples:
 #[command(long_about = LONG_ABOUT, after_long_help = AFTER, override_usage = USAGE)]
 #[command(group = ArgGroup::new("action").required(true)
     .args(["add", "latest", "of_layer", "remove", "pin", "unpin"]))]
-#[command(group = ArgGroup::new("how").multiple(true).requires("add").args(["size", "no_share", "partition", "digest", "words"])
+#[command(group = ArgGroup::new("how").multiple(true).requires("add").args(["size", "no_share", "partition", "digest", "signature", "words"])
     .conflicts_with_all(["latest", "of_layer", "remove", "pin", "unpin"]))]
 pub(crate) struct BaseArgs {
     /// Add a base from an image, and print its name

@@ -1,5 +1,7 @@
 //! What of an image is meant.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use imgbase::digest::Digest;
 
@@ -13,4 +15,9 @@ pub(crate) struct ImageArgs {
     /// The SHA-256 that the image must have, as published: sha256:DIGITS
     #[arg(long, value_name = "DIGEST")]
     pub(crate) digest: Option<Digest>,
+
+    /// The image's signature, as minisign makes it (default: IMAGE.minisig, where keys are in
+    /// /etc/imgbase/keys)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signature: Option<PathBuf>,
 }

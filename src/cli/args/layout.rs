@@ -78,7 +78,7 @@ impl Unit {
     .args(["bases", "layers", "free_space", "init", "init_nvr", "grow"]))]
 #[command(group = ArgGroup::new("making").args(["init", "init_nvr"]).multiple(true))]
 #[command(group = ArgGroup::new("how").multiple(true).requires("making")
-    .args(["from", "partition", "digest", "size", "config_size", "metadata_size", "mda_size", "force", "words"])
+    .args(["from", "partition", "digest", "signature", "size", "config_size", "metadata_size", "mda_size", "force", "words"])
     .conflicts_with_all(["bases", "layers", "free_space", "grow"]))]
 pub(crate) struct LayoutArgs {
     /// Print the bases, one name a line, in order of creation

@@ -62,7 +62,7 @@ fn request(
             return Err(invalid(format!("'{one}' and '{other}' are two images")));
         }
     };
-    Ok((name, image::request(image, &args.of)))
+    Ok((name, image::request(image, &args.of)?))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use imgbase::host::signature_of;
 use imgbase::layout::BaseName;
 use imgbase::ops::{ImageRequest, ImageSource, Imgbase};
 use imgbase::{Error, Result};
@@ -77,12 +78,17 @@ pub(super) fn source(place: &OsStr, stdin_is_terminal: bool) -> Result<ImageSour
     Ok(ImageSource::Path(PathBuf::from(place)))
 }
 
-/// What of an image is meant.
-pub(super) fn request(source: ImageSource, of: &ImageArgs) -> ImageRequest {
+/// What of an image is meant, and what it has to be.
+///
+/// # Errors
+/// As [`signature_of`].
+pub(super) fn request(source: ImageSource, of: &ImageArgs) -> Result<ImageRequest> {
+    let signed = signature_of(&source, of.signature.as_deref())?;
     let mut request = ImageRequest::from(source);
+    request.signed = signed;
     request.partition.clone_from(&of.partition);
     request.digest = of.digest;
-    request
+    Ok(request)
 }
 
 /// Standard input as an image.

@@ -106,7 +106,7 @@ fn first_base(
     match (name, &args.from) {
         (Some(name), Some(from)) => {
             let source = image::source(from, stdin_is_terminal)?;
-            Ok(Some((name, image::request(source, &args.of))))
+            Ok(Some((name, image::request(source, &args.of)?)))
         }
         (Some(name), None) => {
             Err(invalid(format!("the base {name} needs an image: give --from IMAGE")))

@@ -13,7 +13,7 @@ use crate::cli::session::Session;
 /// Runs it.
 pub(super) fn run(args: &UpdateArgs, session: &Session<'_>) -> Result<Answer> {
     let source = image::source(&args.image, stdin().is_terminal())?;
-    let image = image::request(source, &args.of);
+    let image = image::request(source, &args.of)?;
     session.change(|imgbase, watch| {
         let nvr = image::name(imgbase, args.nvr.as_ref(), &image)?;
         let request = Update {
