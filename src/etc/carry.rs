@@ -16,8 +16,10 @@ const MERGED: [&str; 2] = ["/etc", "/root"];
 /// What makes a host be itself: ours, also where the image brings its own.
 const IDENTITY: [&str; 3] = [MACHINE_ID, "/etc/iscsi/initiatorname.iscsi", "/etc/ssh/ssh_host_*"];
 
-/// What programs make of other files and of what is in the image, or keep as a copy: the image's.
-const LEFT: [&str; 15] = [
+/// What programs make of other files and of what is in the image, or keep as a copy: the image's. And
+/// what is no layer's on any host.
+const LEFT: [&str; 19] = [
+    "/dev",
     "/etc/.pwd.lock",
     "/etc/.updated",
     "/etc/group-",
@@ -33,6 +35,9 @@ const LEFT: [&str; 15] = [
     "/etc/subgid-",
     "/etc/subuid-",
     "/etc/udev/hwdb.bin",
+    "/proc",
+    "/run",
+    "/sys",
 ];
 
 /// More than this of a table of accounts or contexts is not read.

@@ -20,7 +20,7 @@ pub struct Rules {
     pub renewed: Vec<Pattern>,
     /// What is left as the image has it, with all that is in it.
     pub left: Vec<Pattern>,
-    /// The same, where the layer has other file systems mounted.
+    /// The same, where the layer has other file systems mounted at folders.
     pub mounts: Vec<TreePath>,
     /// What the image's ids become.
     pub ids: IdMap,
@@ -49,7 +49,8 @@ pub(super) enum Treatment {
 }
 
 impl Rules {
-    pub(super) fn treatment(&self, path: &TreePath) -> Treatment {
+    /// What is done with an entry, which may be a folder of ours.
+    pub(super) fn treatment(&self, path: &TreePath, is_folder: bool) -> Treatment {
         let fit = |patterns: &[Pattern]| {
             let fits = patterns.iter().map(|pattern| pattern.fit(path));
             fits.max().unwrap_or(Fit::Elsewhere)
@@ -58,7 +59,7 @@ impl Rules {
             return Treatment::Left;
         }
         let (taken, merged) = (fit(&self.taken), fit(&self.merged));
-        if self.mounts.contains(path) {
+        if is_folder && self.mounts.contains(path) {
             let listed = [taken, merged].iter().any(|fit| matches!(fit, Fit::Above | Fit::Here));
             return if listed { Treatment::Mounted } else { Treatment::Left };
         }

@@ -41,8 +41,8 @@ fn contexts(root: &Path) -> Result<Option<Vec<u8>>> {
     let config = read(root, &["etc", "selinux"], "config")?;
     let config = String::from_utf8_lossy(&config);
     let value = |key: &str| {
-        let mut values = config.lines().filter_map(|line| line.trim().strip_prefix(key));
-        values.next_back().map(str::trim).unwrap_or_default()
+        let mut values = config.lines().rev().map(str::trim);
+        values.find_map(|line| line.strip_prefix(key)).map(str::trim).unwrap_or_default()
     };
     if !matches!(value("SELINUX="), "enforcing" | "permissive") {
         return Ok(None);

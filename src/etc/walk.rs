@@ -119,18 +119,19 @@ impl Walk<'_> {
         let mut emptied = true;
         for name in &names {
             let path = at.join(name);
-            let treatment = self.rules.treatment(&path);
-            let is_taken = self.aside.iter().any(|aside| aside == path.bytes());
-            if treatment == Treatment::Left || is_taken {
-                emptied = false;
-                continue;
-            }
             let meta = |side: &Option<F>| match side.as_ref().map(|folder| folder.meta(name)) {
                 Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
                 other => other.transpose(),
             };
             let [base, ours, theirs] = sides;
             let mut metas = [meta(base)?, meta(ours)?, meta(theirs)?];
+            let is_folder = matches!(&metas, [_, Some(ours), _] if ours.kind == Kind::Folder);
+            let treatment = self.rules.treatment(&path, is_folder);
+            let is_taken = self.aside.iter().any(|aside| aside == path.bytes());
+            if treatment == Treatment::Left || is_taken {
+                emptied = false;
+                continue;
+            }
             if let Some(Some(theirs)) = metas.get_mut(THEIRS) {
                 theirs.uid = self.rules.ids.uid(theirs.uid);
                 theirs.gid = self.rules.ids.gid(theirs.gid);

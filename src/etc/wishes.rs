@@ -16,8 +16,6 @@ use crate::tree::TreePath;
 const CONFIGS: [&str; 2] = ["/etc/imgbased.conf", "/etc/imgbase.conf"];
 /// More patterns than this are a mistake.
 const PATTERNS_MOST: usize = 1000;
-/// What is mounted there is no layer's, on any host.
-const NEVER: [&str; 4] = ["/dev", "/proc", "/run", "/sys"];
 
 /// What becomes of what makes a host be itself: machine-id, host keys, the name as an iSCSI initiator.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,7 +81,6 @@ impl Wishes {
                 self.config(layer, &path)?;
             }
         }
-        self.mounts.extend(NEVER.iter().filter_map(|path| TreePath::from_text(path)));
         self.mounts.append(&mut root::mount_points(layer)?);
         self.hooks(layer, HookPlace::Layer)
     }
@@ -252,7 +249,7 @@ mod tests {
         assert_eq!(shown(&wishes.files), ["/opt/app", "/opt/with a blank", "/srv"]);
         assert_eq!(shown(&wishes.rebase), ["/usr/local/etc"]);
         let mounts: Vec<String> = wishes.mounts.iter().map(ToString::to_string).collect();
-        assert_eq!(mounts, ["/dev", "/proc", "/run", "/sys", "/var/log"]);
+        assert_eq!(mounts, ["/var/log"]);
     }
 
     #[test]
