@@ -83,8 +83,7 @@ impl<'d> Export<'d> {
     /// As [`raw`](Self::raw).
     pub fn qcow2(&self, out: &mut dyn Outlet, tell: TellRead<'_>) -> Result<()> {
         let mut layout = Layout::of(self.size());
-        let cluster = Layout::CLUSTER;
-        let index = |at: Bytes| at.get() / cluster as u64;
+        let (cluster, index) = (Layout::CLUSTER, Layout::number_of);
         self.walk(tell, &mut |start, bytes| {
             for (cluster, number) in bytes.chunks(cluster).zip(index(start)..) {
                 if !is_zero(cluster) {

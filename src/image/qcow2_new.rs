@@ -43,6 +43,11 @@ impl Layout {
         Self { size: size.get(), bits: vec![0; words] }
     }
 
+    /// The number of the cluster with that byte.
+    pub(super) const fn number_of(byte: Bytes) -> u64 {
+        byte.get() / CLUSTER
+    }
+
     /// The cluster of that number is stored.
     pub(super) fn use_cluster(&mut self, number: u64) {
         let word = usize::try_from(number / 64).ok().and_then(|word| self.bits.get_mut(word));

@@ -2,6 +2,7 @@
 
 mod beside_lvm2;
 mod entries;
+mod exports;
 mod file_systems;
 mod first;
 mod full;
@@ -41,6 +42,7 @@ pub fn all() -> Vec<Case> {
         trees::cases(),
         sharing::cases(),
         main_job::cases(),
+        exports::cases(),
         liblvm::cases(),
         beside_lvm2::cases(),
         file_systems::cases(),
