@@ -1,4 +1,4 @@
-//! What our names and tags mean: bases, layers, their pool.
+//! What our names and tags mean: bases, layers, data volumes, their pool.
 //!
 //! This is the only reader of the tags that oVirt's imgbased puts on volumes
 //! (`imgbased:vg`, `:pool`, `:init`, `:base`, `:layer`, `:volume`) and of the
@@ -7,6 +7,7 @@
 
 mod name;
 mod version;
+mod volume;
 
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,6 +16,7 @@ use crate::lvm2::model::{Lv, Thin, ThinPool};
 use crate::order;
 pub use name::{BaseName, ImageName, LayerName};
 pub use version::compare as compare_versions;
+pub use volume::{DataVolume, VolumePath};
 
 /// Tags as they stand in the text.
 pub mod tag {
@@ -30,6 +32,8 @@ pub mod tag {
     pub const LAYER: &str = "imgbased:layer";
     /// On a data volume that all layers share.
     pub const VOLUME: &str = "imgbased:volume";
+    /// What the tag of a data volume begins with that says where it is mounted: a path follows.
+    pub const AT: &str = "imgbased:at:";
     /// On a volume that is not finished: a crash undoes it.
     pub const PENDING: &str = "imgbased:pending";
     /// On a volume that is going away: a crash finishes that.
@@ -94,6 +98,8 @@ pub struct Layout<'v> {
     pub pool_segment: &'v ThinPool,
     /// Bases in order of creation (thin device id).
     pub bases: Vec<Base<'v>>,
+    /// Volumes that layers share, by their paths.
+    pub volumes: Vec<DataVolume<'v>>,
     /// Layers without their base, and volumes whose names say nothing.
     pub orphans: Vec<Orphan<'v>>,
     /// Volumes that are unfinished or going away, the newest first.
@@ -144,6 +150,7 @@ impl<'v> Layout<'v> {
             pool,
             pool_segment,
             bases: Vec::new(),
+            volumes: Vec::new(),
             orphans: Vec::new(),
             pending: Vec::new(),
         };
@@ -158,8 +165,11 @@ impl<'v> Layout<'v> {
                 self.pending.push(lv);
             } else if is_tagged(lv) {
                 self.sort_volume(lv, &mut layers);
+            } else if lv.has_tag(tag::VOLUME) {
+                self.sort_data(lv);
             }
         }
+        order::sort_by_key(&mut self.volumes, |volume| volume.path.clone());
         let made = |lv: &Lv| lv.thin().map(|thin| thin.device_id);
         order::sort_by_key(&mut self.pending, |lv| std::cmp::Reverse(made(lv)));
         order::sort_by_key(&mut self.bases, |base| base.base.thin.device_id);
@@ -184,6 +194,17 @@ impl<'v> Layout<'v> {
         }
     }
 
+    fn sort_data(&mut self, lv: &'v Lv) {
+        let Some(thin) = lv.thin().filter(|thin| thin.pool == self.pool.name) else {
+            let why = "it is no thin volume of our pool".to_owned();
+            return self.orphans.push(Orphan { lv, why });
+        };
+        match VolumePath::of(lv) {
+            Ok(path) => self.volumes.push(DataVolume { path, lv, thin }),
+            Err(bad) => self.orphans.push(Orphan { lv, why: bad.to_string() }),
+        }
+    }
+
     fn place_layer(&mut self, layer: Volume<'v, LayerName>) {
         match self.bases.iter_mut().find(|base| base.base.name == *layer.name.base()) {
             Some(base) => base.layers.push(layer),
@@ -202,6 +223,25 @@ impl<'v> Layout<'v> {
     /// The layer of that name.
     pub fn layer(&self, name: &LayerName) -> Option<&Volume<'v, LayerName>> {
         self.layers().find(|layer| layer.name == *name)
+    }
+
+    /// The volume that layers share at that path.
+    ///
+    /// # Errors
+    /// [`NotFound`](ErrorKind::NotFound), naming it.
+    pub fn volume(&self, path: &VolumePath) -> Result<&DataVolume<'v>> {
+        let found = self.volumes.iter().find(|volume| volume.path.as_str() == path.as_str());
+        found.ok_or_else(|| {
+            let why = format!("{} has no volume for it", self.vg.name);
+            Error::new(ErrorKind::NotFound, why).at(path)
+        })
+    }
+
+    /// The latest layer: the one made last on the latest base that has any.
+    pub fn latest_layer(&self) -> Option<&Volume<'v, LayerName>> {
+        let with_layers = self.bases.iter().filter(|base| !base.layers.is_empty());
+        let newest = with_layers.max_by(|a, b| a.base.name.compare(&b.base.name))?;
+        newest.layers.iter().max_by_key(|layer| layer.name.index())
     }
 
     /// The volume behind a base's or a layer's name.

@@ -284,6 +284,21 @@ pub trait Mounts: Send + Sync {
     /// As [`mount`](Mounts::mount).
     fn hold_image(&self, image: &Path, fs_type: &str) -> Result<Box<dyn HeldTree>>;
 
+    /// What is in a folder of a volume, which is looked at as by [`look_into`](Mounts::look_into);
+    /// `None` where there is no such folder. No link is followed on the way to it.
+    ///
+    /// # Errors
+    /// As there, and as [`tree::weigh`](crate::tree::weigh).
+    fn weigh_folder(&self, from: FolderOf<'_>, tell: Tell<'_>) -> Result<Option<Measure>>;
+
+    /// Copies what is in a folder of a volume, which is there, to the root of a fresh file system,
+    /// with what the folder itself is like; it is durable then.
+    ///
+    /// # Errors
+    /// As [`make_tree`](Mounts::make_tree) and [`tree::copy`](crate::tree::copy()).
+    fn copy_folder(&self, from: FolderOf<'_>, to: (&Path, &str), tell: Tell<'_>)
+    -> Result<Measure>;
+
     /// Mounts three volumes where no other process sees them, the first two read-only, carries over
     /// to the third what was changed from the first to the second (see [`crate::etc`]), names the
     /// root in its fstab, and ends the mounts; what was changed is durable then.
@@ -294,6 +309,9 @@ pub trait Mounts: Send + Sync {
     /// third then holds is of no use.
     fn carry_over(&self, volumes: CarryOver<'_>) -> Result<Carried>;
 }
+
+/// A folder of a volume: its node, the sort of its file system, the path from its root.
+pub type FolderOf<'f> = (&'f Path, &'f str, &'f str);
 
 /// The tree in an image, mounted where no other process sees it. No path leads out of it.
 pub trait HeldTree: Send + Sync {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::etc::Carried;
-use crate::layout::{BaseName, ImageName, LayerName};
+use crate::layout::{BaseName, ImageName, LayerName, VolumePath};
 use crate::name::{LvName, VgName};
 
 /// The whole layout of a group.
@@ -23,6 +23,8 @@ pub struct LayoutReport {
     pub orphans: Vec<OrphanReport>,
     /// Volumes that are unfinished or going away.
     pub pending: Vec<LvName>,
+    /// Volumes that layers share, by their paths.
+    pub volumes: Vec<VolumeReport>,
 }
 
 /// A thin pool.
@@ -83,6 +85,23 @@ pub struct LayerReport {
     pub default: bool,
     /// True where it has a boot entry.
     pub bootable: bool,
+}
+
+/// A volume that layers share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VolumeReport {
+    /// Where layers mount it.
+    pub path: VolumePath,
+    /// Its name.
+    pub name: LvName,
+    /// Its virtual size.
+    pub size_bytes: u64,
+    /// True while it is active.
+    pub active: bool,
+    /// Its device id in the pool.
+    pub device_id: u32,
+    /// Where it is mounted now.
+    pub mounted: Option<String>,
 }
 
 /// A volume of ours that fits nowhere.
@@ -242,6 +261,51 @@ pub struct Collected {
     pub kept: Vec<KeptBase>,
 }
 
+/// What `volume --create` made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VolumeAdded {
+    /// Where it is mounted.
+    pub path: VolumePath,
+    /// Its name.
+    pub name: LvName,
+    /// Its virtual size.
+    pub size_bytes: u64,
+    /// The layer that mounts it.
+    pub layer: LayerName,
+    /// Files, folders and the like that were copied into it.
+    pub copied: u64,
+    /// False where the layer's fstab could not be changed.
+    pub attached: bool,
+    /// The group's sequence number after it.
+    pub vg_seqno: u64,
+}
+
+/// What `volume --attach` and `--detach` did to a layer's fstab.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VolumeMount {
+    /// Where it is mounted.
+    pub path: VolumePath,
+    /// The layer.
+    pub layer: LayerName,
+    /// True where it mounts the volume now.
+    pub attached: bool,
+    /// False where it was so already.
+    pub changed: bool,
+}
+
+/// What `volume --remove` removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct VolumeRemoved {
+    /// Where it was mounted.
+    pub path: VolumePath,
+    /// Its name.
+    pub name: LvName,
+    /// Layers whose fstab names it still.
+    pub named_by: Vec<LayerName>,
+    /// The group's sequence number after it.
+    pub vg_seqno: u64,
+}
+
 /// What was activated or deactivated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Activation {
@@ -249,6 +313,9 @@ pub struct Activation {
     pub changed: Vec<ImageName>,
     /// The ones that were so already.
     pub unchanged: Vec<ImageName>,
+    /// Volumes that layers share and that changed, where all was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<LvName>,
 }
 
 /// A mount that was made or ended.

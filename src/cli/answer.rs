@@ -4,7 +4,8 @@ use imgbase::layout::{BaseName, ImageName, LayerName};
 use imgbase::report::{
     Activation, ArgsReport, BaseAdded, Blessed, BootChoice, BootReport, BootSetUp, Collected,
     Exported, FreeSpaceReport, HealthReport, InitReport, InitrdReport, LayerAdded, LayoutReport,
-    MountReport, PoolGrown, RecoveryReport, Removed, Updated,
+    MountReport, PoolGrown, RecoveryReport, Removed, Updated, VolumeAdded, VolumeMount,
+    VolumeRemoved, VolumeReport,
 };
 
 use super::args::Unit;
@@ -66,6 +67,14 @@ pub(crate) enum Answer {
     Args(ArgsReport),
     /// `export`
     Exported(Exported),
+    /// `volume --list`
+    Volumes(Vec<VolumeReport>),
+    /// `volume --create`
+    VolumeAdded(VolumeAdded),
+    /// `volume --attach`, `--detach`
+    VolumeMount(VolumeMount),
+    /// `volume --remove`
+    VolumeRemoved(VolumeRemoved),
     /// `check`
     Health(HealthReport),
     /// `recover`

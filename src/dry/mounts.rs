@@ -5,9 +5,9 @@ use std::path::Path;
 use super::Notes;
 use crate::error::Result;
 use crate::etc::Carried;
-use crate::machine::{CarryOver, Disks, HeldTree, MountEntry, MountHow, Mounts};
+use crate::machine::{CarryOver, Disks, FolderOf, HeldTree, MountEntry, MountHow, Mounts};
 use crate::root::RootChange;
-use crate::tree::NewTree;
+use crate::tree::{Measure, NewTree, Tell};
 use crate::units::Bytes;
 
 pub(super) struct DryMounts<'m> {
@@ -94,6 +94,25 @@ impl Mounts for DryMounts<'_> {
 
     fn hold_image(&self, image: &Path, fs_type: &str) -> Result<Box<dyn HeldTree>> {
         self.real.hold_image(image, fs_type)
+    }
+
+    fn weigh_folder(&self, from: FolderOf<'_>, _tell: Tell<'_>) -> Result<Option<Measure>> {
+        let (device, fs_type, path) = (from.0.display(), from.1, from.2);
+        self.notes.add(format!(
+            "mount {device} ({fs_type}) privately and read-only to look at {path} in it"
+        ));
+        Ok(Some(Measure::default()))
+    }
+
+    fn copy_folder(
+        &self,
+        from: FolderOf<'_>,
+        to: (&Path, &str),
+        _tell: Tell<'_>,
+    ) -> Result<Measure> {
+        let (device, path, to) = (from.0.display(), from.2, to.0.display());
+        self.notes.add(format!("copy what is in {path} on {device} to {to}"));
+        Ok(Measure::default())
     }
 
     fn carry_over(&self, volumes: CarryOver<'_>) -> Result<Carried> {

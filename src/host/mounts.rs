@@ -11,11 +11,12 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::new_tree::RealTree;
 use super::root::RealRoot;
+use crate::diff::Mounted;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::etc::{self, Carried};
-use crate::machine::{CarryOver, HeldTree, MountEntry, MountHow, Mounts};
+use crate::machine::{CarryOver, FolderOf, HeldTree, MountEntry, MountHow, Mounts};
 use crate::root::{self, RootChange};
-use crate::tree::NewTree;
+use crate::tree::{self, Folder, Measure, NewTree, Tell};
 use crate::units::Bytes;
 
 /// The kernel's list of this process's mounts.
@@ -96,6 +97,38 @@ impl Mounts for RealMounts {
         held::hold(image, fs_type)
     }
 
+    fn weigh_folder(
+        &self,
+        (device, fs_type, path): FolderOf<'_>,
+        tell: Tell<'_>,
+    ) -> Result<Option<Measure>> {
+        let mut measure = None;
+        self.look_into(device, fs_type, &mut |root| {
+            let folder = folder(root, path)?;
+            measure = folder.map(|folder| tree::weigh_in_use(&folder, tell)).transpose()?;
+            Ok(())
+        })?;
+        Ok(measure)
+    }
+
+    fn copy_folder(
+        &self,
+        (device, fs_type, path): FolderOf<'_>,
+        to: (&Path, &str),
+        tell: Tell<'_>,
+    ) -> Result<Measure> {
+        let mut copied = Measure::default();
+        self.look_into(device, fs_type, &mut |root| {
+            let gone = || Error::new(ErrorKind::NotFound, "the folder is gone").at(path);
+            let folder = folder(root, path)?.ok_or_else(gone)?;
+            private::change_in(to.0, to.1, &mut |root| {
+                copied = tree::copy_in_use(&folder, &mut RealTree::new(root), tell)?;
+                Ok(())
+            })
+        })?;
+        Ok(copied)
+    }
+
     fn carry_over(&self, volumes: CarryOver<'_>) -> Result<Carried> {
         let CarryOver { base, ours, new, root, wishes } = volumes;
         let mut carried = Carried::default();
@@ -109,6 +142,22 @@ impl Mounts for RealMounts {
         })?;
         Ok(carried)
     }
+}
+
+/// A folder of a tree; `None` where there is none.
+fn folder(root: &Path, path: &str) -> Result<Option<Mounted>> {
+    let mut at = Mounted::open(root).context("open the tree", root.display())?;
+    for name in path.split('/').filter(|name| !name.is_empty()) {
+        at = match at.folder(name.as_bytes()) {
+            Ok(inside) => inside,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                let why = format!("'{name}' on the way is a link or no folder ({error})");
+                return Err(Error::new(ErrorKind::Invalid, why).at(path));
+            }
+        };
+    }
+    Ok(Some(at))
 }
 
 /// What a refused mount means.

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, chmodat, mkdirat, openat, openat2};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, IoContext, Result};
@@ -36,6 +36,22 @@ impl RealRoot {
             }
             Err(error) => Err(std::io::Error::from(error)).context("open", path),
         }
+    }
+
+    /// Makes one folder, unless there is one.
+    fn folder(&self, path: &str) -> std::io::Result<()> {
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if openat2(&self.0, path, folder, Mode::empty(), inside).is_ok() {
+            return Ok(());
+        }
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let above = if above.is_empty() { "/" } else { above };
+        let above = openat2(&self.0, above, folder, Mode::empty(), inside)?;
+        mkdirat(&above, name, Mode::RWXU)?;
+        // Whatever this process's mask is.
+        let how = AtFlags::empty();
+        Ok(chmodat(&above, name, Mode::from_raw_mode(0o755), how)?)
     }
 
     fn file(&self, path: &str, flags: OFlags) -> Result<Option<(File, Bytes)>> {
@@ -94,6 +110,25 @@ impl RootChange for RealRoot {
         let written = file.set_len(0).and_then(|()| file.write_all(bytes));
         written.and_then(|()| file.sync_all()).context("write", path)
     }
+
+    fn make(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(0o644);
+        let made = openat2(&self.0, path, flags, mode, inside).map_err(std::io::Error::from);
+        let mut file = File::from(made.context("make", path)?);
+        let mode = rustix::fs::fchmod(&file, mode).map_err(std::io::Error::from);
+        let written = mode.and_then(|()| file.write_all(bytes));
+        written.and_then(|()| file.sync_all()).context("write", path)
+    }
+
+    fn make_folder(&self, path: &str) -> Result<()> {
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+        for folder in ends.filter_map(|end| path.get(..end)).filter(|folder| !folder.is_empty()) {
+            self.folder(folder).context("make the folder", folder)?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +163,24 @@ mod tests {
         assert!(root.has("/absolute").expect("readable"));
         let error = root.read("/etc/file", Bytes::new(5)).expect_err("it is longer");
         assert_eq!(error.kind(), ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn what_is_made_is_made_inside() {
+        let (dir, root) = tree();
+        root.make_folder("/var/log/audit").expect("made");
+        root.make_folder("/var/log").expect("it is there");
+        let mode = |path: &str| {
+            std::fs::metadata(dir.path().join("root").join(path)).expect("there").mode() & 0o7777
+        };
+        assert_eq!((mode("var"), mode("var/log/audit")), (0o755, 0o755));
+        root.make("/var/log/file", b"x").expect("made");
+        assert_eq!(mode("var/log/file"), 0o644);
+        assert!(root.make("/var/log/file", b"y").is_err(), "it is there");
+        symlink("../../..", dir.path().join("root/var/up")).expect("made");
+        root.make_folder("/var/up/var/up/new").expect("made");
+        assert_eq!(mode("new"), 0o755, "above the root is the root");
+        assert!(root.make_folder("/etc/file/x").is_err());
     }
 
     #[test]

@@ -8,8 +8,8 @@ use crate::name::LvName;
 use crate::report::Activation;
 
 impl Imgbase<'_> {
-    /// Activates images and the pool under them; without a name all layers. A base comes up only
-    /// when it is named: it is read-only and nothing needs it.
+    /// Activates images and the pool under them; without a name all layers, and the volumes that
+    /// they share. A base comes up only when it is named: it is read-only and nothing needs it.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) for a name that is not there;
@@ -20,11 +20,13 @@ impl Imgbase<'_> {
         let wanted = choose(&session.layout()?, images, |layout| layout.layer_names())?;
         let active = session.active()?;
         let (unchanged, changed) = split(wanted, |lv| active.contains(lv));
+        let mut volumes = shared(&session.layout()?, images);
+        volumes.retain(|lv| !active.contains(lv));
         let names: Vec<LvName> = changed.iter().map(ImageName::lv_name).collect();
         session.pool_on()?;
-        session.activate(&names.iter().collect::<Vec<_>>())?;
+        session.activate(&names.iter().chain(&volumes).collect::<Vec<_>>())?;
         session.settle()?;
-        Ok(Activation { changed, unchanged })
+        Ok(Activation { changed, unchanged, volumes })
     }
 
     /// Deactivates images, and the pool when nothing of it is left active; without a name all
@@ -38,15 +40,24 @@ impl Imgbase<'_> {
         let wanted = choose(&session.layout()?, images, |layout| layout.image_names())?;
         let active = session.active()?;
         let (changed, unchanged) = split(wanted, |lv| active.contains(lv));
-        refuse_in_use(&session, &changed)?;
-        let names: Vec<LvName> = changed.iter().map(ImageName::lv_name).collect();
+        let mut volumes = shared(&session.layout()?, images);
+        volumes.retain(|lv| active.contains(lv));
+        let mut names: Vec<LvName> = changed.iter().map(ImageName::lv_name).collect();
+        names.extend_from_slice(&volumes);
+        refuse_in_use(&session, &names)?;
         session.deactivate(&names.iter().collect::<Vec<_>>())?;
         if images.is_empty() {
             session.pool_off()?;
         }
         session.settle()?;
-        Ok(Activation { changed, unchanged })
+        Ok(Activation { changed, unchanged, volumes })
     }
+}
+
+/// The volumes that layers share, where no image is named.
+fn shared(layout: &Layout<'_>, images: &[ImageName]) -> Vec<LvName> {
+    let all = if images.is_empty() { layout.volumes.as_slice() } else { &[] };
+    all.iter().map(|volume| volume.lv.name.clone()).collect()
 }
 
 type All = fn(&Layout<'_>) -> Vec<ImageName>;
@@ -69,10 +80,10 @@ fn split(
     images.into_iter().partition(|image| first(&image.lv_name()))
 }
 
-fn refuse_in_use(session: &Session<'_>, images: &[ImageName]) -> Result<()> {
-    for image in images {
-        if let Some(why) = session.in_use(&image.lv_name())? {
-            let error = Error::new(ErrorKind::Busy, why).at(image).op("deactivate it");
+fn refuse_in_use(session: &Session<'_>, lvs: &[LvName]) -> Result<()> {
+    for lv in lvs {
+        if let Some(why) = session.in_use(lv)? {
+            let error = Error::new(ErrorKind::Busy, why).at(lv).op("deactivate it");
             return Err(error.kept("nothing was deactivated"));
         }
     }

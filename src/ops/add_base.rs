@@ -95,6 +95,7 @@ impl Imgbase<'_> {
             origin: plan.with.as_ref().map(BaseName::lv_name),
             size: Some(size),
             digest: request.image.digest,
+            at: None,
         };
         watch.step("make the volume");
         session.begin_thin(&thin, &pool)?;

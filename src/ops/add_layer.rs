@@ -260,6 +260,7 @@ impl<'p> Plan<'p> {
             origin: Some(self.origin.lv_name()),
             size: None,
             digest: None,
+            at: None,
         }
     }
 }

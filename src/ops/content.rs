@@ -295,7 +295,7 @@ const MADE: Bytes = Bytes::mib(48);
 const LEAST: Bytes = Bytes::gib(1);
 
 /// What files need: data, inodes and their share of folders.
-fn needed(measure: &Measure) -> Bytes {
+pub(super) fn needed(measure: &Measure) -> Bytes {
     let entries = Bytes::new(measure.entries.saturating_mul(512));
     measure.data.saturating_add(entries).saturating_add(MADE)
 }

@@ -151,6 +151,7 @@ impl Imgbase<'_> {
             origin: Some(origin),
             size: None,
             digest: None,
+            at: None,
         };
         session.begin_thin(&thin, &pool)?;
         let pending = session.into_pending(name)?;

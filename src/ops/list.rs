@@ -7,11 +7,11 @@ use super::session::Session;
 use crate::boot::BootState;
 use crate::dm::status::PoolState;
 use crate::error::{Error, ErrorKind, Result};
-use crate::layout::{Base, BaseName, ImageName, LayerName, Layout, Volume};
+use crate::layout::{Base, BaseName, DataVolume, ImageName, LayerName, Layout, Volume};
 use crate::lvm2::Vg;
 use crate::lvm2::model::Lv;
 use crate::report::{
-    BaseReport, FreeSpaceReport, LayerReport, LayoutReport, OrphanReport, PoolReport,
+    BaseReport, FreeSpaceReport, LayerReport, LayoutReport, OrphanReport, PoolReport, VolumeReport,
 };
 use crate::units::Bytes;
 
@@ -30,9 +30,18 @@ impl Imgbase<'_> {
             vg_seqno: layout.vg.seqno,
             pool: seen.pool(&layout),
             bases: layout.bases.iter().map(|base| seen.base(&layout, base)).collect(),
+            volumes: layout.volumes.iter().map(|volume| seen.volume(&layout, volume)).collect(),
             orphans: layout.orphans.iter().map(orphan).collect(),
             pending: layout.pending.iter().map(|lv| lv.name.clone()).collect(),
         })
+    }
+
+    /// The volumes that layers share, by their paths.
+    ///
+    /// # Errors
+    /// As [`layout`](Self::layout).
+    pub fn volumes(&self) -> Result<Vec<VolumeReport>> {
+        Ok(self.layout()?.volumes)
     }
 
     /// Free space of the pool.
@@ -81,10 +90,7 @@ impl Imgbase<'_> {
     pub fn latest_layer(&self) -> Result<LayerName> {
         let session = Session::read(self)?;
         let layout = session.layout()?;
-        let with_layers = layout.bases.iter().filter(|base| !base.layers.is_empty());
-        let newest = with_layers.max_by(|a, b| a.base.name.compare(&b.base.name));
-        let layer = newest.and_then(|base| base.layers.iter().max_by_key(|l| l.name.index()));
-        layer.map(|layer| layer.name.clone()).ok_or_else(|| {
+        layout.latest_layer().map(|layer| layer.name.clone()).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, "there is no layer yet").at(&layout.vg.name)
         })
     }
@@ -146,6 +152,8 @@ struct Seen {
     active: std::collections::BTreeSet<crate::name::LvName>,
     pool: Option<PoolState>,
     current: Option<crate::name::LvName>,
+    /// Where volumes that layers share are mounted.
+    mounted: std::collections::BTreeMap<crate::name::LvName, String>,
     boot: Option<BootState>,
 }
 
@@ -155,13 +163,14 @@ impl Seen {
         let devices = session.devices()?;
         let pool = session.pool_state_among(&devices, &session.pool()?).ok().flatten();
         let current = session.mounted_among(&devices, std::path::Path::new("/"))?;
+        let mounted = mounted(session, &devices)?;
         // The layout is told all the same where the loader's folder cannot be read.
         let boot = session.boot().and_then(|boot| boot.map(|boot| boot.state()).transpose());
         let boot = boot.unwrap_or_else(|error| {
             log::warn!("{error}");
             None
         });
-        Ok(Self { active: session.active_among(&devices), pool, current, boot })
+        Ok(Self { active: session.active_among(&devices), pool, current, mounted, boot })
     }
 
     fn pool(&self, layout: &Layout<'_>) -> PoolReport {
@@ -192,6 +201,18 @@ impl Seen {
         }
     }
 
+    fn volume(&self, layout: &Layout<'_>, volume: &DataVolume<'_>) -> VolumeReport {
+        let name = &volume.lv.name;
+        VolumeReport {
+            path: volume.path.clone(),
+            name: name.clone(),
+            size_bytes: size(layout.vg, volume.lv).get(),
+            active: self.active.contains(name),
+            device_id: volume.thin.device_id,
+            mounted: self.mounted.get(name).cloned(),
+        }
+    }
+
     fn layer(&self, layout: &Layout<'_>, layer: &Volume<'_, LayerName>) -> LayerReport {
         LayerReport {
             nvr: layer.name.clone(),
@@ -203,6 +224,26 @@ impl Seen {
             bootable: self.boot.as_ref().is_some_and(|boot| boot.is_bootable(&layer.name)),
         }
     }
+}
+
+/// Where the group's data volumes are mounted.
+fn mounted(
+    session: &Session<'_>,
+    devices: &crate::dm::Active,
+) -> Result<std::collections::BTreeMap<crate::name::LvName, String>> {
+    let layout = session.layout()?;
+    let mut found = std::collections::BTreeMap::new();
+    if layout.volumes.is_empty() {
+        return Ok(found);
+    }
+    let mounts = session.machine().mounts.list()?;
+    for volume in &layout.volumes {
+        let Some(device) = devices.volume(session.vg(), &volume.lv.name) else { continue };
+        if let Some(mount) = mounts.iter().find(|mount| mount.number == device.number) {
+            found.insert(volume.lv.name.clone(), mount.dir.display().to_string());
+        }
+    }
+    Ok(found)
 }
 
 /// A volume's size in bytes.

@@ -34,6 +34,7 @@ mod start;
 mod thin;
 mod transact;
 mod update;
+mod volume;
 mod watch;
 mod wishes;
 
@@ -44,6 +45,7 @@ pub use entries::OwnInitrd;
 pub use export::{Export, ExportFormat};
 pub use start::{NotStarted, Start, Started};
 pub use update::Update;
+pub use volume::AddVolume;
 pub use watch::WatchPolicy;
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Starting a system from a volume: it is found, activated with what it needs and nothing else,
+//! Starting a system from a volume: it is found, activated with what it needs and what it mounts,
 //! and mounted. For the first process of a machine: no metadata is written.
 
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ impl From<Error> for NotStarted {
 
 impl Imgbase<'_> {
     /// Activates a volume and its pool, whatever is left of an unfinished change to the group, and
-    /// mounts it. A pool that is a step behind its text, or ahead of it, serves all the same: the
+    /// mounts it; the volumes that layers share are activated too, for whoever mounts them. A pool that is a step behind its text, or ahead of it, serves all the same: the
     /// next change brings them together. So does the text before one that a power cut has
     /// destroyed: a pool that has gone on since does not fit it and is refused.
     ///
@@ -95,6 +95,9 @@ impl Imgbase<'_> {
         session.check_complete(start.without_missing)?;
         let lv = session.startable(&start.root.lv)?;
         let mounted = session.activate_root(&lv).and_then(|()| session.mount_root(start, dir));
+        if mounted.is_ok() {
+            session.activate_shared();
+        }
         mounted.map_err(|error| {
             let left = session.deactivate(&[&lv]).err();
             left.iter().for_each(|error| log::warn!("{error}"));
@@ -110,6 +113,10 @@ impl Imgbase<'_> {
         let session = Session::for_start(&self.clone().in_vg(started.vg.clone()))?;
         session.machine().mounts.unmount(dir)?;
         session.deactivate(&[&started.lv])?;
+        if let Ok(layout) = session.layout() {
+            let names: Vec<&LvName> = layout.volumes.iter().map(|volume| &volume.lv.name).collect();
+            session.deactivate(&names)?;
+        }
         session.settle()
     }
 
@@ -203,6 +210,19 @@ impl Session<'_> {
         }
         self.activate(&[lv])?;
         self.settle()
+    }
+
+    /// Activates the volumes that layers share: what is started mounts them, and may have nobody else
+    /// who makes their devices. What fails is told.
+    fn activate_shared(&self) {
+        let Ok(layout) = self.layout() else { return };
+        let names: Vec<&LvName> = layout.volumes.iter().map(|volume| &volume.lv.name).collect();
+        if names.is_empty() {
+            return;
+        }
+        if let Err(error) = self.activate(&names).and_then(|()| self.settle()) {
+            log::warn!("the volumes that layers share: {error}");
+        }
     }
 
     /// Fails for a pool that could harm what lies in it, or that its text does not belong to.

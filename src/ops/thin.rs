@@ -1,7 +1,7 @@
 //! What our thin volumes are like while they are made and when they are done.
 
 use crate::digest::Digest;
-use crate::layout::tag;
+use crate::layout::{VolumePath, tag};
 use crate::name::LvName;
 use crate::units::Bytes;
 
@@ -12,6 +12,8 @@ pub(super) enum Role {
     Base,
     /// Finished: read-write, no skip, active.
     Layer,
+    /// Finished: the same, for data that layers share.
+    Data,
 }
 
 impl Role {
@@ -20,12 +22,13 @@ impl Role {
         match self {
             Self::Base => tag::BASE,
             Self::Layer => tag::LAYER,
+            Self::Data => tag::VOLUME,
         }
     }
 
     /// True for a volume that is written in use.
     pub(super) fn is_writable(self) -> bool {
-        self == Self::Layer
+        self != Self::Base
     }
 }
 
@@ -42,4 +45,6 @@ pub(super) struct NewThin {
     pub(super) size: Option<Bytes>,
     /// What its image is.
     pub(super) digest: Option<Digest>,
+    /// Where it is to be mounted.
+    pub(super) at: Option<VolumePath>,
 }

@@ -71,6 +71,9 @@ impl<'m> Session<'m> {
         if let Some(digest) = thin.digest {
             tags.push(format!("{}{digest}", tag::DIGEST).parse()?);
         }
+        if let Some(path) = &thin.at {
+            tags.push(format!("{}{path}", tag::AT).parse()?);
+        }
         Ok(ThinSpec {
             name: thin.name.clone(),
             pool: pool.clone(),
@@ -386,6 +389,11 @@ impl<'m> Pending<'m> {
 
     pub(super) fn node(&self) -> Result<std::path::PathBuf> {
         self.session.node(&self.lv)
+    }
+
+    /// The node of another volume of the group.
+    pub(super) fn node_of(&self, lv: &LvName) -> Result<std::path::PathBuf> {
+        self.session.node(lv)
     }
 
     pub(super) fn chunk(&self) -> Result<Bytes> {

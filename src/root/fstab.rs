@@ -1,4 +1,5 @@
-//! `/etc/fstab` (fstab(5)): the source of the root's line, and every other byte as it is.
+//! `/etc/fstab` (fstab(5)): the source of the root's line, lines of volumes, and every other byte as
+//! it is.
 
 use std::ops::Range;
 
@@ -50,26 +51,13 @@ pub fn with_root(table: &[u8], source: &str) -> Option<Vec<u8>> {
 /// Those of [`RootFiles::read`] and [`RootFiles::list`].
 pub fn mount_points(root: &dyn RootFiles) -> Result<Vec<TreePath>> {
     let table = root.read(FSTAB, CONFIG_MOST)?.unwrap_or_default();
+    let lines = fstab_lines(&table);
     let mut points: Vec<TreePath> =
-        table.split(|byte| *byte == b'\n').filter_map(target).filter_map(|at| path(&at)).collect();
+        lines.iter().filter_map(|line| path(line.target.as_bytes())).collect();
     for unit in root.list(UNITS)? {
         points.extend(unit.strip_suffix(".mount").and_then(|name| path(&of_unit(name))));
     }
     Ok(points)
-}
-
-/// Where a line mounts something.
-fn target(line: &[u8]) -> Option<Vec<u8>> {
-    let mut fields = fields(line);
-    let (source, target) = (fields.next()?, fields.next()?);
-    if line.get(source)?.starts_with(b"#") {
-        return None;
-    }
-    let target = std::str::from_utf8(line.get(target)?).ok()?;
-    // What stands for blanks, and for itself.
-    let plain = [("\\040", " "), ("\\011", "\t"), ("\\134", "\\")];
-    let target = plain.iter().fold(target.to_owned(), |text, (code, is)| text.replace(code, is));
-    Some(target.into_bytes())
 }
 
 /// What a unit's name stands for.
@@ -102,6 +90,88 @@ fn path(text: &[u8]) -> Option<TreePath> {
     let names: Vec<&[u8]> = names.filter(|name| !name.is_empty()).collect();
     let is_plain = !names.iter().any(|name| matches!(*name, b"." | b".."));
     (is_plain && !names.is_empty()).then(|| TreePath::of(names.into_iter()))
+}
+
+/// A line that mounts something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FstabLine {
+    /// What is mounted, as it stands there.
+    pub source: String,
+    /// Where: without escapes and without a slash at the end.
+    pub target: String,
+}
+
+/// The lines of a table that mount something somewhere, in order; what is no UTF-8 is left out.
+pub fn fstab_lines(table: &[u8]) -> Vec<FstabLine> {
+    lines(table).filter_map(mount_of).collect()
+}
+
+/// The table with a volume at a path. The line stands in front of those of what is mounted below it,
+/// which would be hidden else.
+pub fn with_volume(table: &[u8], source: &str, path: &str, fs_type: &str) -> Vec<u8> {
+    let line = format!("{source} {path} {fs_type} defaults,discard 0 2\n").into_bytes();
+    let below = format!("{path}/");
+    let is_below =
+        |line: &&[u8]| mount_of(line).is_some_and(|mount| mount.target.starts_with(&below));
+    let mut new = Vec::with_capacity(table.len().saturating_add(line.len()).saturating_add(1));
+    let mut line = Some(line);
+    for old in lines(table) {
+        if is_below(&old) {
+            new.extend(line.take().unwrap_or_default());
+        }
+        new.extend_from_slice(old);
+    }
+    if let Some(line) = line {
+        if new.last().is_some_and(|last| *last != b'\n') {
+            new.push(b'\n');
+        }
+        new.extend(line);
+    }
+    new
+}
+
+/// The table without the lines that mount one of these sources at a path; `None` where there is none.
+pub fn without_volume(table: &[u8], sources: &[String], path: &str) -> Option<Vec<u8>> {
+    let is_it = |line: &&[u8]| {
+        mount_of(line).is_some_and(|mount| mount.target == path && sources.contains(&mount.source))
+    };
+    let left: Vec<&[u8]> = lines(table).filter(|line| !is_it(line)).collect();
+    let new = left.concat();
+    (new.len() < table.len()).then_some(new)
+}
+
+/// The lines, each with its newline.
+fn lines(table: &[u8]) -> impl Iterator<Item = &[u8]> {
+    table.split_inclusive(|byte| *byte == b'\n')
+}
+
+fn mount_of(line: &[u8]) -> Option<FstabLine> {
+    let mut fields = fields(line);
+    let mut word = || line.get(fields.next()?);
+    let (source, target, _) = (word()?, word()?, word()?);
+    if source.starts_with(b"#") {
+        return None;
+    }
+    let target = unescaped(target);
+    let target = std::str::from_utf8(&target).ok()?;
+    let plain = target.trim_end_matches('/');
+    let target = if plain.is_empty() && target.starts_with('/') { "/" } else { plain };
+    Some(FstabLine {
+        source: std::str::from_utf8(source).ok()?.to_owned(),
+        target: target.to_owned(),
+    })
+}
+
+/// A field with its octal escapes (`\040`) as what they stand for.
+fn unescaped(field: &[u8]) -> Vec<u8> {
+    let (mut plain, mut rest) = (Vec::with_capacity(field.len()), field);
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.filter(|_| *first == b'\\').and_then(|it| u8::from_str_radix(it, 8).ok());
+        plain.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { after.get(3..).unwrap_or_default() } else { after };
+    }
+    plain
 }
 
 /// Where the source stands in a line, if that is the root's: it has a type too, and is no swap.
@@ -156,6 +226,41 @@ mod tests {
     }
 
     #[test]
+    fn volumes_stand_in_front_of_what_is_below_them() {
+        let table =
+            "# none\nUUID=1 / ext4 defaults 0 1\n/dev/x /var/log ext4 d 0 2\ntmpfs /tmp tmpfs";
+        let var = with_volume(table.as_bytes(), "/dev/mapper/V-var", "/var", "ext4");
+        let line = "/dev/mapper/V-var /var ext4 defaults,discard 0 2\n";
+        let wanted = table.replace("/dev/x", &format!("{line}/dev/x"));
+        assert_eq!(String::from_utf8(var.clone()).expect("text"), wanted);
+        let home = with_volume(&var, "H", "/home", "ext4");
+        let wanted = format!("{wanted}\nH /home ext4 defaults,discard 0 2\n");
+        assert_eq!(String::from_utf8(home.clone()).expect("text"), wanted);
+        let targets: Vec<String> = fstab_lines(&home).into_iter().map(|line| line.target).collect();
+        assert_eq!(targets, ["/", "/var", "/var/log", "/tmp", "/home"]);
+        let sources = ["/dev/mapper/V-var".to_owned(), "/dev/V/var".to_owned()];
+        let without = without_volume(&home, &sources, "/var").expect("it was there");
+        assert_eq!(String::from_utf8(without).expect("text"), wanted.replace(line, ""));
+        assert_eq!(without_volume(&home, &sources, "/home"), None, "another's");
+        assert_eq!(with_volume(b"", "H", "/home", "xfs"), b"H /home xfs defaults,discard 0 2\n");
+    }
+
+    #[test]
+    fn targets_are_read_as_they_are_meant() {
+        let target = |line: &str| fstab_lines(line.as_bytes()).pop().map(|line| line.target);
+        for (line, wanted) in [
+            ("a /a\\040b/ ext4", Some("/a b")),
+            ("a // ext4", Some("/")),
+            ("a /x\\9 ext4", Some("/x\\9")),
+            ("a none swap", Some("none")),
+            ("#a /a ext4", None),
+            ("a /a", None),
+        ] {
+            assert_eq!(target(line).as_deref(), wanted, "{line}");
+        }
+    }
+
+    #[test]
     fn other_spellings_of_the_root() {
         for line in
             ["x / ext4\n", "\tx\t/\text4 ro", "\"x y\" z\nx \\057 ext4", "x // xfs d 0 0\r\n"]
@@ -207,6 +312,16 @@ mod tests {
                 prop_assert!(with_root(&new, NEW).is_none());
                 prop_assert!(with_root(&new, "x").is_some());
             }
+        }
+
+        #[test]
+        fn a_volume_comes_and_goes(table in "[ -~\n]{0,60}") {
+            let there = with_volume(table.as_bytes(), "S", "/p", "ext4");
+            let mut back = without_volume(&there, &["S".to_owned()], "/p").expect("it is there");
+            if !table.is_empty() && !table.ends_with('\n') && back.ends_with(b"\n") {
+                back.pop();
+            }
+            prop_assert_eq!(back, table.into_bytes());
         }
 
         #[test]

@@ -16,7 +16,9 @@ mod shell;
 use std::io::Read;
 
 pub use cmdline::default_arguments;
-pub use fstab::{mount_points, name_root, with_root};
+pub use fstab::{
+    FstabLine, fstab_lines, mount_points, name_root, with_root, with_volume, without_volume,
+};
 pub use kernels::{Extra, KernelFiles, find_kernels};
 pub use os::OsRelease;
 
@@ -93,6 +95,18 @@ pub trait RootChange: RootFiles {
     /// [`Io`](crate::ErrorKind::Io), [`NoSpace`](crate::ErrorKind::NoSpace),
     /// [`NotFound`](crate::ErrorKind::NotFound); the file may be torn then.
     fn rewrite(&self, path: &str, bytes: &[u8]) -> Result<()>;
+
+    /// Makes a file where there is none, for all to read.
+    ///
+    /// # Errors
+    /// As [`rewrite`](Self::rewrite); also where something is there.
+    fn make(&self, path: &str, bytes: &[u8]) -> Result<()>;
+
+    /// Makes a folder where there is none, and those on the way.
+    ///
+    /// # Errors
+    /// As [`rewrite`](Self::rewrite); also where something else is there.
+    fn make_folder(&self, path: &str) -> Result<()>;
 }
 
 /// A file as text; `None` where there is none, or it is no text.

@@ -13,7 +13,19 @@ use crate::units::Bytes;
 /// # Errors
 /// Those of the file system, naming the path; [`Interrupted`](ErrorKind::Interrupted).
 pub fn weigh<F: Folder>(from: &F, tell: Tell<'_>) -> Result<Measure> {
-    let mut walk = Walk::new(tell, Whiteouts::Refused);
+    weigh_with(from, Whiteouts::Refused, tell)
+}
+
+/// The same for what [`copy_in_use`] copies.
+///
+/// # Errors
+/// As [`weigh`].
+pub fn weigh_in_use<F: Folder>(from: &F, tell: Tell<'_>) -> Result<Measure> {
+    weigh_with(from, Whiteouts::Taken, tell)
+}
+
+fn weigh_with<F: Folder>(from: &F, whiteouts: Whiteouts, tell: Tell<'_>) -> Result<Measure> {
+    let mut walk = Walk::new(tell, whiteouts);
     let root = from.own_meta().map_err(|error| failed(error, &TreePath::root()))?;
     walk.folder(from, &TreePath::root(), root.fs, None)?;
     Ok(walk.measure)

@@ -6,7 +6,7 @@ mod path;
 #[cfg(feature = "host")]
 pub(crate) mod place;
 
-pub use copy::{copy, copy_in_use, weigh};
+pub use copy::{copy, copy_in_use, weigh, weigh_in_use};
 #[cfg(feature = "host")]
 pub(crate) use new::Whole;
 pub use new::{Content, Making, Measure, NewTree, Tell};

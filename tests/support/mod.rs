@@ -21,14 +21,14 @@ use imgbase::dm::sim::SimKernel;
 use imgbase::etc::Carried;
 use imgbase::image::ImageFile;
 use imgbase::machine::{
-    BootAt, CarryOver, Creator, Disks, FileTarget, Held, HookRun, InUse, InitrdMaker, LockMode,
-    Lvm2Host, Machine, MountEntry, MountHow, Mounts, NewFile, NewPv, StagedBackup, Tool,
+    BootAt, CarryOver, Creator, Disks, FileTarget, FolderOf, Held, HookRun, InUse, InitrdMaker,
+    LockMode, Lvm2Host, Machine, MountEntry, MountHow, Mounts, NewFile, NewPv, StagedBackup, Tool,
     ToolOutput, Tools,
 };
 use imgbase::name::VgName;
 use imgbase::ops::{AddBase, ImageSource, Imgbase, Init, Unwatched};
 use imgbase::root::{Access, RootChange, RootFiles};
-use imgbase::tree::{Making, Meta, NewTree, TreePath, Xattrs};
+use imgbase::tree::{Making, Measure, Meta, NewTree, Tell, TreePath, Xattrs};
 use imgbase::units::Bytes;
 use imgbase::{Error, ErrorKind, Result};
 
@@ -443,6 +443,10 @@ pub(crate) struct SimMounts {
     pub(crate) refuse_once: bool,
     /// True where no state can be carried over.
     pub(crate) refuse_carry: bool,
+    /// What each folder holds.
+    pub(crate) holds: Option<Measure>,
+    /// What was copied from where.
+    pub(crate) copied: Mutex<Vec<String>>,
     /// The tree that a look finds.
     pub(crate) tree: Option<PathBuf>,
     /// The files that every private mount shows.
@@ -504,6 +508,25 @@ impl Mounts for SimMounts {
         _fs_type: &str,
     ) -> Result<Box<dyn imgbase::machine::HeldTree>> {
         Err(missing(image))
+    }
+
+    fn weigh_folder(&self, _from: FolderOf<'_>, _tell: Tell<'_>) -> Result<Option<Measure>> {
+        Ok(self.holds)
+    }
+
+    fn copy_folder(
+        &self,
+        from: FolderOf<'_>,
+        to: (&Path, &str),
+        tell: Tell<'_>,
+    ) -> Result<Measure> {
+        let copied = format!("{}:{} to {}", from.0.display(), from.2, to.0.display());
+        self.copied.lock().expect("not poisoned").push(copied);
+        let holds = self.holds.unwrap_or_default();
+        match self.refuse_once || tell(holds) {
+            true => Err(missing(to.0)),
+            false => Ok(holds),
+        }
     }
 
     fn carry_over(&self, volumes: CarryOver<'_>) -> Result<Carried> {
@@ -580,6 +603,15 @@ impl RootChange for SimRoot<'_> {
             Some(file) => *file = bytes.to_vec(),
             None => return Err(missing(Path::new(path))),
         }
+        Ok(())
+    }
+
+    fn make(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        self.0.lock().expect("not poisoned").insert(path.to_owned(), bytes.to_vec());
+        Ok(())
+    }
+
+    fn make_folder(&self, _path: &str) -> Result<()> {
         Ok(())
     }
 }

@@ -113,6 +113,7 @@ pub(crate) fn check_sound(sim: &SimMachine, when: &dyn Fn() -> String) {
         text.push(base.device_id);
         text.extend(base.layers.iter().map(|layer| layer.device_id));
     }
+    text.extend(layout.volumes.iter().map(|volume| volume.device_id));
     text.sort_unstable();
     let devices = sim.kernel.list("").expect("lists");
     assert!(devices.iter().all(|device| !device.suspended && device.live), "{}", when());

@@ -12,6 +12,7 @@ mod layer;
 mod layout;
 mod small;
 mod update;
+mod volume;
 mod word;
 
 use std::ffi::OsString;
@@ -32,6 +33,7 @@ pub(crate) use small::{
     RecoverArgs, UmountArgs, WatchArgs,
 };
 pub(crate) use update::UpdateArgs;
+pub(crate) use volume::VolumeArgs;
 pub(crate) use word::Word;
 
 /// Version, with the git revision where the build knew it.
@@ -92,6 +94,7 @@ pub(crate) enum Command {
     Deactivate(ImagesArgs),
     Diff(DiffArgs),
     Export(ExportArgs),
+    Volume(VolumeArgs),
     Check(CheckArgs),
     Recover(RecoverArgs),
     Gc(GcArgs),
@@ -109,7 +112,7 @@ pub(crate) enum Command {
 /// What the parser of a verb is to know.
 type Augment = fn(clap::Command) -> clap::Command;
 
-const VERBS: [(&str, Augment); 20] = [
+const VERBS: [(&str, Augment); 21] = [
     ("layout", LayoutArgs::augment_args),
     ("base", BaseArgs::augment_args),
     ("layer", LayerArgs::augment_args),
@@ -122,6 +125,7 @@ const VERBS: [(&str, Augment); 20] = [
     ("deactivate", ImagesArgs::augment_args),
     ("diff", DiffArgs::augment_args),
     ("export", ExportArgs::augment_args),
+    ("volume", VolumeArgs::augment_args),
     ("check", CheckArgs::augment_args),
     ("recover", RecoverArgs::augment_args),
     ("gc", GcArgs::augment_args),
@@ -161,6 +165,7 @@ impl Command {
             Self::Deactivate(_) => "deactivate",
             Self::Diff(_) => "diff",
             Self::Export(_) => "export",
+            Self::Volume(_) => "volume",
             Self::Check(_) => "check",
             Self::Recover(_) => "recover",
             Self::Gc(_) => "gc",
@@ -184,6 +189,7 @@ impl Command {
             Self::Mount(_) | Self::Umount(_) | Self::Activate(_) | Self::Deactivate(_) => true,
             Self::Diff(_) | Self::Check(_) | Self::Recover(_) | Self::Watch(_) => true,
             Self::Export(_) | Self::Initrd(_) => true,
+            Self::Volume(volume) => !volume.list,
             Self::W | Self::Completions(_) | Self::Man(_) => false,
         }
     }
@@ -217,6 +223,7 @@ mod tests {
             ("deactivate", ""),
             ("diff", ""),
             ("export", "a-1-0 ./x --format tar"),
+            ("volume", "--create /var/log 8G --layer a-1-0+1"),
             ("check", ""),
             ("recover", "--list"),
             ("gc", "--keep 3"),

@@ -16,6 +16,7 @@ mod man;
 mod mount;
 mod recover;
 mod update;
+mod volume;
 mod w;
 mod watch;
 
@@ -46,6 +47,7 @@ pub(crate) fn run(command: &Command, session: &Session<'_>, data: &Data) -> Resu
         Command::Deactivate(args) => mount::deactivate(args, session)?,
         Command::Diff(args) => return diff::run(args, session, data),
         Command::Export(args) => export::run(args, session)?,
+        Command::Volume(args) => volume::run(args, session)?,
         Command::Check(_) => return check::run(session, data),
         Command::Recover(args) => recover::run(args, session)?,
         Command::Gc(args) => gc::run(args, session)?,

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use imgbase::layout::{BaseName, ImageName, LayerName};
 use imgbase::ops::Progress;
+use imgbase::report::VolumeReport;
 use imgbase::{Error, ErrorKind};
 use log::Level;
 use serde::{Serialize, Serializer};
@@ -69,6 +70,10 @@ impl Serialize for Body<'_> {
             Answer::Args(report) => report.serialize(to),
             Answer::Health(report) => report.serialize(to),
             Answer::Grown(report) => report.serialize(to),
+            Answer::Volumes(volumes) => Volumes { volumes }.serialize(to),
+            Answer::VolumeAdded(report) => report.serialize(to),
+            Answer::VolumeMount(report) => report.serialize(to),
+            Answer::VolumeRemoved(report) => report.serialize(to),
             Answer::Exported(report) => report.serialize(to),
             Answer::Initrd(report) => report.serialize(to),
             Answer::Watched => Nothing {}.serialize(to),
@@ -101,6 +106,11 @@ struct Bases<'a> {
 #[derive(Serialize)]
 struct Layers<'a> {
     layers: &'a [LayerName],
+}
+
+#[derive(Serialize)]
+struct Volumes<'a> {
+    volumes: &'a [VolumeReport],
 }
 
 #[derive(Serialize)]

@@ -79,6 +79,14 @@ fn layout() -> LayoutReport {
             why: "bad\nname".into(),
         }],
         pending: vec!["New-1-0".parse().expect("a volume")],
+        volumes: vec![VolumeReport {
+            path: "/var/log".parse().expect("a path"),
+            name: "var_log".parse().expect("a volume"),
+            size_bytes: 8 << 30,
+            active: true,
+            device_id: 9,
+            mounted: Some("/var/log".into()),
+        }],
     }
 }
 
@@ -102,6 +110,7 @@ Base-1-0             2 GiB  read-only
  +- Base-1-0+1       2 GiB  active, current
  +- Base-1-0+2       2 GiB  active, default
 Other-10-1         512 MiB  read-only
+/var/log       8 GiB  volume var_log, mounted at /var/log
 x  orphan: bad\\nname
 New-1-0  unfinished
 ";
@@ -140,6 +149,18 @@ struct LayoutJson {
     bases: Vec<BaseJson>,
     orphans: Vec<OrphanJson>,
     pending: Vec<String>,
+    volumes: Vec<VolumeJson>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VolumeJson {
+    path: String,
+    name: String,
+    size_bytes: u64,
+    active: bool,
+    device_id: u32,
+    mounted: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -204,6 +225,10 @@ fn layout_json_has_the_promised_keys() {
     assert_eq!((layer.default, layer.bootable), (false, false));
     assert_eq!((json.orphans[0].name.as_str(), json.orphans[0].why.as_str()), ("x", "bad\nname"));
     assert_eq!(json.pending, ["New-1-0"]);
+    let volume = &json.volumes[0];
+    assert_eq!((volume.path.as_str(), volume.name.as_str()), ("/var/log", "var_log"));
+    assert_eq!((volume.size_bytes, volume.active, volume.device_id), (8 << 30, true, 9));
+    assert_eq!(volume.mounted.as_deref(), Some("/var/log"));
 }
 
 /// The sample that users know, key by key, in its order.

@@ -42,6 +42,10 @@ pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<
         Answer::Collected(report) => lines(out, &report.removed),
         Answer::Activated(report) | Answer::Deactivated(report) => lines(out, &report.changed),
         Answer::Initrd(report) => lines(out, report.output.as_slice()),
+        Answer::Volumes(volumes) => tree::volumes(out, volumes),
+        Answer::VolumeAdded(report) => writeln!(out, "{}", report.name),
+        Answer::VolumeMount(_) => Ok(()),
+        Answer::VolumeRemoved(report) => writeln!(out, "{}", report.name),
         // Standard output may have the export itself.
         Answer::Exported(report) => lines(out, report.output.as_slice()),
         Answer::Pin(_) | Answer::Mounted(_) | Answer::Unmounted(_) | Answer::Watched => Ok(()),
@@ -103,6 +107,15 @@ pub(crate) fn note(answer: &Answer) -> Option<String> {
             let modules = report.modules.len().saturating_add(report.spare_modules.len());
             let size = Bytes::new(report.size_bytes);
             Some(format!("{size} for {}, with {modules} modules", report.kernel))
+        }
+        Answer::VolumeAdded(report) if report.attached => Some(format!(
+            "{} mounts it at {}, with {} files and folders that it had there",
+            report.layer, report.path, report.copied
+        )),
+        Answer::VolumeMount(report) => {
+            let what = if report.attached { "the volume" } else { "no volume" };
+            let already = if report.changed { "" } else { ", as before" };
+            Some(format!("{} mounts {what} at {}{already}", report.layer, report.path))
         }
         Answer::Exported(report) => {
             let (size, written) = (Bytes::new(report.size_bytes), Bytes::new(report.written_bytes));

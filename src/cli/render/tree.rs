@@ -2,7 +2,7 @@
 
 use std::io::{Result, Write};
 
-use imgbase::report::{BaseReport, LayerReport, LayoutReport, PoolReport};
+use imgbase::report::{BaseReport, LayerReport, LayoutReport, PoolReport, VolumeReport};
 use imgbase::units::Bytes;
 
 use super::printable;
@@ -23,11 +23,28 @@ pub(super) fn print(out: &mut dyn Write, report: &LayoutReport, look: Look) -> R
             writeln!(out, "{}", layer_line(layer, width, look).trim_end())?;
         }
     }
+    volumes(out, &report.volumes)?;
     for orphan in &report.orphans {
         writeln!(out, "{}  orphan: {}", orphan.name, printable(&orphan.why))?;
     }
     for pending in &report.pending {
         writeln!(out, "{pending}  unfinished")?;
+    }
+    Ok(())
+}
+
+/// Prints volumes that layers share.
+pub(super) fn volumes(out: &mut dyn Write, volumes: &[VolumeReport]) -> Result<()> {
+    let width = volumes.iter().map(|volume| volume.path.as_str().len()).max().unwrap_or(0);
+    for volume in volumes {
+        let VolumeReport { path, name, size_bytes, active, mounted, .. } = volume;
+        let state = match mounted {
+            Some(dir) => format!(", mounted at {}", printable(dir)),
+            None if *active => ", active".to_owned(),
+            None => String::new(),
+        };
+        let size = Bytes::new(*size_bytes).to_string();
+        writeln!(out, "{:width$}  {size:>10}  volume {name}{state}", path.as_str())?;
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ mod side_by_side;
 mod taking_turns;
 mod trees;
 mod verbs;
+mod volumes;
 
 use crate::case::Case;
 
@@ -41,8 +42,9 @@ pub fn all() -> Vec<Case> {
         side_by_side::cases(),
         trees::cases(),
         sharing::cases(),
-        main_job::cases(),
         exports::cases(),
+        volumes::cases(),
+        main_job::cases(),
         liblvm::cases(),
         beside_lvm2::cases(),
         file_systems::cases(),
