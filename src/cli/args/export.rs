@@ -78,6 +78,8 @@ impl ExportArgs {
         let (rest, packing) = match name.rsplit_once('.') {
             Some((rest, "gz")) => (rest, Some(Packing::Gzip)),
             Some((rest, "zst")) => (rest, Some(Packing::Zstd)),
+            // That is told: nothing else may go by this name.
+            Some((rest, "xz")) => (rest, Some(Packing::Xz)),
             Some((_, "tgz")) => (".tar", Some(Packing::Gzip)),
             Some((_, "tzst")) => (".tar", Some(Packing::Zstd)),
             _ => (name.as_str(), None),
@@ -125,6 +127,7 @@ mod tests {
             ("./x.qcow2.zst", (Qcow2, zstd)),
             ("./x.raw.gz", (Raw, gzip)),
             ("./x.gz", (Raw, gzip)),
+            ("./x.tar.xz", (Tar, Some(Packing::Xz))),
             ("./x.tar.gz --compress none", (Tar, None)),
             ("./x.tar.gz --format raw", (Raw, gzip)),
             ("- --format tar --compress zstd", (Tar, zstd)),
