@@ -74,6 +74,11 @@ impl NewTree for Paths {
         Ok(())
     }
 
+    fn remove(&mut self, path: &TreePath, _keep: &dyn Fn(&TreePath) -> bool) -> io::Result<()> {
+        check(path);
+        Ok(())
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.finished = true;
         Ok(())

@@ -8,11 +8,14 @@
 //! memory.
 
 mod acl;
+mod layer;
 mod pack;
 mod records;
 mod sparse;
 mod unpack;
 
+#[cfg(test)]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -20,12 +23,14 @@ use std::io::{self, Read};
 
 use tar::{EntryType, Header};
 
+use crate::dev::bytes::read_full;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tree::{self, Kind, Meta, TreePath, Xattrs};
 use crate::units::Bytes;
 use records::Records;
 use sparse::{Content, Map};
 
+pub use layer::{Stack, measure_layer};
 pub use pack::Packing;
 pub use unpack::{measure, unpack};
 
@@ -85,18 +90,31 @@ const IN_INODE: usize = 96;
 /// What is done with each entry, and its content.
 type Each<'e> = &'e mut dyn FnMut(&Entry, &mut dyn tree::Content) -> Result<()>;
 
+/// What an archive is read from.
+pub trait Pass: Read {
+    /// Passes over so many bytes that are not wanted; gives how many there were.
+    ///
+    /// # Errors
+    /// Those of reading.
+    fn pass(&mut self, len: u64) -> io::Result<u64> {
+        io::copy(&mut Read::take(self, len), &mut io::sink())
+    }
+}
+
 /// An archive that is read once, in order.
-pub struct Archive<R> {
-    from: R,
+pub struct Archive<'a> {
+    from: &'a mut dyn Pass,
+    /// It is one of several, and may take away what those below it hold.
+    is_layer: bool,
     /// Records that hold for all entries from here on, and how long they were.
     global: Records,
     global_len: u64,
 }
 
-impl<R: Read> Archive<R> {
+impl<'a> Archive<'a> {
     /// One that begins here.
-    pub fn new(from: R) -> Self {
-        Self { from, global: Records::default(), global_len: 0 }
+    pub fn new(from: &'a mut dyn Pass) -> Self {
+        Self { from, is_layer: false, global: Records::default(), global_len: 0 }
     }
 
     /// Calls `each` with every entry and a reader of its content; what that leaves is passed over.
@@ -144,10 +162,14 @@ impl<R: Read> Archive<R> {
     /// The next block with something in it; `None` at the mark of the end.
     fn block(&mut self) -> Result<Option<[u8; BLOCK]>> {
         let mut block = [0; BLOCK];
-        self.from.read_exact(&mut block).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => corrupt("it is cut short: it has no end"),
-            _ => unreadable(error),
-        })?;
+        let got = read_full(self.from, &mut block).map_err(|(error, _)| unreadable(error))?;
+        // Of a layer it is known by its digest whether it is whole.
+        if got == 0 && self.is_layer {
+            return Ok(None);
+        }
+        if got < BLOCK {
+            return Err(corrupt("it is cut short: it has no end"));
+        }
         if block.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
@@ -165,7 +187,7 @@ impl<R: Read> Archive<R> {
             return Err(Error::new(ErrorKind::Unsupported, why));
         }
         let mut bytes = Vec::new();
-        self.from.by_ref().take(size).read_to_end(&mut bytes).map_err(unreadable)?;
+        Read::take(&mut *self.from, size).read_to_end(&mut bytes).map_err(unreadable)?;
         if u64::try_from(bytes.len()).is_ok_and(|len| len == size) {
             self.pass(padding(size))?;
             return Ok(bytes);
@@ -174,7 +196,7 @@ impl<R: Read> Archive<R> {
     }
 
     fn pass(&mut self, len: u64) -> Result<()> {
-        let passed = io::copy(&mut self.from.by_ref().take(len), &mut io::sink());
+        let passed = if len == 0 { Ok(0) } else { self.from.pass(len) };
         if passed.map_err(unreadable)? == len { Ok(()) } else { Err(corrupt("it is cut short")) }
     }
 
@@ -206,7 +228,7 @@ impl<R: Read> Archive<R> {
             Some(size) => size,
             None => header.entry_size().map_err(damaged)?,
         };
-        let mut data = Data { from: &mut self.from, left: size };
+        let mut data = Data { from: &mut *self.from, left: size };
         let map = match sort {
             _ if kind != Some(Kind::File) => None,
             EntryType::GNUSparse => Some(Map::of_header(header, &mut data)?),
@@ -223,7 +245,9 @@ impl<R: Read> Archive<R> {
         };
         let len = if kind == Some(Kind::Link) { u64_of(target.len()) } else { len };
         let meta = Meta { size: Bytes::new(len), ..meta_of(header, kind, about)? };
-        refuse_whiteout(path, &meta)?;
+        if !self.is_layer {
+            refuse_whiteout(path, &meta)?;
+        }
         let xattrs = about.xattrs()?;
         let entry =
             Entry { path: path.clone(), meta, xattrs, target, same_as, data: Bytes::new(held) };
@@ -306,8 +330,7 @@ fn path_of(name: &[u8]) -> Result<TreePath> {
 /// Files that take others away in a stack of layers: one of these alone is no system.
 fn refuse_whiteout(path: &TreePath, meta: &Meta) -> Result<()> {
     let last = path.bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    let overlay = meta.kind == Kind::CharDevice && meta.rdev == (0, 0);
-    if !last.starts_with(b".wh.") && !overlay {
+    if !last.starts_with(layer::WHITEOUT) && !is_overlay_whiteout(meta) {
         return Ok(());
     }
     let why = "it takes away what is below it: this is one layer of a container's image, and no \
@@ -315,13 +338,18 @@ fn refuse_whiteout(path: &TreePath, meta: &Meta) -> Result<()> {
     Err(Error::new(ErrorKind::Unsupported, why))
 }
 
+/// How the kernel's overlay file system takes a file away.
+fn is_overlay_whiteout(meta: &Meta) -> bool {
+    meta.kind == Kind::CharDevice && meta.rdev == (0, 0)
+}
+
 /// An entry's bytes in the archive. Where the archive ends before them, that is an error.
-struct Data<'d, R> {
-    from: &'d mut R,
+struct Data<'d> {
+    from: &'d mut dyn Pass,
     left: u64,
 }
 
-impl<R: Read> Read for Data<'_, R> {
+impl Read for Data<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let most = buf.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         let Some(part) = buf.get_mut(..most).filter(|part| !part.is_empty()) else { return Ok(0) };

@@ -48,7 +48,7 @@ impl Map {
 
     /// That of GNU's old form: in the header, and in blocks behind it, which are not counted in the
     /// entry's size.
-    pub(super) fn of_header<R: Read>(header: &Header, data: &mut Data<'_, R>) -> Result<Self> {
+    pub(super) fn of_header(header: &Header, data: &mut Data<'_>) -> Result<Self> {
         let gnu = header.as_gnu().ok_or_else(|| corrupt("a sparse file in no archive of GNU's"))?;
         let mut map = Self::new(gnu.real_size().map_err(damaged)?);
         map.take(&gnu.sparse)?;
@@ -105,7 +105,7 @@ impl Told {
     }
 
     /// The map, which the newest form has in front of the data; `None` for a file without holes.
-    pub(super) fn map<R: Read>(&self, data: &mut Data<'_, R>) -> Result<Option<Map>> {
+    pub(super) fn map(&self, data: &mut Data<'_>) -> Result<Option<Map>> {
         let Some(size) = self.size else { return Ok(None) };
         let mut map = Map::new(size);
         match (self.major, &self.map) {
@@ -129,7 +129,7 @@ impl Told {
 }
 
 /// Numbers in lines: how many pieces, and for each its offset and length; then up to a whole block.
-fn read_map<R: Read>(map: &mut Map, data: &mut Data<'_, R>) -> Result<()> {
+fn read_map(map: &mut Map, data: &mut Data<'_>) -> Result<()> {
     let mut read = 0;
     let count = line(data, &mut read)?;
     for _ in 0..count {
@@ -142,7 +142,7 @@ fn read_map<R: Read>(map: &mut Map, data: &mut Data<'_, R>) -> Result<()> {
     data.read_exact(padding).map_err(unreadable)
 }
 
-fn line<R: Read>(data: &mut Data<'_, R>, read: &mut usize) -> Result<u64> {
+fn line(data: &mut Data<'_>, read: &mut usize) -> Result<u64> {
     let mut text = Vec::new();
     for _ in 0..21 {
         let mut byte = [0];
@@ -157,20 +157,20 @@ fn line<R: Read>(data: &mut Data<'_, R>, read: &mut usize) -> Result<u64> {
 }
 
 /// A file's content: its data, and zeros where it has holes.
-pub(super) struct Content<'c, 'd, R> {
-    data: &'c mut Data<'d, R>,
+pub(super) struct Content<'c, 'd> {
+    data: &'c mut Data<'d>,
     map: Option<&'c Map>,
     at: u64,
     piece: usize,
 }
 
-impl<'c, 'd, R: Read> Content<'c, 'd, R> {
-    pub(super) fn new(data: &'c mut Data<'d, R>, map: Option<&'c Map>) -> Self {
+impl<'c, 'd> Content<'c, 'd> {
+    pub(super) fn new(data: &'c mut Data<'d>, map: Option<&'c Map>) -> Self {
         Self { data, map, at: 0, piece: 0 }
     }
 }
 
-impl<R: Read> tree::Content for Content<'_, '_, R> {
+impl tree::Content for Content<'_, '_> {
     fn skip_hole(&mut self) -> u64 {
         let Some((end, false)) = self.stretch() else { return 0 };
         let hole = end.saturating_sub(self.at);
@@ -179,7 +179,7 @@ impl<R: Read> tree::Content for Content<'_, '_, R> {
     }
 }
 
-impl<R: Read> Content<'_, '_, R> {
+impl Content<'_, '_> {
     /// Where what comes next ends, and whether it is data; `None` without a map.
     fn stretch(&mut self) -> Option<(u64, bool)> {
         let map = self.map?;
@@ -194,7 +194,7 @@ impl<R: Read> Content<'_, '_, R> {
     }
 }
 
-impl<R: Read> Read for Content<'_, '_, R> {
+impl Read for Content<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let Some((end, is_data)) = self.stretch() else { return self.data.read(buf) };
         let left = usize::try_from(end.saturating_sub(self.at)).unwrap_or(usize::MAX);

@@ -1,7 +1,8 @@
 use std::io::Read;
 
-use tar::{EntryType, Header};
+use tar::EntryType;
 
+use super::testing::{END, entry, header};
 use super::*;
 use crate::tree::{Making, Measure, NewTree, Tell};
 
@@ -36,33 +37,15 @@ impl NewTree for Calls {
         Ok(())
     }
 
+    fn remove(&mut self, path: &TreePath, _: &dyn Fn(&TreePath) -> bool) -> io::Result<()> {
+        panic!("{path}: an archive takes nothing away");
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.finished = true;
         Ok(())
     }
 }
-
-fn header(name: &str, sort: EntryType, size: u64) -> Header {
-    let mut header = Header::new_gnu();
-    header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
-    header.set_entry_type(sort);
-    header.set_mode(0o644);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-    header.set_size(size);
-    header.set_cksum();
-    header
-}
-
-fn entry(name: &str, sort: EntryType, content: &[u8]) -> Vec<u8> {
-    let mut bytes = header(name, sort, content.len() as u64).as_bytes().to_vec();
-    bytes.extend(content);
-    bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
-    bytes
-}
-
-const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
 fn try_unpack(bytes: &[u8], most: Bytes) -> (Calls, Result<Measure>) {
     let mut calls = Calls::default();
@@ -192,6 +175,9 @@ fn another_name_of_what_is_not_there_is_damage() {
         }
         fn link(&mut self, _: &TreePath, _: &TreePath) -> io::Result<()> {
             Err(io::ErrorKind::NotFound.into())
+        }
+        fn remove(&mut self, _: &TreePath, _: &dyn Fn(&TreePath) -> bool) -> io::Result<()> {
+            Ok(())
         }
         fn finish(&mut self) -> io::Result<()> {
             Ok(())

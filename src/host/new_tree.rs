@@ -35,12 +35,15 @@ impl<'t> RealTree<'t> {
         Self { root, last: None, late: BTreeMap::new() }
     }
 
+    fn last(&self, path: &[u8]) -> Option<io::Result<OwnedFd>> {
+        let (last, folder) = self.last.as_ref()?;
+        (last == path).then(|| folder.as_fd().try_clone_to_owned())
+    }
+
     /// The folder at that path. What is missing on the way is made; no link is followed.
     fn folder(&mut self, path: &[u8]) -> io::Result<OwnedFd> {
-        if let Some((last, folder)) = &self.last
-            && last == path
-        {
-            return folder.as_fd().try_clone_to_owned();
+        if let Some(folder) = self.last(path) {
+            return folder;
         }
         let mut at = open_folder(self.root, b"")?;
         for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
@@ -59,7 +62,52 @@ impl<'t> RealTree<'t> {
         self.last = Some((path.to_vec(), at.as_fd().try_clone_to_owned()?));
         Ok(at)
     }
+
+    /// Takes away what is at that place.
+    fn remove_at(&mut self, place: &Place<'_>, path: &TreePath, keep: Keep<'_>) -> io::Result<()> {
+        let kind = place.kind()?;
+        if kind == Some(FileType::Directory) {
+            let inside = sys::openat(&place.folder, place.os_name(), FOLDER, Mode::empty())?;
+            self.remove_inside(inside, path, keep)?;
+        }
+        match kind {
+            Some(_) if keep(path) => Ok(()),
+            Some(FileType::Directory) => {
+                self.last = None;
+                self.late.remove(path);
+                place.remove(AtFlags::REMOVEDIR)
+            }
+            Some(_) => place.remove(AtFlags::empty()),
+            None => Ok(()),
+        }
+    }
+
+    fn remove_inside(
+        &mut self,
+        folder: OwnedFd,
+        path: &TreePath,
+        keep: Keep<'_>,
+    ) -> io::Result<()> {
+        let mut names = Vec::new();
+        for entry in sys::Dir::read_from(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            // What mke2fs has made there is none of the tree.
+            let is_made = *path == TreePath::root() && name == b"lost+found";
+            if !matches!(name, b"." | b"..") && !is_made {
+                names.push(name.to_vec());
+            }
+        }
+        let mut place = Place { folder, name: b"" };
+        for name in &names {
+            place.name = name;
+            self.remove_at(&place, &path.join(name), keep)?;
+        }
+        Ok(())
+    }
 }
+
+type Keep<'k> = &'k dyn Fn(&TreePath) -> bool;
 
 impl NewTree for RealTree<'_> {
     fn put(
@@ -80,12 +128,16 @@ impl NewTree for RealTree<'_> {
                 return Err(io::Error::other("the root can be nothing but a folder"));
             }
             let root = Place { folder: open_folder(self.root, b"")?, name: b"." };
+            root.disinherit(xattrs)?;
             return root.dress(meta, xattrs);
         }
         let (parent, name) = split(path)?;
         let place = Place { folder: self.folder(parent)?, name };
         match (place.kind()?, meta.kind) {
-            (Some(FileType::Directory), Kind::Folder) => return place.dress(meta, xattrs),
+            (Some(FileType::Directory), Kind::Folder) => {
+                place.disinherit(xattrs)?;
+                return place.dress(meta, xattrs);
+            }
             (Some(FileType::Directory), _) => {
                 self.last = None;
                 place.remove(AtFlags::REMOVEDIR)?;
@@ -109,6 +161,19 @@ impl NewTree for RealTree<'_> {
         }
         place.clear()?;
         Ok(sys::linkat(&from, first_name, &place.folder, place.os_name(), AtFlags::empty())?)
+    }
+
+    fn remove(&mut self, path: &TreePath, keep: Keep<'_>) -> io::Result<()> {
+        if *path == TreePath::root() {
+            let root = open_folder(self.root, b"")?;
+            return self.remove_inside(root, path, keep);
+        }
+        let (parent, name) = split(path)?;
+        let folder = match self.last(parent).unwrap_or_else(|| open_folder(self.root, parent)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            folder => folder?,
+        };
+        self.remove_at(&Place { folder, name }, path, keep)
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -297,14 +362,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn no_link_is_followed() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));
-        fs::create_dir(&root).expect("made");
-        fs::create_dir(&outside).expect("made");
-        let mut tree = RealTree::new(&root);
-        let meta = |kind| Meta {
+    fn meta(kind: Kind) -> Meta {
+        Meta {
             kind,
             mode: 0o755,
             uid: 0,
@@ -317,8 +376,64 @@ mod tests {
             mtime: (1, 0),
             links: 1,
             ctime: (0, 0),
+        }
+    }
+
+    fn path(text: &str) -> TreePath {
+        TreePath::from_text(text).expect("a path")
+    }
+
+    #[test]
+    fn what_is_removed_goes_with_all_that_is_in_it_but_for_what_is_kept() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));
+        fs::create_dir_all(root.join("lost+found")).expect("made");
+        fs::create_dir_all(outside.join("d")).expect("made");
+        fs::write(outside.join("d/f"), "mine").expect("made");
+        let mut tree = RealTree::new(&root);
+        let none = Xattrs::new();
+        let target = outside.to_str().expect("UTF-8").as_bytes();
+        let put = |tree: &mut RealTree<'_>, at: &str| {
+            let mut content = b"x".as_slice();
+            tree.put(&path(at), &meta(Kind::File), &none, Making::File(&mut content))
         };
-        let path = |text: &str| TreePath::from_text(text).expect("a path");
+        for at in ["/a/b/c/one", "/a/b/two", "/a/three", "/top"] {
+            put(&mut tree, at).expect("made");
+        }
+        tree.put(&path("/a/b/out"), &meta(Kind::Link), &none, Making::Link(target)).expect("made");
+        tree.put(&path("/a/b"), &meta(Kind::Folder), &none, Making::Other).expect("made");
+        // Not through a link, wherever in the path it stands.
+        for at in ["/a/b/out/d", "/a/b/out/d/f"] {
+            assert!(tree.remove(&path(at), &|_| false).is_err(), "{at}");
+        }
+        for at in ["/none", "/none/x", "/a/b/none"] {
+            tree.remove(&path(at), &|_| false).expect("there is nothing");
+        }
+        let kept = ["/a", "/a/b", "/a/b/c"].map(path);
+        tree.remove(&path("/a"), &|path| kept.contains(path)).expect("removed");
+        assert!(root.join("a/b/c").is_dir() && !root.join("a/b/c/one").exists());
+        assert_eq!(fs::read_dir(root.join("a/b")).expect("there").count(), 1);
+        // What comes in the place of a folder that has gone has nothing of it.
+        tree.remove(&path("/a"), &|_| false).expect("removed");
+        put(&mut tree, "/a/b/new").expect("made");
+        tree.finish().expect("done");
+        assert_ne!(fs::metadata(root.join("a/b")).expect("there").mtime(), 1);
+        tree.remove(&path("/a/b/new"), &|_| false).expect("removed");
+        put(&mut tree, "/a/b/new").expect("made");
+        tree.remove(&TreePath::root(), &|_| false).expect("removed");
+        let left: Vec<_> = fs::read_dir(&root).expect("there").collect();
+        assert!(left.len() == 1 && root.join("lost+found").is_dir(), "{left:?}");
+        put(&mut tree, "/a/b/new").expect("made");
+        assert_eq!(fs::read(outside.join("d/f")).expect("there"), b"mine");
+    }
+
+    #[test]
+    fn no_link_is_followed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (root, outside) = (dir.path().join("root"), dir.path().join("outside"));
+        fs::create_dir(&root).expect("made");
+        fs::create_dir(&outside).expect("made");
+        let mut tree = RealTree::new(&root);
         let target = outside.to_str().expect("UTF-8").as_bytes();
         let none = Xattrs::new();
         tree.put(&path("/out"), &meta(Kind::Link), &none, Making::Link(target)).expect("made");

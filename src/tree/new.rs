@@ -111,6 +111,13 @@ pub trait NewTree {
     /// As the file system gives them: [`NotFound`](io::ErrorKind::NotFound) where nothing does.
     fn link(&mut self, path: &TreePath, first: &TreePath) -> io::Result<()>;
 
+    /// Takes away what stands there, with all that is in it, but for what is to be kept; what is not
+    /// there is gone already. What is kept is in folders that are kept.
+    ///
+    /// # Errors
+    /// As the file system gives them; also where a link is on the way.
+    fn remove(&mut self, path: &TreePath, keep: &dyn Fn(&TreePath) -> bool) -> io::Result<()>;
+
     /// To be called in the end: folders get the times that they are to have, which what was made in
     /// them has changed.
     ///

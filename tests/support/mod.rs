@@ -377,6 +377,17 @@ impl NewFile for SimFile {
     }
 }
 
+impl SimDisks {
+    /// What was put below that path, by what follows it.
+    pub(crate) fn images_below(&self, folder: &Path) -> Vec<(PathBuf, Arc<MemDev>)> {
+        let images = self.images.lock().expect("not poisoned");
+        let below = images.iter().filter_map(|(path, dev)| {
+            Some((path.strip_prefix(folder).ok()?.to_owned(), Arc::clone(dev)))
+        });
+        below.collect()
+    }
+}
+
 fn missing(path: &Path) -> Error {
     Error::new(ErrorKind::NotFound, "there is no such device").at(path.display())
 }
@@ -556,6 +567,14 @@ impl NewTree for Forgotten {
     }
 
     fn link(&mut self, _path: &TreePath, _first: &TreePath) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn remove(
+        &mut self,
+        _path: &TreePath,
+        _keep: &dyn Fn(&TreePath) -> bool,
+    ) -> std::io::Result<()> {
         Ok(())
     }
 
