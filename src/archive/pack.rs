@@ -132,6 +132,11 @@ impl NewTree for Packing<'_> {
         self.entry(EntryType::Link, &name, &about)
     }
 
+    fn remove(&mut self, _: &TreePath, _: &dyn Fn(&TreePath) -> bool) -> io::Result<()> {
+        // What was written is written.
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.put_bytes(&[0; 2 * BLOCK])?;
         while !self.len.is_multiple_of(RECORD) {

@@ -15,6 +15,8 @@ mod feed;
 mod filesystem;
 mod holes;
 mod magic;
+#[cfg(feature = "pack")]
+pub mod oci;
 mod open;
 mod partitions;
 mod qcow2;

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use super::holes::{Holes, NoHoles};
 use super::magic::HEAD;
+#[cfg(feature = "pack")]
+use super::oci;
 use super::partitions::{self, Partition};
 use super::qcow2::Qcow2;
 use super::signed::Signed;
@@ -14,6 +16,8 @@ use crate::dev::{Dev, ReadAt, ReadOnly};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::ext4::{self, Extent};
+#[cfg(feature = "pack")]
+use crate::pack::Packing;
 use crate::units::Bytes;
 use crate::xfs;
 
@@ -27,7 +31,7 @@ pub const SQUASHFS: &str = "squashfs";
 pub const ISO: &str = "iso9660";
 
 /// What is read at once of what is packed, or digested.
-const AT_ONCE: usize = 1 << 20;
+pub(super) const AT_ONCE: usize = 1 << 20;
 
 /// An image that can be read in any order.
 pub struct ImageFile {
@@ -53,7 +57,7 @@ impl ImageStream {
         Self { name: name.into(), reader: Box::new(reader), tails: Tails::default() }
     }
 
-    fn digested(self, digest: Digest) -> Self {
+    pub(super) fn digested(self, digest: Digest) -> Self {
         let Self { name, reader, mut tails } = self;
         let reader = tails.digested(reader, digest);
         Self { name, reader, tails }
@@ -62,6 +66,15 @@ impl ImageStream {
     fn signed(self, signed: &Signed) -> Self {
         let Self { name, reader, mut tails } = self;
         let reader = tails.signed(reader, signed);
+        Self { name, reader, tails }
+    }
+
+    /// What was packed so.
+    #[cfg(feature = "pack")]
+    pub(super) fn unpacked(self, packing: Packing) -> Self {
+        let Self { name, reader, mut tails } = self;
+        let reader = packing.reader(BufReader::with_capacity(AT_ONCE, reader));
+        let reader = tails.kept(reader);
         Self { name, reader, tails }
     }
 
@@ -83,6 +96,9 @@ pub enum Image {
     Stream(ImageStream),
     /// An archive of files (tar), from its start.
     Archive(ImageStream),
+    /// Images of containers (OCI) in an archive, of which one is meant.
+    #[cfg(feature = "pack")]
+    Layout(Box<dyn oci::Store>),
 }
 
 impl Image {
@@ -101,6 +117,11 @@ impl Image {
             }
             Self::Stream(stream) => Ok(Self::Stream(stream.digested(digest))),
             Self::Archive(stream) => Ok(Self::Archive(stream.digested(digest))),
+            #[cfg(feature = "pack")]
+            Self::Layout(_) => {
+                let why = "the digest of what was opened already is not known";
+                Err(Error::new(ErrorKind::Unsupported, why).at(self.name()))
+            }
         }
     }
 
@@ -117,6 +138,11 @@ impl Image {
             }
             Self::Stream(stream) => Ok(Self::Stream(stream.signed(signed))),
             Self::Archive(stream) => Ok(Self::Archive(stream.signed(signed))),
+            #[cfg(feature = "pack")]
+            Self::Layout(_) => {
+                let why = "the signature of what was opened already is not known";
+                Err(Error::new(ErrorKind::Unsupported, why).at(self.name()))
+            }
         }
     }
 
@@ -135,22 +161,14 @@ impl Image {
             let name = image.name().to_owned();
             let head = image.head()?;
             if ext4::Superblock::recognises(&head) || xfs::Superblock::recognises(&head) {
-                return match wanted {
-                    Some(word) => {
-                        let why = format!("it has no partition '{word}': it is a file system");
-                        Err(Error::new(ErrorKind::NotFound, why).at(name))
-                    }
-                    None => Ok(image),
-                };
+                return whole(image, wanted, "a file system");
             }
             if let Self::Archive(_) = image {
-                return match wanted {
-                    Some(word) => {
-                        let why = format!("it has no partition '{word}': it is an archive");
-                        Err(Error::new(ErrorKind::NotFound, why).at(name))
-                    }
-                    None => Ok(image),
-                };
+                return whole(image, wanted, "an archive");
+            }
+            #[cfg(feature = "pack")]
+            if let Self::Layout(_) = image {
+                return whole(image, wanted, "an OCI layout");
             }
             image = match image.step(&head, &mut wanted).map_err(|error| error.at(name))? {
                 (inner, true) => inner,
@@ -179,10 +197,21 @@ impl Image {
         })
     }
 
-    fn name(&self) -> &str {
+    /// True for images of containers.
+    pub fn is_layout(&self) -> bool {
+        #[cfg(feature = "pack")]
+        return matches!(self, Self::Layout(_));
+        #[cfg(not(feature = "pack"))]
+        false
+    }
+
+    /// What to call it.
+    pub fn name(&self) -> &str {
         match self {
             Self::File(file) => file.dev.name(),
             Self::Stream(stream) | Self::Archive(stream) => &stream.name,
+            #[cfg(feature = "pack")]
+            Self::Layout(store) => store.name(),
         }
     }
 
@@ -207,24 +236,28 @@ impl Image {
                 *reader = Box::new(io::Cursor::new(head.clone()).chain(rest));
                 Ok(head)
             }
+            #[cfg(feature = "pack")]
+            Self::Layout(_) => Ok(Vec::new()),
         }
     }
 
     /// Takes one thing off, where there is one; true then.
     fn step(self, head: &[u8], wanted: &mut Option<&str>) -> Result<(Self, bool)> {
         #[cfg(feature = "pack")]
-        if let Some(packing) = crate::pack::Packing::of(head) {
+        if let Self::File(file) = &self
+            && let Some(layout) = oci::find(&file.dev, head)?
+        {
+            return Ok((Self::Layout(Box::new(layout)), true));
+        }
+        #[cfg(feature = "pack")]
+        if let Some(packing) = Packing::of(head) {
             let name = format!("{} ({})", self.name(), packing.word());
-            let (packed, mut tails) = self.into_reader();
-            let reader = packing.reader(BufReader::with_capacity(AT_ONCE, packed));
-            let reader = tails.kept(reader);
-            return Ok((Self::Stream(ImageStream { name, reader, tails }), true));
+            let unpacked = self.into_stream().unpacked(packing);
+            return Ok((Self::Stream(ImageStream { name, ..unpacked }), true));
         }
         #[cfg(feature = "pack")]
         if crate::archive::recognises(head) {
-            let name = self.name().to_owned();
-            let (reader, tails) = self.into_reader();
-            return Ok((Self::Archive(ImageStream { name, reader, tails }), true));
+            return Ok((Self::Archive(self.into_stream()), true));
         }
         if Qcow2::recognises(head) {
             let Self::File(file) = self else {
@@ -257,6 +290,8 @@ impl Image {
                 };
                 partitions::root(&read, wanted)
             }
+            #[cfg(feature = "pack")]
+            Self::Layout(_) => Ok(None),
         }
     }
 
@@ -286,19 +321,27 @@ impl Image {
                 let reader = Box::new(reader.take(part.size.get()));
                 Self::Stream(ImageStream { name, reader, tails })
             }
+            #[cfg(feature = "pack")]
+            Self::Layout(store) => Self::Layout(store),
         })
     }
 
     /// All of it from the start.
     #[cfg(feature = "pack")]
-    fn into_reader(self) -> (Box<dyn Read + Send>, Tails) {
+    fn into_stream(self) -> ImageStream {
         match self {
-            Self::File(file) => {
-                (Box::new(DevReader { dev: file.dev, at: Bytes::ZERO }), Tails::default())
-            }
-            Self::Stream(stream) | Self::Archive(stream) => (stream.reader, stream.tails),
+            Self::File(file) => ImageStream::new(file.dev.name().to_owned(), file.into_reader()),
+            Self::Stream(stream) | Self::Archive(stream) => stream,
+            Self::Layout(store) => ImageStream::new(store.name(), io::empty()),
         }
     }
+}
+
+/// An image with nothing around it, where no partition of it is wanted.
+fn whole(image: Image, wanted: Option<&str>, what: &str) -> Result<Image> {
+    let Some(word) = wanted else { return Ok(image) };
+    let why = format!("it has no partition '{word}': it is {what}");
+    Err(Error::new(ErrorKind::NotFound, why).at(image.name()))
 }
 
 pub(super) fn unreadable(error: io::Error) -> Error {
@@ -351,16 +394,21 @@ impl Holes for Slice<Arc<dyn Holes>> {
     }
 }
 
-/// A device from its start to its end.
-struct DevReader {
-    dev: Arc<dyn Dev>,
-    at: Bytes,
+/// A device from there to its end.
+pub(super) struct DevReader {
+    pub(super) dev: Arc<dyn Dev>,
+    pub(super) at: Bytes,
+}
+
+impl DevReader {
+    pub(super) fn left(&self) -> Bytes {
+        self.dev.size().saturating_sub(self.at)
+    }
 }
 
 impl Read for DevReader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let left = self.dev.size().saturating_sub(self.at).get();
-        let len = buf.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let len = buf.len().min(usize::try_from(self.left().get()).unwrap_or(usize::MAX));
         let part = buf.get_mut(..len).unwrap_or_default();
         self.dev.read_at(part, self.at)?;
         self.at = self.at.saturating_add(Bytes::new(u64::try_from(len).unwrap_or(0)));
@@ -372,6 +420,11 @@ impl ImageFile {
     /// All of it is data, as far as is known.
     pub fn of(dev: Arc<dyn Dev>) -> Self {
         Self { dev, holes: Arc::new(NoHoles) }
+    }
+
+    /// All of it, in order.
+    pub fn into_reader(self) -> impl Read + Send + 'static {
+        DevReader { dev: self.dev, at: Bytes::ZERO }
     }
 }
 

@@ -28,11 +28,11 @@ fn compare(wanted: Digest, has: Digest) -> Result<()> {
 }
 
 /// Streams that are read to their end once the image was copied, those inside first; and the
-/// digest and the signature that the outermost must have.
+/// digests that some must have, the outermost first, as it has a signature.
 #[derive(Default)]
 pub struct Tails {
     streams: Vec<Shared>,
-    digest: Option<(Digest, Arc<Mutex<Sha256>>)>,
+    digests: Vec<(Digest, Arc<Mutex<Sha256>>)>,
     signature: Option<Arc<Mutex<Follower>>>,
 }
 
@@ -44,7 +44,7 @@ impl Tails {
         digest: Digest,
     ) -> Box<dyn Read + Send> {
         let (reader, hash) = Hashing::new(stream);
-        self.digest = Some((digest, hash));
+        self.digests.push((digest, hash));
         self.kept(Box::new(reader))
     }
 
@@ -75,10 +75,10 @@ impl Tails {
         while let Some(stream) = self.streams.pop() {
             read_on(stream).map_err(super::open::unreadable)?;
         }
-        if let Some((digest, hash)) = self.digest.take() {
+        self.digests.drain(..).try_for_each(|(digest, hash)| {
             let hash = lock(&hash).clone();
-            compare(digest, Digest::end(hash))?;
-        }
+            compare(digest, Digest::end(hash))
+        })?;
         self.signature.take().map_or(Ok(()), |follower| lock(&follower).end())
     }
 }

@@ -48,6 +48,10 @@ impl Imgbase<'_> {
         if request.source == ImageSource::Stdin {
             return Err(nameless("a stream cannot be looked into"));
         }
+        #[cfg(feature = "pack")]
+        if super::oci::is_folder(&self.machine, request) {
+            return Err(nameless("it has layers, and cannot be looked into"));
+        }
         let request = ImageRequest { digest: None, signed: None, ..request.clone() };
         let Image::File(file) = content::open(&self.machine, &request)? else {
             return Err(nameless("it is packed, and cannot be looked into"));

@@ -6,30 +6,36 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::filesystem;
+#[cfg(feature = "pack")]
+use super::oci;
 use super::share::Plan;
 use super::transact::Pending;
 use super::{ImageRequest, ImageSource, Progress, Watch};
 #[cfg(feature = "pack")]
 use crate::archive;
 use crate::error::{Error, ErrorKind, IoContext, Result};
+#[cfg(feature = "pack")]
+use crate::image::oci::{Layers, Wanted};
 use crate::image::{self, Control, Image, ImageFile, ImageStream, Source, Target};
 use crate::machine::{HeldTree, Machine, Tool};
 use crate::tree::{Measure, NewTree, Tell};
 use crate::units::Bytes;
 
-/// An image that was opened, down to its file system or archive.
-pub(super) enum Opened {
+/// An image that was opened, down to its file system, archive or layers.
+pub(super) enum Opened<'m> {
     File(ImageFile),
     Stream(ImageStream),
     /// With what it holds, where it could be read before.
     #[cfg(feature = "pack")]
     Archive(ImageStream, Option<Measure>),
-    Tree(Tree, Measure),
+    #[cfg(feature = "pack")]
+    Layers(Layers<'m>, Measure),
+    Tree(Tree<'m>, Measure),
 }
 
 /// A mounted tree.
-pub(super) struct Tree {
-    held: Box<dyn HeldTree>,
+pub(super) struct Tree<'m> {
+    held: Box<dyn HeldTree + 'm>,
     name: String,
 }
 
@@ -38,16 +44,24 @@ pub(super) enum Content<'i> {
     FileSystem(Source<'i>),
     #[cfg(feature = "pack")]
     Archive(&'i mut ImageStream, Option<Measure>),
-    Tree(&'i Tree, Measure),
+    #[cfg(feature = "pack")]
+    Layers(&'i Layers<'i>, Measure),
+    Tree(&'i Tree<'i>, Measure),
 }
 
-impl Opened {
-    /// Opens an image. An archive in a file is read once for what it holds.
+impl<'m> Opened<'m> {
+    /// Opens an image. An archive in a file, and layers, are read once for what they hold.
     pub(super) fn open(
-        machine: &Machine<'_>,
+        machine: &Machine<'m>,
         request: &ImageRequest,
         watch: &mut dyn Watch,
     ) -> Result<Self> {
+        #[cfg(feature = "pack")]
+        if let ImageSource::Path(path) = &request.source
+            && oci::is_folder(machine, request)
+        {
+            return oci::open_folder(machine, path, request, watch);
+        }
         let mut image = bare(machine, request)?;
         if let ImageSource::Path(path) = &request.source
             && let Some(fs_type) = mountable(&mut image, path, request)?
@@ -71,6 +85,12 @@ impl Opened {
                     _ => Err(Error::new(ErrorKind::Corrupt, "it has become something else")),
                 }
             }
+            #[cfg(feature = "pack")]
+            Image::Layout(store) => {
+                // The digest was that of the archive.
+                let wanted = Wanted { reference: request.image_ref.as_deref(), digest: None };
+                oci::open_layers(store, &wanted, watch)
+            }
             #[cfg(not(feature = "pack"))]
             Image::Archive(stream) => {
                 let why = "this build knows no archives";
@@ -88,6 +108,11 @@ impl Opened {
             Self::Archive(stream, measure) => {
                 machine.tools.require(Tool::Mke2fs).map_err(unchanged)?;
                 return Ok(Content::Archive(stream, *measure));
+            }
+            #[cfg(feature = "pack")]
+            Self::Layers(layers, measure) => {
+                machine.tools.require(Tool::Mke2fs).map_err(unchanged)?;
+                return Ok(Content::Layers(layers, *measure));
             }
             Self::Tree(tree, measure) => {
                 machine.tools.require(Tool::Mke2fs).map_err(unchanged)?;
@@ -126,7 +151,15 @@ fn digested(image: Image, request: &ImageRequest) -> Result<Image> {
 }
 
 fn unwrapped(image: Image, request: &ImageRequest) -> Result<Image> {
-    digested(image, request)?.opened(request.partition.as_deref()).map_err(unchanged)
+    let image = digested(image, request)?.opened(request.partition.as_deref());
+    let image = image.map_err(unchanged)?;
+    match &request.image_ref {
+        Some(word) if !image.is_layout() => {
+            let why = format!("it has no image '{word}': it is no OCI layout");
+            Err(unchanged(Error::new(ErrorKind::NotFound, why).at(image.name())))
+        }
+        _ => Ok(image),
+    }
 }
 
 /// The file system that only the kernel reads, where the image is one.
@@ -152,6 +185,8 @@ impl Content<'_> {
             Self::FileSystem(source) => source.name(),
             #[cfg(feature = "pack")]
             Self::Archive(stream, _) => &stream.name,
+            #[cfg(feature = "pack")]
+            Self::Layers(layers, _) => layers.name(),
             Self::Tree(tree, _) => &tree.name,
         }
     }
@@ -161,7 +196,7 @@ impl Content<'_> {
         match self {
             Self::FileSystem(source) => source.file_system().fs_type(),
             #[cfg(feature = "pack")]
-            Self::Archive(..) => "ext4",
+            Self::Archive(..) | Self::Layers(..) => "ext4",
             Self::Tree(..) => "ext4",
         }
     }
@@ -183,6 +218,8 @@ impl Content<'_> {
                            the volume's size (--size)";
                 unchanged(Error::new(ErrorKind::Invalid, why).at(&stream.name))
             }),
+            #[cfg(feature = "pack")]
+            Self::Layers(layers, measure) => tree_size(layers.name(), asked, measure),
             Self::Tree(tree, measure) => tree_size(&tree.name, asked, measure),
         }
     }
@@ -193,6 +230,8 @@ impl Content<'_> {
             Self::FileSystem(source) => Ok(source.space_need(chunk)?.bytes()),
             #[cfg(feature = "pack")]
             Self::Archive(_, measure) => Ok(measure.as_ref().map_or(MADE, needed)),
+            #[cfg(feature = "pack")]
+            Self::Layers(_, measure) => Ok(needed(measure)),
             Self::Tree(_, measure) => Ok(needed(measure)),
         }
     }
@@ -235,6 +274,14 @@ impl Content<'_> {
             Self::Archive(stream, measure) => {
                 let most = plan.size.min(plan.free.saturating_sub(MADE));
                 unpack(pending, (stream, *measure), most, watch)
+            }
+            #[cfg(feature = "pack")]
+            Self::Layers(layers, measure) => {
+                let most = plan.size.min(plan.free.saturating_sub(MADE));
+                let made = make_tree(pending, Some(*measure), watch, &mut |tree, tell| {
+                    layers.unpack(tree, most, tell)
+                })?;
+                Ok(made.data)
             }
             Self::Tree(tree, measure) => {
                 let copied = make_tree(pending, Some(*measure), watch, &mut |to, tell| {
@@ -338,10 +385,7 @@ fn make_tree(
     watch.step("copy the files");
     let mut made = Measure::default();
     machine.mounts.make_tree(&node, "ext4", &mut |tree| {
-        let tell: Tell<'_> = &mut |by_now: Measure| {
-            watch.progress(Progress { done: by_now.data, total, written: by_now.data });
-            watch.cancelled()
-        };
+        let tell: Tell<'_> = &mut |by_now: Measure| progress(watch, by_now, total, by_now.data);
         made = make(tree, tell)?;
         Ok(())
     })?;
@@ -351,13 +395,24 @@ fn make_tree(
     Ok(made)
 }
 
+/// Tells how far files have come; true where no more are wanted.
+pub(super) fn progress(
+    watch: &mut dyn Watch,
+    by_now: Measure,
+    total: Option<Bytes>,
+    written: Bytes,
+) -> bool {
+    watch.progress(Progress { done: by_now.data, total, written });
+    watch.cancelled()
+}
+
 /// Mounts what only the kernel reads, and looks where live media have their system.
-fn open_mounted(
-    machine: &Machine<'_>,
+fn open_mounted<'m>(
+    machine: &Machine<'m>,
     path: &Path,
     fs_type: &str,
     watch: &mut dyn Watch,
-) -> Result<Opened> {
+) -> Result<Opened<'m>> {
     let mut name = path.display().to_string();
     let mut held = machine.mounts.hold_image(path, fs_type).map_err(unchanged)?;
     if fs_type == image::ISO {
@@ -379,6 +434,11 @@ fn open_mounted(
                     let why = "it is packed twice";
                     Err(unchanged(Error::new(ErrorKind::Unsupported, why).at(stream.name)))
                 }
+                #[cfg(feature = "pack")]
+                Image::Layout(store) => {
+                    let why = "it is an OCI layout, and no file system";
+                    Err(unchanged(Error::new(ErrorKind::Unsupported, why).at(store.name())))
+                }
             };
         }
     }
@@ -397,10 +457,7 @@ const LIVE_IMAGES: [&str; 2] = ["/LiveOS/rootfs.img", "/LiveOS/ext3fs.img"];
 /// What an archive holds, and whether it is whole.
 #[cfg(feature = "pack")]
 fn measure(stream: &mut ImageStream, watch: &mut dyn Watch) -> Result<Measure> {
-    let tell: Tell<'_> = &mut |by_now: Measure| {
-        watch.progress(Progress { done: by_now.data, total: None, written: Bytes::ZERO });
-        watch.cancelled()
-    };
+    let tell: Tell<'_> = &mut |by_now: Measure| progress(watch, by_now, None, Bytes::ZERO);
     let measured = archive::measure(buffered(stream), tell);
     let measured = measured.map_err(|error| unchanged(error.at(&stream.name)))?;
     stream.end().map_err(unchanged)?;

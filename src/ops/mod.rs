@@ -24,6 +24,8 @@ mod init;
 mod list;
 mod lost;
 mod mount;
+#[cfg(feature = "pack")]
+mod oci;
 mod pin;
 mod recover;
 mod remove;
@@ -160,7 +162,11 @@ pub struct ImageRequest {
     /// Of a disk with partitions the one that is meant, by its number or, in a GPT, its name;
     /// `None`: the only one that may hold a root.
     pub partition: Option<String>,
-    /// What its bytes must be, as they come: packed where they are.
+    /// Of several images in an OCI layout the one that is meant, by its name there; `None`: the only
+    /// one for this machine.
+    pub image_ref: Option<String>,
+    /// What its bytes must be, as they come: packed where they are. Of an OCI layout in a folder, its
+    /// manifest's, or that of an index that leads to it.
     pub digest: Option<Digest>,
     /// What signature those must have.
     pub signed: Option<Signed>,
@@ -168,7 +174,7 @@ pub struct ImageRequest {
 
 impl From<ImageSource> for ImageRequest {
     fn from(source: ImageSource) -> Self {
-        Self { source, partition: None, digest: None, signed: None }
+        Self { source, partition: None, image_ref: None, digest: None, signed: None }
     }
 }
 

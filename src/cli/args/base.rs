@@ -24,6 +24,11 @@ name (NAME of NAME-VERSION-RELEASE) that is no larger, only chunks that differ a
 image leaves empty is discarded. Two versions take one and the difference; either can be removed. \
 --no-share writes all of it.
 
+A container's image is taken from an OCI layout: a folder, or a tar archive of one, packed or not, but not \
+on standard input. Its layers are put on one another in an ext4 made as for an archive. Of several images \
+the one for this machine is taken, or the one that --image-ref names; every digest is checked. With a \
+folder, --digest is that of the manifest, or of an index that leads to it.
+
 Of a disk image the partition is taken whose type says that it is the root, else the only one of \
 Linux; --partition names another. With --digest the image must be what was published: nothing stays \
 of one that is not. Where keys of minisign's are in /etc/imgbase/keys (NAME.pub), it must be signed by \
@@ -47,6 +52,7 @@ Examples:
   imgbase base --add Debian-12-1 ./cloud.qcow2 --partition 1
   imgbase base --add Debian-12-1 ./root.tar.zst --size 8G
   imgbase base --add Node-4.5-1 ./node.iso
+  imgbase base --add Debian-12-1 ./oci-folder/ --image-ref bookworm
   ssh store cat debian.raw.xz | imgbase base --add Debian-12-1 -
   imgbase base --latest
   imgbase base --of-layer Debian-12-1+2
@@ -58,7 +64,7 @@ Examples:
 #[command(long_about = LONG_ABOUT, after_long_help = AFTER, override_usage = USAGE)]
 #[command(group = ArgGroup::new("action").required(true)
     .args(["add", "latest", "of_layer", "remove", "pin", "unpin"]))]
-#[command(group = ArgGroup::new("how").multiple(true).requires("add").args(["size", "no_share", "partition", "digest", "signature", "words"])
+#[command(group = ArgGroup::new("how").multiple(true).requires("add").args(["size", "no_share", "partition", "image_ref", "digest", "signature", "words"])
     .conflicts_with_all(["latest", "of_layer", "remove", "pin", "unpin"]))]
 pub(crate) struct BaseArgs {
     /// Add a base from an image, and print its name

@@ -12,6 +12,10 @@ pub(crate) struct ImageArgs {
     #[arg(long, value_name = "PARTITION")]
     pub(crate) partition: Option<String>,
 
+    /// The image of an OCI layout that is meant, by its name there (default: the only one)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) image_ref: Option<String>,
+
     /// The SHA-256 that the image must have, as published: sha256:DIGITS
     #[arg(long, value_name = "DIGEST")]
     pub(crate) digest: Option<Digest>,

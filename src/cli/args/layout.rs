@@ -78,7 +78,7 @@ impl Unit {
     .args(["bases", "layers", "free_space", "init", "init_nvr", "grow"]))]
 #[command(group = ArgGroup::new("making").args(["init", "init_nvr"]).multiple(true))]
 #[command(group = ArgGroup::new("how").multiple(true).requires("making")
-    .args(["from", "partition", "digest", "signature", "size", "config_size", "metadata_size", "mda_size", "force", "words"])
+    .args(["from", "partition", "image_ref", "digest", "signature", "size", "config_size", "metadata_size", "mda_size", "force", "words"])
     .conflicts_with_all(["bases", "layers", "free_space", "grow"]))]
 pub(crate) struct LayoutArgs {
     /// Print the bases, one name a line, in order of creation
@@ -110,7 +110,7 @@ pub(crate) struct LayoutArgs {
     #[arg(long, value_name = "SIZE")]
     pub(crate) grow: Option<Bytes>,
 
-    /// The first base's image: a file, a block device, or - for standard input
+    /// The first base's image: a file, a block device, a folder with an OCI layout, or - for standard input
     #[arg(long, value_name = "IMAGE")]
     pub(crate) from: Option<OsString>,
 

@@ -87,6 +87,7 @@ pub(super) fn request(source: ImageSource, of: &ImageArgs) -> Result<ImageReques
     let mut request = ImageRequest::from(source);
     request.signed = signed;
     request.partition.clone_from(&of.partition);
+    request.image_ref.clone_from(&of.image_ref);
     request.digest = of.digest;
     Ok(request)
 }

@@ -24,7 +24,7 @@ fn stream(path: &Path) -> Image {
 
 /// All that is left of an image, from its start; a stream is read to its end.
 fn content(image: Image) -> Result<Vec<u8>> {
-    let (mut reader, mut tails) = image.into_reader();
+    let ImageStream { mut reader, mut tails, .. } = image.into_stream();
     let mut bytes = Vec::new();
     reader.read_to_end(&mut bytes).map_err(unreadable)?;
     tails.end().map(|()| bytes)

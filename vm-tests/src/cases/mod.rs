@@ -9,6 +9,7 @@ mod full;
 mod growing;
 mod harness;
 mod kit;
+mod layers;
 mod liblvm;
 mod loaders;
 mod lvm2_alone;
@@ -44,6 +45,7 @@ pub fn all() -> Vec<Case> {
         sharing::cases(),
         exports::cases(),
         volumes::cases(),
+        layers::cases(),
         main_job::cases(),
         liblvm::cases(),
         beside_lvm2::cases(),
