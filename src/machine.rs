@@ -10,8 +10,12 @@ use crate::boot::{LoaderKind, Place, Tries};
 use crate::dev::{Dev, Outlet};
 use crate::dm::{DevNo, Kernel};
 use crate::error::Result;
+#[cfg(feature = "pack")]
+use crate::error::{Error, ErrorKind};
 use crate::etc::{Carried, Hook, Wishes};
 use crate::image::ImageFile;
+#[cfg(feature = "pack")]
+use crate::image::oci::{Reference, Store};
 #[cfg(feature = "liblvm")]
 use crate::lvm2::store::Lvm2Library;
 use crate::name::{LvmId, VgName};
@@ -119,6 +123,18 @@ pub trait Disks: Send + Sync {
     /// [`Invalid`](crate::ErrorKind::Invalid) for what is no file and would not become one, and as
     /// [`open`](Disks::open).
     fn make_file(&self, target: &FileTarget, replace: bool) -> Result<Box<dyn NewFile>>;
+
+    /// Opens an image in a registry.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) in a build without the feature `oci`,
+    /// [`Io`](crate::ErrorKind::Io).
+    #[cfg(feature = "pack")]
+    fn open_remote(&self, image: &Reference) -> Result<Box<dyn Store>> {
+        let why = "this build reads no registries: build it with the feature 'oci', or copy the \
+                   image to a folder first (skopeo copy docker://... oci:FOLDER)";
+        Err(Error::new(ErrorKind::Unsupported, why).at(image))
+    }
 
     /// True where `/dev` has an entry of that name, which a volume group's folder would collide
     /// with.

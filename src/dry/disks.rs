@@ -11,6 +11,8 @@ use crate::dm::DevNo;
 use crate::dm::sim::SimKernel;
 use crate::error::Result;
 use crate::image::ImageFile;
+#[cfg(feature = "pack")]
+use crate::image::oci::{Reference, Store};
 use crate::machine::{Disks, FileTarget, InUse, NewFile};
 use crate::name::VgName;
 
@@ -79,6 +81,11 @@ impl Disks for DryDisks<'_> {
         // It tells what is wrong with the place; there is nothing yet to be left.
         drop(self.real.make_file(target, replace)?);
         Ok(Box::new(Planned { target: target.clone(), notes: self.notes.clone() }))
+    }
+
+    #[cfg(feature = "pack")]
+    fn open_remote(&self, image: &Reference) -> Result<Box<dyn Store>> {
+        self.real.open_remote(image)
     }
 
     fn is_in_dev(&self, name: &str) -> bool {

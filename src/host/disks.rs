@@ -20,6 +20,8 @@ use crate::dev::Dev;
 use crate::dm::DevNo;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::image::ImageFile;
+#[cfg(feature = "oci")]
+use crate::image::oci::{Reference, Store};
 use crate::machine::{Disks, FileTarget, InUse, NewFile};
 use crate::name::VgName;
 
@@ -77,6 +79,11 @@ impl Disks for RealDisks {
 
     fn make_file(&self, target: &FileTarget, replace: bool) -> Result<Box<dyn NewFile>> {
         super::new_file::make(target, replace)
+    }
+
+    #[cfg(feature = "oci")]
+    fn open_remote(&self, image: &Reference) -> Result<Box<dyn Store>> {
+        Ok(Box::new(super::registry::Remote::new(image)?))
     }
 
     fn is_in_dev(&self, name: &str) -> bool {

@@ -19,6 +19,8 @@ mod lvmconf;
 mod mounts;
 mod new_file;
 mod new_tree;
+#[cfg(feature = "oci")]
+mod registry;
 mod root;
 mod tools;
 

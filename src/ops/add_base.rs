@@ -49,7 +49,7 @@ impl Imgbase<'_> {
             return Err(nameless("a stream cannot be looked into"));
         }
         #[cfg(feature = "pack")]
-        if super::oci::is_folder(&self.machine, request) {
+        if super::oci::store(&self.machine, request)?.is_some() {
             return Err(nameless("it has layers, and cannot be looked into"));
         }
         let request = ImageRequest { digest: None, signed: None, ..request.clone() };

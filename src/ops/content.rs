@@ -29,7 +29,7 @@ pub(super) enum Opened<'m> {
     #[cfg(feature = "pack")]
     Archive(ImageStream, Option<Measure>),
     #[cfg(feature = "pack")]
-    Layers(Layers<'m>, Measure),
+    Layers(Layers<'m>, Option<Measure>),
     Tree(Tree<'m>, Measure),
 }
 
@@ -45,7 +45,7 @@ pub(super) enum Content<'i> {
     #[cfg(feature = "pack")]
     Archive(&'i mut ImageStream, Option<Measure>),
     #[cfg(feature = "pack")]
-    Layers(&'i Layers<'i>, Measure),
+    Layers(&'i Layers<'i>, Option<Measure>),
     Tree(&'i Tree<'i>, Measure),
 }
 
@@ -57,10 +57,9 @@ impl<'m> Opened<'m> {
         watch: &mut dyn Watch,
     ) -> Result<Self> {
         #[cfg(feature = "pack")]
-        if let ImageSource::Path(path) = &request.source
-            && oci::is_folder(machine, request)
-        {
-            return oci::open_folder(machine, path, request, watch);
+        if let Some(store) = oci::store(machine, request)? {
+            let wanted = Wanted { reference: request.image_ref.as_deref(), digest: request.digest };
+            return oci::open(store, &wanted, !oci::is_remote(request), watch);
         }
         let mut image = bare(machine, request)?;
         if let ImageSource::Path(path) = &request.source
@@ -89,7 +88,7 @@ impl<'m> Opened<'m> {
             Image::Layout(store) => {
                 // The digest was that of the archive.
                 let wanted = Wanted { reference: request.image_ref.as_deref(), digest: None };
-                oci::open_layers(store, &wanted, watch)
+                oci::open(store, &wanted, true, watch)
             }
             #[cfg(not(feature = "pack"))]
             Image::Archive(stream) => {
@@ -135,6 +134,8 @@ fn bare(machine: &Machine<'_>, request: &ImageRequest) -> Result<Image> {
     Ok(match &request.source {
         ImageSource::Path(path) => Image::File(machine.disks.open_image(path)?),
         ImageSource::Stdin => Image::Stream(ImageStream::new("standard input", std::io::stdin())),
+        #[cfg(feature = "pack")]
+        ImageSource::Registry(image) => Image::Layout(machine.disks.open_remote(image)?),
     })
 }
 
@@ -219,7 +220,9 @@ impl Content<'_> {
                 unchanged(Error::new(ErrorKind::Invalid, why).at(&stream.name))
             }),
             #[cfg(feature = "pack")]
-            Self::Layers(layers, measure) => tree_size(layers.name(), asked, measure),
+            Self::Layers(layers, measure) => {
+                tree_size(layers.name(), asked, &measure.unwrap_or_else(|| oci::guessed(layers)))
+            }
             Self::Tree(tree, measure) => tree_size(&tree.name, asked, measure),
         }
     }
@@ -231,7 +234,9 @@ impl Content<'_> {
             #[cfg(feature = "pack")]
             Self::Archive(_, measure) => Ok(measure.as_ref().map_or(MADE, needed)),
             #[cfg(feature = "pack")]
-            Self::Layers(_, measure) => Ok(needed(measure)),
+            Self::Layers(layers, None) => Ok(layers.packed_size().saturating_add(MADE)),
+            #[cfg(feature = "pack")]
+            Self::Layers(_, Some(measure)) => Ok(needed(measure)),
             Self::Tree(_, measure) => Ok(needed(measure)),
         }
     }
@@ -278,7 +283,7 @@ impl Content<'_> {
             #[cfg(feature = "pack")]
             Self::Layers(layers, measure) => {
                 let most = plan.size.min(plan.free.saturating_sub(MADE));
-                let made = make_tree(pending, Some(*measure), watch, &mut |tree, tell| {
+                let made = make_tree(pending, *measure, watch, &mut |tree, tell| {
                     layers.unpack(tree, most, tell)
                 })?;
                 Ok(made.data)

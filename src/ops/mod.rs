@@ -55,6 +55,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::digest::Digest;
 use crate::image::Signed;
+#[cfg(feature = "pack")]
+use crate::image::oci::Reference;
 use crate::layout::BaseName;
 use crate::lvm2::scan::Remembered;
 use crate::machine::Machine;
@@ -113,6 +115,9 @@ pub enum ImageSource {
     Path(PathBuf),
     /// Standard input.
     Stdin,
+    /// A registry.
+    #[cfg(feature = "pack")]
+    Registry(Reference),
 }
 
 /// What [`Imgbase::init`] makes.
@@ -165,8 +170,8 @@ pub struct ImageRequest {
     /// Of several images in an OCI layout the one that is meant, by its name there; `None`: the only
     /// one for this machine.
     pub image_ref: Option<String>,
-    /// What its bytes must be, as they come: packed where they are. Of an OCI layout in a folder, its
-    /// manifest's, or that of an index that leads to it.
+    /// What its bytes must be, as they come: packed where they are. Of an OCI layout in a folder and
+    /// of an image in a registry its manifest's, or that of an index that leads to it.
     pub digest: Option<Digest>,
     /// What signature those must have.
     pub signed: Option<Signed>,

@@ -27,7 +27,9 @@ image leaves empty is discarded. Two versions take one and the difference; eithe
 A container's image is taken from an OCI layout: a folder, or a tar archive of one, packed or not, but not \
 on standard input. Its layers are put on one another in an ext4 made as for an archive. Of several images \
 the one for this machine is taken, or the one that --image-ref names; every digest is checked. With a \
-folder, --digest is that of the manifest, or of an index that leads to it.
+folder, --digest is that of the manifest, or of an index that leads to it. A build with the feature oci \
+reads registries too: oci://HOST[:PORT]/NAME[:TAG][@sha256:DIGITS]; what such an image unpacks to is not \
+known before it has come, so that --size may have to say it.
 
 Of a disk image the partition is taken whose type says that it is the root, else the only one of \
 Linux; --partition names another. With --digest the image must be what was published: nothing stays \
@@ -53,6 +55,7 @@ Examples:
   imgbase base --add Debian-12-1 ./root.tar.zst --size 8G
   imgbase base --add Node-4.5-1 ./node.iso
   imgbase base --add Debian-12-1 ./oci-folder/ --image-ref bookworm
+  imgbase base --add Debian-12-1 oci://registry.example/debian:12 --size 8G
   ssh store cat debian.raw.xz | imgbase base --add Debian-12-1 -
   imgbase base --latest
   imgbase base --of-layer Debian-12-1+2

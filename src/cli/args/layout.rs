@@ -110,7 +110,7 @@ pub(crate) struct LayoutArgs {
     #[arg(long, value_name = "SIZE")]
     pub(crate) grow: Option<Bytes>,
 
-    /// The first base's image: a file, a block device, a folder with an OCI layout, or - for standard input
+    /// The first base's image: a file, a block device, a folder with an OCI layout, oci://HOST/NAME:TAG, or - for standard input
     #[arg(long, value_name = "IMAGE")]
     pub(crate) from: Option<OsString>,
 

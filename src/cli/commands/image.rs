@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use imgbase::host::signature_of;
+use imgbase::image::oci::SCHEME;
 use imgbase::layout::BaseName;
 use imgbase::ops::{ImageRequest, ImageSource, Imgbase};
 use imgbase::{Error, Result};
@@ -71,8 +72,11 @@ pub(super) fn source(place: &OsStr, stdin_is_terminal: bool) -> Result<ImageSour
     if place == "-" {
         return stdin(stdin_is_terminal);
     }
+    if let Some(reference) = place.to_str().filter(|place| place.starts_with(SCHEME)) {
+        return Ok(ImageSource::Registry(reference.parse()?));
+    }
     if is_url(place) {
-        let error = unsupported("images from the network are not in this version");
+        let error = unsupported("from the network only oci://HOST/NAME:TAG is read");
         return Err(error.at(place.display()));
     }
     Ok(ImageSource::Path(PathBuf::from(place)))
@@ -84,11 +88,15 @@ pub(super) fn source(place: &OsStr, stdin_is_terminal: bool) -> Result<ImageSour
 /// As [`signature_of`].
 pub(super) fn request(source: ImageSource, of: &ImageArgs) -> Result<ImageRequest> {
     let signed = signature_of(&source, of.signature.as_deref())?;
+    let digest = match &source {
+        ImageSource::Registry(image) => image.digest(),
+        _ => None,
+    };
     let mut request = ImageRequest::from(source);
     request.signed = signed;
     request.partition.clone_from(&of.partition);
     request.image_ref.clone_from(&of.image_ref);
-    request.digest = of.digest;
+    request.digest = of.digest.or(digest);
     Ok(request)
 }
 

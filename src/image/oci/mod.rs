@@ -8,6 +8,7 @@ mod json;
 mod layout;
 mod media;
 mod pick;
+mod reference;
 
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::io::{self, BufReader, Read};
 
 pub(super) use archived::find;
 pub use layout::{Files, Layout};
+pub use reference::{Reference, SCHEME, is_local};
 
 use self::json::{Config, Descriptor, MOST, Manifest};
 use self::media::Document;

@@ -63,9 +63,12 @@ impl Times {
     }
 }
 
-/// All tests, with what lvm2's library adds; the machines run the default build.
+/// All tests, with what lvm2's library and registries add; the machines run the default build.
 const TESTS: &[&str] =
-    &["test", "--workspace", "--no-fail-fast", "--features", "liblvm,imgbase-sys/liblvm"];
+    &["test", "--workspace", "--no-fail-fast", "--features", "liblvm,imgbase-sys/liblvm,oci"];
+
+/// Names the program of a registry to a test.
+const REGISTRY: &str = "IMGBASE_REGISTRY";
 
 /// What a test's own count begins with.
 const FIGURE: &str = "figure: ";
@@ -92,6 +95,7 @@ fn tests(figures: &mut Vec<String>) -> Result<Tally> {
     if case::is_whole() {
         command.env("IMGBASE_TEST_ALL", "1");
     }
+    command.env(REGISTRY, setup::registry()?);
     let mut child = command.stdout(Stdio::piped()).spawn().doing("cargo test")?;
     let output = child.stdout.take().ok_or_else(|| Fail::new("cargo test: no output"))?;
     let mut tally = count(output, figures)?;

@@ -8,6 +8,7 @@ mod binaries;
 mod firmware;
 mod guest_root;
 mod kernel;
+mod registry;
 mod samples;
 pub mod shell;
 mod systems;
@@ -23,6 +24,7 @@ use crate::error::{Doing, Result};
 
 pub use apt::{install, packages};
 pub use binaries::{Binaries, tools_disk};
+pub use registry::registry;
 
 /// The Debian release of guest and samples.
 pub const SUITE: &str = "bookworm";
