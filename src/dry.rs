@@ -62,7 +62,7 @@ impl<'m> DryRun<'m> {
         Ok(Self {
             disks: DryDisks::new(machine.disks, kernel.sim(), notes.clone()),
             tools: DryTools::new(machine.tools, kernel.sim(), notes.clone()),
-            mounts: DryMounts::new(machine.mounts, machine.disks, notes.clone()),
+            mounts: DryMounts::new(machine.mounts, (machine.disks, kernel.sim()), notes.clone()),
             lvm2: DryLvm2::new(machine.lvm2, notes.clone()),
             boot: machine.boot.map(|boot| DryBoot::new(boot, &notes)),
             needs_no_entries: machine.needs_no_entries,

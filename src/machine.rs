@@ -19,7 +19,7 @@ use crate::image::oci::{Reference, Store};
 #[cfg(feature = "liblvm")]
 use crate::lvm2::store::Lvm2Library;
 use crate::name::{LvmId, VgName};
-use crate::root::RootChange;
+use crate::root::{RootChange, RootFiles};
 use crate::tree::{Measure, NewTree, Tell};
 use crate::units::Bytes;
 
@@ -279,6 +279,16 @@ pub trait Mounts: Send + Sync {
         fs_type: &str,
         writable: bool,
         with: &mut dyn FnMut(&dyn RootChange) -> Result<()>,
+    ) -> Result<()>;
+
+    /// Shows the tree at a folder as it is now, with all that is mounted in it.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound), [`Io`](crate::ErrorKind::Io), and what `with` gives.
+    fn with_folder(
+        &self,
+        folder: &Path,
+        with: &mut dyn FnMut(&dyn RootFiles) -> Result<()>,
     ) -> Result<()>;
 
     /// Mounts a fresh file system where no other process sees it, lets `make` fill it, and ends the

@@ -143,6 +143,29 @@ pub struct InitReport {
     pub layer: Option<LayerName>,
 }
 
+/// What `layout --init` made of an installed system.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Adopted {
+    /// The group.
+    pub vg: VgName,
+    /// The pool.
+    pub pool: LvName,
+    /// The volume that the system was installed on.
+    pub source: LvName,
+    /// The base that is a snapshot of it.
+    pub base: BaseName,
+    /// Its first layer.
+    pub layer: Option<LayerName>,
+    /// The layer's UUID, where it was made now.
+    pub fs_uuid: Option<String>,
+    /// True where the layer has a boot entry.
+    pub bootable: bool,
+    /// False where all was so already.
+    pub changed: bool,
+    /// The group's sequence number after it.
+    pub vg_seqno: u64,
+}
+
 /// What `base --add` made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BaseAdded {

@@ -294,10 +294,10 @@ fn a_file_that_looks_like_a_name_gets_a_hint() {
 }
 
 #[test]
-fn a_limit_of_this_version_is_named() {
-    for args in ["layout --init", "layout --init --from / --yes"] {
-        let line = refused(&args.split(' ').collect::<Vec<_>>(), 5);
-        assert!(line.contains("not in this version"), "{args}: {line}");
+fn the_running_system_is_adopted_only_where_somebody_says_so() {
+    for args in ["layout --init", "layout --init a-1-0 --from /"] {
+        let line = refused(&args.split(' ').collect::<Vec<_>>(), 2);
+        assert!(line.contains("--yes"), "{args}: {line}");
     }
 }
 

@@ -2,10 +2,10 @@
 
 use imgbase::layout::{BaseName, ImageName, LayerName};
 use imgbase::report::{
-    Activation, ArgsReport, BaseAdded, Blessed, BootChoice, BootReport, BootSetUp, Collected,
-    Exported, FreeSpaceReport, HealthReport, InitReport, InitrdReport, LayerAdded, LayoutReport,
-    MountReport, PoolGrown, RecoveryReport, Removed, Updated, VolumeAdded, VolumeMount,
-    VolumeRemoved, VolumeReport,
+    Activation, Adopted, ArgsReport, BaseAdded, Blessed, BootChoice, BootReport, BootSetUp,
+    Collected, Exported, FreeSpaceReport, HealthReport, InitReport, InitrdReport, LayerAdded,
+    LayoutReport, MountReport, PoolGrown, RecoveryReport, Removed, Updated, VolumeAdded,
+    VolumeMount, VolumeRemoved, VolumeReport,
 };
 
 use super::args::Unit;
@@ -23,6 +23,8 @@ pub(crate) enum Answer {
     FreeSpace(FreeSpaceReport, Unit),
     /// `layout --init`
     Init(InitReport),
+    /// `layout --init` of an installed system
+    Adopted(Adopted),
     /// `layout --grow`
     Grown(PoolGrown),
     /// `base --add`

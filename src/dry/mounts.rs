@@ -3,22 +3,31 @@
 use std::path::Path;
 
 use super::Notes;
+use crate::dm::Kernel;
+use crate::dm::sim::SimKernel;
 use crate::error::Result;
 use crate::etc::Carried;
+use crate::ext4;
 use crate::machine::{CarryOver, Disks, FolderOf, HeldTree, MountEntry, MountHow, Mounts};
-use crate::root::RootChange;
+use crate::name::DmName;
+use crate::root::{RootChange, RootFiles};
 use crate::tree::{Measure, NewTree, Tell};
 use crate::units::Bytes;
 
 pub(super) struct DryMounts<'m> {
     real: &'m dyn Mounts,
     disks: &'m dyn Disks,
+    sim: SimKernel,
     notes: Notes,
 }
 
 impl<'m> DryMounts<'m> {
-    pub(super) fn new(real: &'m dyn Mounts, disks: &'m dyn Disks, notes: Notes) -> Self {
-        Self { real, disks, notes }
+    pub(super) fn new(
+        real: &'m dyn Mounts,
+        (disks, sim): (&'m dyn Disks, SimKernel),
+        notes: Notes,
+    ) -> Self {
+        Self { real, disks, sim, notes }
     }
 
     /// True for a device that is there, and mounted somewhere.
@@ -26,6 +35,12 @@ impl<'m> DryMounts<'m> {
         let number = self.disks.number(device).ok().flatten();
         let mounts = self.real.list()?;
         Ok(mounts.iter().any(|mount| Some(mount.number) == number))
+    }
+
+    /// What a mount would leave of an ext4, where its caller reads it back.
+    fn replay(&self, device: &Path) -> Option<()> {
+        let name: DmName = device.to_str()?.strip_prefix("/dev/mapper/")?.parse().ok()?;
+        ext4::mark_replayed(self.sim.open(&name).ok()?.as_ref()).ok()
     }
 }
 
@@ -47,9 +62,12 @@ impl Mounts for DryMounts<'_> {
     }
 
     fn mount_once(&self, device: &Path, fs_type: &str, grow_to: Option<Bytes>) -> Result<()> {
-        let device = device.display();
         let grow = grow_to.map(|size| format!(" and grow it to {size}")).unwrap_or_default();
-        self.notes.add(format!("mount {device} ({fs_type}) privately to replay it{grow}"));
+        let shown = device.display();
+        self.notes.add(format!("mount {shown} ({fs_type}) privately to replay it{grow}"));
+        if fs_type.starts_with("ext") {
+            self.replay(device);
+        }
         Ok(())
     }
 
@@ -79,6 +97,14 @@ impl Mounts for DryMounts<'_> {
         let (device, aim) = (device.display(), if writable { "change" } else { "look into" });
         self.notes.add(format!("mount {device} ({fs_type}) privately to {aim} it"));
         Ok(())
+    }
+
+    fn with_folder(
+        &self,
+        folder: &Path,
+        with: &mut dyn FnMut(&dyn RootFiles) -> Result<()>,
+    ) -> Result<()> {
+        self.real.with_folder(folder, with)
     }
 
     fn make_tree(

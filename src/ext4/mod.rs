@@ -41,4 +41,4 @@ pub use rewrite::rewrite;
 pub use superblock::{State, Superblock};
 pub use tree::{Name, Tree};
 pub use used::{Distrust, Extent, UsedExtents, free_extents, used_extents};
-pub use uuid::{FsUuid, check_for_layers, seal_for_layers, set_uuid, set_uuid_of};
+pub use uuid::{FsUuid, check_for_layers, mark_replayed, seal_for_layers, set_uuid, set_uuid_of};

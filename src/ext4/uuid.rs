@@ -124,6 +124,17 @@ pub fn seal_for_layers(dev: &dyn Dev) -> Result<bool> {
     Ok(true)
 }
 
+/// Says that the journal of a file system was replayed, for a dry run: what the kernel would leave of
+/// the superblock.
+///
+/// # Errors
+/// As [`Superblock::read`].
+pub fn mark_replayed(dev: &dyn Dev) -> Result<()> {
+    let sb = Superblock::read(dev)?;
+    let words = sb.features().incompat & !incompat::RECOVER;
+    sb.edited(|raw| put(raw, S_FEATURE_INCOMPAT, &words.to_le_bytes()))?.write(dev)
+}
+
 /// Brings the first copy of the superblock up to date, where there is one that can be read. Where
 /// the copies of the group descriptors have checksums that depend on the UUID, that would make the
 /// copy wrong in itself: it stays.

@@ -15,7 +15,7 @@ use crate::diff::Mounted;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::etc::{self, Carried};
 use crate::machine::{CarryOver, FolderOf, HeldTree, MountEntry, MountHow, Mounts};
-use crate::root::{self, RootChange};
+use crate::root::{self, RootChange, RootFiles};
 use crate::tree::{self, Folder, Measure, NewTree, Tell};
 use crate::units::Bytes;
 
@@ -82,6 +82,14 @@ impl Mounts for RealMounts {
             return Err(Error::new(ErrorKind::Busy, why).at(device.display()).op("change"));
         }
         private::change_in(device, fs_type, &mut |root| with(&RealRoot::open(root)?))
+    }
+
+    fn with_folder(
+        &self,
+        folder: &Path,
+        with: &mut dyn FnMut(&dyn RootFiles) -> Result<()>,
+    ) -> Result<()> {
+        with(&RealRoot::open(folder)?)
     }
 
     fn make_tree(

@@ -55,7 +55,7 @@ impl RealRoot {
     }
 
     fn file(&self, path: &str, flags: OFlags) -> Result<Option<(File, Bytes)>> {
-        // The tree's mount has no devices (`nodev`), so that to open one fails.
+        // A layer's mount has no devices (`nodev`), so that to open one fails.
         let Some(file) = self.at(path, flags)? else { return Ok(None) };
         let meta = file.metadata().context("look at", path)?;
         Ok(meta.is_file().then(|| (file, Bytes::new(meta.len()))))

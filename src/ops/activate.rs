@@ -52,6 +52,17 @@ impl Imgbase<'_> {
         session.settle()?;
         Ok(Activation { changed, unchanged, volumes })
     }
+
+    /// Deactivates volumes that were needed for a while.
+    pub(super) fn rest<'n>(&self, names: impl Iterator<Item = &'n LvName>) -> Result<()> {
+        let names: Vec<&LvName> = names.collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let session = Session::for_devices(self)?;
+        session.deactivate(&names)?;
+        session.settle()
+    }
 }
 
 /// The volumes that layers share, where no image is named.

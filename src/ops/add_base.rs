@@ -13,7 +13,8 @@ use super::{AddBase, ImageRequest, ImageSource, Imgbase, Init, Watch, after_comm
 use crate::error::{Error, ErrorKind, Result};
 use crate::ext4::Tree;
 use crate::image::Image;
-use crate::layout::{BaseName, ImageName, Layout};
+use crate::layout::{BaseName, ImageName};
+use crate::lvm2::Vg;
 use crate::report::BaseAdded;
 use crate::units::Bytes;
 
@@ -83,7 +84,7 @@ impl Imgbase<'_> {
     ) -> Result<FilledBase<'m>> {
         let size = content.volume_size(request.size)?;
         let mut session = Session::change(self, "base --add")?;
-        refuse_taken(&session.layout()?, &request.nvr)?;
+        refuse_taken(session.vg(), &request.nvr)?;
         let pool = session.pool_on()?;
         let plan = Plan::make(&session, &pool, content, (&request.nvr, size, request.share));
         let plan = match plan {
@@ -124,7 +125,12 @@ pub(super) struct FilledBase<'m> {
     pub(super) shares_with: Option<BaseName>,
 }
 
-impl FilledBase<'_> {
+impl<'m> FilledBase<'m> {
+    /// One that came by its content otherwise.
+    pub(super) fn of(pending: Pending<'m>, nvr: BaseName, fs_type: &'static str) -> Self {
+        Self { pending, nvr, fs_type, written: Bytes::ZERO, shares_with: None }
+    }
+
     /// Makes it a base.
     fn finish(self, watch: &mut dyn Watch) -> Result<BaseAdded> {
         let (nvr, lv) = (self.nvr.clone(), self.nvr.lv_name());
@@ -152,7 +158,7 @@ impl FilledBase<'_> {
 }
 
 /// Where an image says what it is called.
-const NVR: &str = "/usr/share/imgbase/build/meta/nvr";
+pub(super) const NVR: &str = "/usr/share/imgbase/build/meta/nvr";
 
 fn nameless(why: &str) -> Error {
     let why = format!("the image does not say its name: {why}; give one, as NAME-VERSION-RELEASE");
@@ -176,10 +182,10 @@ pub(super) fn check_fits_layout(content: &Content<'_>, request: &Init) -> Result
     Err(unchanged(Error::new(ErrorKind::NoSpace { need, have }, why).at(content.name())))
 }
 
-fn refuse_taken(layout: &Layout<'_>, name: &BaseName) -> Result<()> {
-    if layout.vg.lv(&name.lv_name()).is_none() {
+pub(super) fn refuse_taken(vg: &Vg, name: &BaseName) -> Result<()> {
+    if vg.lv(&name.lv_name()).is_none() {
         return Ok(());
     }
-    let why = format!("{} has a volume of that name already", layout.vg.name);
+    let why = format!("{} has a volume of that name already", vg.name);
     Err(unchanged(Error::new(ErrorKind::Exists, why).at(ImageName::Base(name.clone()))))
 }

@@ -5,7 +5,9 @@
 //! its fstab, its kernels in the boot folder; the text without tag and message,
 //! which is the commit point; its boot entries.
 
-use super::entries::Start;
+use std::path::PathBuf;
+
+use super::entries::{BOOT, Start};
 use super::list::latest;
 use super::session::Session;
 use super::thin::{NewThin, Role};
@@ -16,7 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::etc::{Carried, Wishes};
 use crate::layout::{BaseName, ImageName, LayerName, Layout};
 use crate::machine::LockMode;
-use crate::name::LvName;
+use crate::name::{LvName, VgName};
 use crate::report::LayerAdded;
 use crate::units::Bytes;
 
@@ -73,6 +75,26 @@ impl Imgbase<'_> {
         self.add_planned(session, plan, watch)
     }
 
+    /// Adds the first layer of a base that is a snapshot of an installed system's volume, and not
+    /// finished.
+    ///
+    /// # Commit point
+    /// The metadata commit that drops the tag `imgbased:pending` from base and layer, and tags that
+    /// volume.
+    pub(super) fn add_layer_of(
+        &self,
+        base: &BaseName,
+        system: System,
+        watch: &mut dyn Watch,
+    ) -> Result<LayerAdded> {
+        let session = Session::change(self, "layout --init")?;
+        let layout = session.layout()?;
+        let origin = pending_base(&layout, base)?;
+        let layer = layout.next_layer(base)?;
+        let plan = Plan { layer, origin, whose: Whose::System(system) };
+        self.add_planned(session, plan, watch).map(|(added, _)| added)
+    }
+
     fn add_planned(
         &self,
         mut session: Session<'_>,
@@ -82,7 +104,7 @@ impl Imgbase<'_> {
         let boot = session.boot()?;
         let pool = session.pool_on()?;
         session.check_room(&pool, Bytes::ZERO)?;
-        if let Some(from) = plan.from {
+        if let Some(from) = plan.from() {
             let volumes = from.volumes();
             let config = session.config_volume().filter(|_| from.wishes.has_hooks_on_config());
             session.activate(&volumes.iter().chain(config).collect::<Vec<_>>())?;
@@ -94,8 +116,8 @@ impl Imgbase<'_> {
         };
         let lv = plan.layer.lv_name();
         session.begin_thin(&plan.thin(), &pool)?;
-        let (session, made) = match (&boot, &plan.from) {
-            (None, None) => at_once(session, &lv)?,
+        let (session, made) = match (&boot, &plan.whose) {
+            (None, Whose::Origin | Whose::Anew) => at_once(session, &lv)?,
             (boot, _) => with_kernels(session, &plan, boot.as_ref(), watch)?,
         };
         watch.committed(&format!("{} exists (seqno {})", plan.layer, session.vg().seqno));
@@ -153,10 +175,14 @@ fn with_kernels<'m>(
         Err(error) => return Err(pending.undo(error)),
     };
     let mut session = pending.relock()?;
-    let base = plan.from.as_ref().map(|_| plan.origin.lv_name());
-    let mut volumes = vec![(&lv, Role::Layer)];
-    volumes.extend(base.iter().map(|base| (base, Role::Base)));
-    match session.finish_filled(&volumes) {
+    let base = plan.origin.lv_name();
+    let both = [(&lv, Role::Layer), (&base, Role::Base)];
+    let finished = match &plan.whose {
+        Whose::Origin | Whose::Anew => session.finish_filled(&[(&lv, Role::Layer)]),
+        Whose::Layer(_) => session.finish_filled(&both),
+        Whose::System(system) => session.finish_adopted(&both, &system.lv),
+    };
+    match finished {
         Ok(()) => Ok((session, made)),
         Err(error) => Err(session.undo_thin(&lv, error)),
     }
@@ -170,9 +196,9 @@ fn fit_out(
     watch: &mut dyn Watch,
 ) -> Result<Made> {
     // What is carried over is the fstab too.
-    let fs_uuid = pending.make_own(plan.from.is_none())?;
+    let fs_uuid = pending.make_own(plan.from().is_none())?;
     let mut carried = Carried::default();
-    if let Some(from) = plan.from {
+    if let Some(from) = plan.from() {
         watch.step(&format!("carry over the state of {}", from.name));
         carried = pending.carry_over(&from.volumes(), from.wishes)?;
         if !from.wishes.hooks.is_empty() {
@@ -183,9 +209,9 @@ fn fit_out(
     let start = match (boot, &fs_uuid) {
         (Some(boot), Some(_)) => {
             watch.step("store its kernels");
-            let from = plan.from.map(|from| ImageName::Layer(from.name.clone()));
-            let model = from.unwrap_or_else(|| plan.origin.clone());
-            pending.store_kernels((!plan.anew).then_some(&model), boot)?
+            pending
+                .store_kernels(plan.model().as_ref(), boot, &plan.boot_dir())?
+                .map(|start| plan.without_system(start))
         }
         // Whatever is on it, no tree can be looked into.
         _ => None,
@@ -207,14 +233,33 @@ impl OldLayer<'_> {
     }
 }
 
+/// An installed system that is adopted.
+pub(super) struct System {
+    /// Its group.
+    pub(super) vg: VgName,
+    /// Its volume.
+    pub(super) lv: LvName,
+    /// Where that is mounted.
+    pub(super) dir: Option<PathBuf>,
+}
+
+/// Whose state a layer is to have.
+enum Whose<'p> {
+    /// Its origin's.
+    Origin,
+    /// Its origin's, and no kernel arguments are inherited.
+    Anew,
+    /// That layer's; the origin is then a base that becomes one with the layer.
+    Layer(OldLayer<'p>),
+    /// An installed system's, of which the origin is a snapshot that becomes a base with the layer.
+    System(System),
+}
+
 /// What will be made of what.
 struct Plan<'p> {
     layer: LayerName,
     origin: ImageName,
-    /// Whose state is carried over; the origin is then a base that becomes one with the layer.
-    from: Option<OldLayer<'p>>,
-    /// It inherits no kernel arguments.
-    anew: bool,
+    whose: Whose<'p>,
 }
 
 impl<'p> Plan<'p> {
@@ -229,28 +274,57 @@ impl<'p> Plan<'p> {
             return Err(Error::new(ErrorKind::NotFound, why).at(&origin));
         }
         let layer = layout.next_layer(origin.base())?;
-        Ok(Self { layer, origin, from: None, anew: false })
+        Ok(Self { layer, origin, whose: Whose::Origin })
     }
 
     /// The base of a layer, as if no layer of it had ever been started.
     fn reset(layout: &Layout<'_>, layer: &LayerName) -> Result<Self> {
         layout.image(&ImageName::Layer(layer.clone()))?;
         let base = ImageName::Base(layer.base().clone());
-        Ok(Self { anew: true, ..Self::make(layout, Some(&base))? })
+        Ok(Self { whose: Whose::Anew, ..Self::make(layout, Some(&base))? })
     }
 
     /// The first layer of an unfinished base.
     fn after(layout: &Layout<'_>, base: &BaseName, from: OldLayer<'p>) -> Result<Self> {
         layout.image(&ImageName::Layer(from.name.clone()))?;
         layout.image(&ImageName::Base(from.name.base().clone()))?;
-        let origin = ImageName::Base(base.clone());
-        let lv = base.lv_name();
-        if !layout.pending.iter().any(|pending| pending.name == lv) {
-            let why = "somebody has taken it away meanwhile";
-            return Err(Error::new(ErrorKind::NotFound, why).at(&origin));
-        }
+        let origin = pending_base(layout, base)?;
         let layer = layout.next_layer(base)?;
-        Ok(Self { layer, origin, from: Some(from), anew: false })
+        Ok(Self { layer, origin, whose: Whose::Layer(from) })
+    }
+
+    /// The layer whose state is carried over.
+    fn from(&self) -> Option<OldLayer<'p>> {
+        match &self.whose {
+            Whose::Layer(from) => Some(*from),
+            _ => None,
+        }
+    }
+
+    /// Whose kernel arguments it inherits.
+    fn model(&self) -> Option<ImageName> {
+        match &self.whose {
+            Whose::Anew => None,
+            Whose::Layer(from) => Some(ImageName::Layer(from.name.clone())),
+            _ => Some(self.origin.clone()),
+        }
+    }
+
+    /// Where its kernels are mounted, if they are on a file system of their own.
+    fn boot_dir(&self) -> PathBuf {
+        match &self.whose {
+            Whose::System(System { dir: Some(dir), .. }) => dir.join(BOOT.trim_start_matches('/')),
+            _ => PathBuf::from(BOOT),
+        }
+    }
+
+    /// Takes the adopted volume out of the arguments: an initramfs would wait for it for ever once
+    /// it is gone.
+    fn without_system(&self, mut start: Start) -> Start {
+        if let Whose::System(System { vg, lv, .. }) = &self.whose {
+            start.args.remove(&format!("rd.lvm.lv={vg}/{lv}"));
+        }
+        start
     }
 
     fn thin(&self) -> NewThin {
@@ -263,6 +337,16 @@ impl<'p> Plan<'p> {
             at: None,
         }
     }
+}
+
+/// A base that is there and not finished.
+fn pending_base(layout: &Layout<'_>, base: &BaseName) -> Result<ImageName> {
+    let (origin, lv) = (ImageName::Base(base.clone()), base.lv_name());
+    if layout.pending.iter().any(|pending| pending.name == lv) {
+        return Ok(origin);
+    }
+    let why = "somebody has taken it away meanwhile";
+    Err(Error::new(ErrorKind::NotFound, why).at(&origin))
 }
 
 /// The latest layer of the latest base, or that base if it has none.

@@ -3,7 +3,9 @@
 //! The group is locked for each of them, so that no layer goes away meanwhile; its metadata is not
 //! written. Each commits with one step in the loader's folder.
 
-use super::entries::OwnInitrd;
+use std::path::Path;
+
+use super::entries::{BOOT, OwnInitrd};
 use super::session::Session;
 use super::{Imgbase, Watch};
 use crate::boot::args::Args;
@@ -323,7 +325,7 @@ impl<'m> Session<'m> {
             }
             Err(error) => return Err(error),
         };
-        match self.store_kernels(boot, &lv, args, own)? {
+        match self.store_kernels(boot, (&lv, Path::new(BOOT)), args, own)? {
             Some(start) if self.put_entries(boot, layer, &start)? => {
                 report.changed.push(layer.clone())
             }

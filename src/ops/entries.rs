@@ -4,6 +4,7 @@
 //! can be started.
 
 use std::io::{self, Read};
+use std::path::Path;
 
 use super::session::Session;
 use super::{Watch, filesystem};
@@ -15,7 +16,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{ImageName, LayerName};
 use crate::machine::{Held, LockMode};
 use crate::name::LvName;
-use crate::root::{Extra, KernelFiles, OsRelease, RootFiles, default_arguments, find_kernels};
+use crate::root::{
+    Extra, KernelFiles, OsRelease, RootFiles, WithBoot, default_arguments, find_kernels, wants_boot,
+};
 use crate::units::Bytes;
 
 /// Which kernels get an initramfs in which this program alone starts the layer.
@@ -26,6 +29,9 @@ pub enum OwnInitrd {
     /// All of them.
     Always,
 }
+
+/// Where a file system of its own for kernels is mounted in a running system.
+pub(super) const BOOT: &str = "/boot";
 
 /// Initramfs that were made, by the kernel's version.
 type OwnInitrds = std::collections::BTreeMap<String, Vec<u8>>;
@@ -69,19 +75,37 @@ impl<'m> Session<'m> {
         filesystem::with_files(self.machine(), &node, device.as_ref(), with)
     }
 
+    /// The same, and as its `/boot` what is mounted at that folder, if the tree wants something to be
+    /// there.
+    fn with_boot_files(
+        &self,
+        (lv, boot): (&LvName, &Path),
+        with: &mut dyn FnMut(&dyn RootFiles) -> Result<()>,
+    ) -> Result<()> {
+        let mounts = self.machine().mounts;
+        let is_mounted = mounts.list()?.iter().any(|mount| mount.dir == boot);
+        self.with_files(lv, &mut |root| {
+            if !is_mounted || !wants_boot(root)? {
+                return with(root);
+            }
+            mounts.with_folder(boot, &mut |boot| with(&WithBoot::new(root, boot)))
+        })
+    }
+
     /// Stores a layer's kernels, all of them or none that is named; `None` where its tree has none.
+    /// Where they are on a file system of their own, `at` says where that is mounted now.
     ///
     /// # Errors
     /// [`NoSpace`](crate::ErrorKind::NoSpace) before anything is written, and as [`Boot::store`].
     pub(super) fn store_kernels(
         &self,
         boot: &Boot<'_>,
-        lv: &LvName,
+        (lv, at): (&LvName, &Path),
         args: Option<Args>,
         own: OwnInitrd,
     ) -> Result<Option<Start>> {
         let mut kernels = Vec::new();
-        self.with_files(lv, &mut |root| {
+        self.with_boot_files((lv, at), &mut |root| {
             kernels = find_kernels(root)?;
             Ok(())
         })?;
@@ -90,7 +114,7 @@ impl<'m> Session<'m> {
         }
         let made = self.own_initrds(lv, &kernels, own)?;
         let mut start = None;
-        self.with_files(lv, &mut |root| {
+        self.with_boot_files((lv, at), &mut |root| {
             start = Some(store(boot, root, (&kernels, &made), args.clone())?);
             Ok(())
         })?;

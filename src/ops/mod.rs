@@ -7,6 +7,7 @@
 mod activate;
 mod add_base;
 mod add_layer;
+mod adopt;
 mod boot;
 mod check;
 mod content;
@@ -40,6 +41,7 @@ mod volume;
 mod watch;
 mod wishes;
 
+pub use adopt::{Adopt, AdoptSource};
 #[cfg(feature = "host")]
 pub use diff::DiffWay;
 pub use entries::OwnInitrd;

@@ -5,6 +5,7 @@
 //! without the messages. Whoever finds T1's text after a crash can tell from
 //! the pool's own transaction id how far it came.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::entries::{OwnInitrd, Start};
@@ -150,18 +151,27 @@ impl<'m> Session<'m> {
         beside: &mut dyn FnMut(&Self) -> Result<()>,
     ) -> Result<()> {
         let raise = self.raise()?;
-        self.commit_roles(&[(lv, role)], raise, beside)
+        self.commit_roles((&[(lv, role)], None), raise, beside)
     }
 
     /// The same where the pool is at the text's transaction id already; of several volumes, all in
     /// one commit.
     pub(super) fn finish_filled(&mut self, volumes: &[(&LvName, Role)]) -> Result<()> {
-        self.commit_roles(volumes, || Ok(()), &mut |_| Ok(()))
+        self.commit_roles((volumes, None), || Ok(()), &mut |_| Ok(()))
+    }
+
+    /// The same, and in that commit the volume is tagged that they were adopted from.
+    pub(super) fn finish_adopted(
+        &mut self,
+        volumes: &[(&LvName, Role)],
+        source: &LvName,
+    ) -> Result<()> {
+        self.commit_roles((volumes, Some(source)), || Ok(()), &mut |_| Ok(()))
     }
 
     fn commit_roles(
         &mut self,
-        volumes: &[(&LvName, Role)],
+        (volumes, source): (&[(&LvName, Role)], Option<&LvName>),
         before: impl FnOnce() -> Result<()> + Send,
         beside: &mut dyn FnMut(&Self) -> Result<()>,
     ) -> Result<()> {
@@ -175,6 +185,9 @@ impl<'m> Session<'m> {
                 if vg.lv(lv).is_none_or(|lv| lv.is_writable() != role.is_writable()) {
                     edit.set_writable(lv, role.is_writable())?;
                 }
+            }
+            if let Some(source) = source {
+                edit.add_tag(source, &tag::INIT.try_into()?)?;
             }
             Ok(edit)
         };
@@ -364,17 +377,18 @@ impl<'m> Pending<'m> {
     }
 
     /// Stores the kernels of the snapshot in the boot folder; it inherits what the `model`'s are
-    /// told, and without one has what its own tree says.
+    /// told, and without one has what its own tree says. `at` as for [`Session::store_kernels`].
     pub(super) fn store_kernels(
         &self,
         model: Option<&ImageName>,
         boot: &Boot<'_>,
+        at: &Path,
     ) -> Result<Option<Start>> {
         let args = match model {
             Some(model) => self.session.inherited_args(boot, model)?,
             None => None,
         };
-        self.session.store_kernels(boot, &self.lv, args, OwnInitrd::WhereNone)
+        self.session.store_kernels(boot, (&self.lv, at), args, OwnInitrd::WhereNone)
     }
 
     pub(super) fn device(&self) -> &dyn Dev {

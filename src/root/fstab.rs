@@ -174,6 +174,11 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
     plain
 }
 
+/// True where a line says that something is to be mounted at that folder.
+pub(super) fn has_target(table: &[u8], folder: &str) -> bool {
+    fstab_lines(table).iter().any(|line| line.target == folder)
+}
+
 /// Where the source stands in a line, if that is the root's: it has a type too, and is no swap.
 fn source_of_root(line: &[u8]) -> Option<Range<usize>> {
     let mut fields = fields(line);
@@ -301,6 +306,13 @@ mod tests {
         let found = mount_points(&root).expect("readable");
         let found: Vec<String> = found.iter().map(ToString::to_string).collect();
         assert_eq!(found, ["/var/log", "/a b", "/odd/x2", "/srv/my-data"]);
+    }
+
+    #[test]
+    fn what_is_mounted_where() {
+        let table = b"#x /boot ext4\n\tUUID=1 \t/boot vfat defaults\nx /home ext4\n";
+        assert!(has_target(table, "/boot") && has_target(table, "/home"));
+        assert!(!has_target(table, "/") && !has_target(b"#x /boot ext4\n/boot\n", "/boot"));
     }
 
     proptest! {

@@ -12,8 +12,8 @@ use crate::error::Result;
 use crate::layout::compare_versions;
 use crate::order;
 
-const BOOT: &str = "/boot";
-const MODULES: [&str; 2] = ["/usr/lib/modules", "/lib/modules"];
+pub(super) const BOOT: &str = "/boot";
+pub(super) const MODULES: [&str; 2] = ["/usr/lib/modules", "/lib/modules"];
 /// What a kernel's file name begins with, by architecture.
 const KERNELS: [&str; 4] = ["vmlinuz-", "vmlinux-", "Image-", "linux-"];
 /// Names that are no version: links to one, and kernels that are not for starting a system.
@@ -52,8 +52,7 @@ pub struct KernelFiles {
 pub fn find_kernels(root: &dyn RootFiles) -> Result<Vec<KernelFiles>> {
     let mut kernels = Vec::new();
     for name in root.list(BOOT)? {
-        let version = KERNELS.iter().find_map(|prefix| name.strip_prefix(prefix));
-        if let Some(version) = version.filter(|version| is_version(version)) {
+        if let Some(version) = version_of(&name) {
             kernels.push((version.to_owned(), format!("{BOOT}/{name}")));
         }
     }
@@ -69,6 +68,12 @@ pub fn find_kernels(root: &dyn RootFiles) -> Result<Vec<KernelFiles>> {
     order::sort_by(&mut kernels, |(a, _), (b, _)| compare_versions(b, a).then_with(|| b.cmp(a)));
     kernels.dedup_by(|(a, _), (b, _)| a == b);
     kernels.into_iter().map(|(version, kernel)| belonging(root, version, kernel)).collect()
+}
+
+/// The version of a kernel whose file is called so.
+pub(super) fn version_of(name: &str) -> Option<&str> {
+    let version = KERNELS.iter().find_map(|prefix| name.strip_prefix(prefix))?;
+    is_version(version).then_some(version)
 }
 
 fn is_version(text: &str) -> bool {

@@ -6,6 +6,7 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::as_conversions)
 )]
 
+mod beside;
 mod cmdline;
 mod ext4;
 mod fstab;
@@ -15,6 +16,7 @@ mod shell;
 
 use std::io::Read;
 
+pub use beside::{WithBoot, wants_boot};
 pub use cmdline::default_arguments;
 pub use fstab::{
     FstabLine, fstab_lines, mount_points, name_root, with_root, with_volume, without_volume,

@@ -11,6 +11,10 @@ const PLACES: [&str; 2] = ["/etc/os-release", "/usr/lib/os-release"];
 pub struct OsRelease {
     /// `Debian GNU/Linux 12 (bookworm)`.
     pub pretty_name: Option<String>,
+    /// `debian`.
+    pub id: Option<String>,
+    /// `12`.
+    pub version_id: Option<String>,
     /// 32 hexadecimal digits, where the system has been given some.
     pub machine_id: Option<String>,
 }
@@ -23,11 +27,14 @@ impl OsRelease {
     pub fn read(root: &dyn RootFiles) -> Result<Self> {
         let mut release = Self::default();
         for place in PLACES {
-            if release.pretty_name.is_none()
-                && let Some(text) = text(root, place)?
-            {
-                let name = shell::value(&text, "PRETTY_NAME").map(|name| one_line(&name));
-                release.pretty_name = name.filter(|name| !name.is_empty());
+            let Some(text) = text(root, place)? else { continue };
+            for (value, name) in [
+                (&mut release.pretty_name, "PRETTY_NAME"),
+                (&mut release.id, "ID"),
+                (&mut release.version_id, "VERSION_ID"),
+            ] {
+                let said = || shell::value(&text, name).map(|said| one_line(&said));
+                *value = value.take().or_else(|| said().filter(|said| !said.is_empty()));
             }
         }
         let id = text(root, "/etc/machine-id")?;

@@ -30,7 +30,7 @@ impl RootFiles for Files {
     }
 
     fn list(&self, folder: &str) -> Result<Vec<String>> {
-        let inside = format!("{folder}/");
+        let inside = format!("{}/", folder.trim_end_matches('/'));
         let names = self.0.keys().filter_map(|path| path.strip_prefix(&inside));
         let first = |path: &str| path.split('/').next().unwrap_or_default().to_owned();
         Ok(names.map(first).collect::<BTreeSet<_>>().into_iter().collect())

@@ -462,6 +462,8 @@ pub(crate) struct SimMounts {
     pub(crate) tree: Option<PathBuf>,
     /// The files that every private mount shows.
     pub(crate) files: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// The files in folders of this machine.
+    pub(crate) folders: BTreeMap<PathBuf, Mutex<BTreeMap<String, Vec<u8>>>>,
 }
 
 impl Mounts for SimMounts {
@@ -502,6 +504,17 @@ impl Mounts for SimMounts {
         with: &mut dyn FnMut(&dyn RootChange) -> Result<()>,
     ) -> Result<()> {
         with(&SimRoot(&self.files))
+    }
+
+    fn with_folder(
+        &self,
+        folder: &Path,
+        with: &mut dyn FnMut(&dyn RootFiles) -> Result<()>,
+    ) -> Result<()> {
+        match self.folders.get(folder) {
+            Some(files) => with(&SimRoot(files)),
+            None => Err(missing(folder)),
+        }
     }
 
     fn make_tree(
@@ -599,6 +612,7 @@ impl RootFiles for SimRoot<'_> {
 
     fn list(&self, folder: &str) -> Result<Vec<String>> {
         let files = self.0.lock().expect("not poisoned");
+        let folder = folder.trim_end_matches('/');
         let names = files.keys().filter_map(|path| path.strip_prefix(folder)?.strip_prefix('/'));
         let first = |path: &str| path.split('/').next().unwrap_or_default().to_owned();
         Ok(names.map(first).collect::<BTreeSet<_>>().into_iter().collect())

@@ -18,6 +18,14 @@ Config volume. A device is taken only if its first and last MiB hold nothing but
 found there is named, and --force wipes it. A device in use is refused always. A plain file becomes \
 a loop device. With a name and --from the first base and its first layer are made too.
 
+With --init and no device an installed system is adopted: one whose root is a thin volume, whoever \
+made that (as installers do with a thin pool). A snapshot of it, taken while it is suspended for a \
+moment, becomes the base, a snapshot of that the first layer, which boots next where there is a loader; \
+nothing is copied. The system's own volume is tagged imgbased:init and stays as it is; what is changed \
+in it from then on is not in the layer, so restart soon. Without a name the base is called as the \
+system says in /etc/os-release, as debian-12-0. --from says which system: / by default, which is asked \
+for, else a mount point, VG/LV or a device. Where that was done before nothing is changed.
+
 With --grow the pool's data grows by that size from what the group has free, and its metadata to the \
 default for the group's size where it is smaller. Layers may be in use meanwhile.
 
@@ -27,6 +35,7 @@ const USAGE: &str = "\
 imgbase layout [OPTIONS]
        imgbase layout --bases | --layers | --free-space [--units UNIT] [OPTIONS]
        imgbase layout --init [NVR --from IMAGE] [OPTIONS] DEVICE...
+       imgbase layout --init [NVR] [--from SOURCE] [OPTIONS]
        imgbase layout --grow SIZE [OPTIONS]";
 
 const AFTER: &str = "\
@@ -37,6 +46,9 @@ Examples:
   imgbase layout --init /dev/sdb /dev/sdc
   imgbase layout --init --size 20G --config-size 0 /dev/sdb
   imgbase layout --init Debian-12-1 --from ./debian.ext4 /dev/sdb
+  imgbase layout --init
+  imgbase --yes layout --init Fedora-41-0 --from fedora/root
+  imgbase --dry-run layout --init --from /mnt/other
   imgbase layout --grow 10G
   imgbase --dry-run layout --init /dev/sdb";
 
@@ -98,7 +110,8 @@ pub(crate) struct LayoutArgs {
     #[arg(conflicts_with_all = ["bases", "layers", "making", "grow"])]
     pub(crate) units: Unit,
 
-    /// Make a layout on devices, with a first base of this name where --from is given
+    /// Make a layout on devices, with a first base of this name where --from is given; without a
+    /// device adopt an installed system
     #[arg(long, value_name = "NVR", num_args = 0..=1, value_parser = Word::parser())]
     pub(crate) init: Option<Option<Word>>,
 
@@ -110,8 +123,9 @@ pub(crate) struct LayoutArgs {
     #[arg(long, value_name = "SIZE")]
     pub(crate) grow: Option<Bytes>,
 
-    /// The first base's image: a file, a block device, a folder with an OCI layout, oci://HOST/NAME:TAG, or - for standard input
-    #[arg(long, value_name = "IMAGE")]
+    /// The first base's image: a file, a block device, a folder with an OCI layout, oci://HOST/NAME:TAG, or
+    /// - for standard input; without a DEVICE the system to adopt: a mount point, VG/LV or a block device
+    #[arg(long, value_name = "IMAGE|SOURCE")]
     pub(crate) from: Option<OsString>,
 
     #[command(flatten)]
@@ -121,9 +135,9 @@ pub(crate) struct LayoutArgs {
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<Bytes>,
 
-    /// Size of the Config volume, 0 for none
-    #[arg(long, value_name = "SIZE", default_value = "64M")]
-    pub(crate) config_size: Bytes,
+    /// Size of the Config volume, 0 for none (default: 64M)
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) config_size: Option<Bytes>,
 
     /// Size of the pool's metadata (default: 64 MiB, 1 GiB where the group has 100 GiB)
     #[arg(long, value_name = "SIZE")]

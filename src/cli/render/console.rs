@@ -78,6 +78,13 @@ impl Console {
         }
     }
 
+    /// A question, however quiet it is to be; the answer comes on the same line.
+    pub(crate) fn ask(&self, question: &str) {
+        self.clear(&mut self.lock());
+        let mut out = std::io::stderr();
+        let _ = out.write_all(question.as_bytes()).and_then(|()| out.flush());
+    }
+
     /// A line of the log.
     pub(crate) fn log(&self, level: Level, target: &str, message: &str) {
         match self.format {

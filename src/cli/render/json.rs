@@ -51,6 +51,7 @@ impl Serialize for Body<'_> {
             Answer::Layers(layers) => Layers { layers }.serialize(to),
             Answer::FreeSpace(report, _) => report.serialize(to),
             Answer::Init(report) => report.serialize(to),
+            Answer::Adopted(report) => report.serialize(to),
             Answer::BaseAdded(report) => report.serialize(to),
             Answer::LayerAdded(report) | Answer::LayerReset(report) => report.serialize(to),
             Answer::Updated(report) => report.serialize(to),

@@ -4,7 +4,8 @@ use std::fmt::Display;
 use std::io::{Result, Write};
 
 use imgbase::report::{
-    Collected, FreeSpaceReport, Health, HealthReport, InitReport, Outcome, RecoveryReport, Updated,
+    Adopted, Collected, FreeSpaceReport, Health, HealthReport, InitReport, Outcome, RecoveryReport,
+    Updated,
 };
 use imgbase::units::Bytes;
 
@@ -29,6 +30,7 @@ pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<
         Answer::Layers(layers) => lines(out, layers),
         Answer::FreeSpace(report, unit) => free_space(out, report, *unit, look),
         Answer::Init(report) => init(out, report),
+        Answer::Adopted(report) => adopted(out, report),
         Answer::Grown(report) => writeln!(out, "{}", report.pool),
         Answer::BaseAdded(report) => writeln!(out, "{}", report.nvr),
         Answer::LayerAdded(report) | Answer::LayerReset(report) => {
@@ -98,6 +100,7 @@ pub(crate) fn note(answer: &Answer) -> Option<String> {
             Some(format!("{} holds no base yet: see 'imgbase base --help'", report.vg))
         }
         Answer::Init(report) => Some(made(report)),
+        Answer::Adopted(report) => Some(adopted_note(report)),
         Answer::Grown(report) => {
             let (data, metadata) =
                 (Bytes::new(report.data_bytes), Bytes::new(report.metadata_bytes));
@@ -192,6 +195,23 @@ fn init(out: &mut dyn Write, report: &InitReport) -> Result<()> {
         writeln!(out, "{layer}")?;
     }
     Ok(())
+}
+
+fn adopted(out: &mut dyn Write, report: &Adopted) -> Result<()> {
+    writeln!(out, "{}", report.base)?;
+    lines(out, report.layer.as_slice())
+}
+
+fn adopted_note(report: &Adopted) -> String {
+    let Adopted { vg, source, base, .. } = report;
+    if !report.changed {
+        return format!("{vg}/{source} was set up already, as {base}");
+    }
+    let next = match report.bootable {
+        true => "; see 'imgbase boot --list' for what boots next",
+        false => "",
+    };
+    format!("adopted {vg}/{source}: what is changed in it from now on is not in the layer{next}")
 }
 
 fn made(report: &InitReport) -> String {

@@ -76,17 +76,10 @@ impl Imgbase<'_> {
             session.make_volume(request, &survey, watch)
         });
         // It may have been made anew, and what it knew of devices is old.
-        let rested = self.rest(asleep.into_iter().filter(|lv| !active.contains(lv)).collect());
+        let rested = self.rest(asleep.iter().filter(|lv| !active.contains(lv)));
         let added = made?;
         after_commit(watch, rested);
         Ok(added)
-    }
-
-    /// Deactivates what was activated for this.
-    fn rest(&self, lvs: Vec<crate::name::LvName>) -> Result<()> {
-        let session = Session::for_devices(self)?;
-        session.deactivate(&lvs.iter().collect::<Vec<_>>())?;
-        session.settle()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The cases: Rust functions that read as scripts, and the table that names them.
 
+mod adoption;
 mod beside_lvm2;
 mod entries;
 mod exports;
@@ -48,6 +49,7 @@ pub fn all() -> Vec<Case> {
         layers::cases(),
         main_job::cases(),
         liblvm::cases(),
+        adoption::cases(),
         beside_lvm2::cases(),
         file_systems::cases(),
         reading::cases(),
