@@ -6,7 +6,7 @@ use crate::judges;
 use crate::vm::Vm;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![Case::new("volumes::shared_by_layers", shared_by_layers).within(300)]
+    vec![Case::new("volumes::shared_by_layers", shared_by_layers).within(600)]
 }
 
 /// What a layer has in `/var/log`, one of everything.
