@@ -117,12 +117,14 @@ impl<'m> Session<'m> {
         // The lock was not held all the time.
         refuse_taken(&self.layout()?, &request.path)?;
         self.layer_at_rest(Some(&survey.layer)).map_err(unchanged)?;
-        let need = needed(&survey.measure.unwrap_or_default());
-        if need > request.size {
-            let why =
-                format!("what is there needs {need}, more than the {} asked for", request.size);
+        let measure = survey.measure.unwrap_or_default();
+        let files = measure.data.saturating_add(Bytes::new(measure.entries.saturating_mul(512)));
+        // The file system's own tables and its journal take their part.
+        if files > request.size.saturating_sub(Bytes::new(request.size.get() / 8)) {
+            let why = format!("{files} of files do not fit into the {} asked for", request.size);
             return Err(unchanged(Error::new(ErrorKind::Invalid, why).at(&request.path)));
         }
+        let need = needed(&measure).min(request.size);
         let pool = self.pool_on()?;
         self.check_room(&pool, need)?;
         let lv = request.path.lv_name().clone();
