@@ -23,6 +23,10 @@ fuzz_target!(|input: &[u8]| {
             assert_eq!(measured, unpacked);
         }
         assert_eq!(paths.finished, unpacked.is_ok());
+        // As a layer, and as one on top of itself.
+        let mut stack = archive::Stack::new(&mut paths, Bytes::mib(1));
+        let mut add = || stack.add(bytes.as_slice(), &mut |_| false);
+        let _ = add().and_then(|()| add());
     });
 });
 

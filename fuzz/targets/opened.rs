@@ -1,9 +1,10 @@
-//! What stands around a file system in an image: a packing, a qcow2, a partition table.
+//! What stands around a file system in an image: a packing, a qcow2, a partition table, a layout.
 
 #![no_main]
 
 use std::io::{self, Read};
 
+use imgbase::image::oci::{Layers, Wanted};
 use imgbase::image::{Image, ImageFile, ImageStream};
 use imgbase::units::Bytes;
 use imgbase_fuzz::{Disk, bounded_beside};
@@ -29,6 +30,11 @@ fuzz_target!(|input: &[u8]| {
             Ok(Image::File(file)) => read(&file),
             Ok(Image::Stream(stream) | Image::Archive(stream)) => {
                 let _ = io::copy(&mut stream.reader.take(READ), &mut io::sink());
+            }
+            Ok(Image::Layout(store)) => {
+                if let Ok(layers) = Layers::open(store, &Wanted::default()) {
+                    let _ = layers.measure(&mut |_| false);
+                }
             }
             Err(_) => {}
         }
