@@ -271,4 +271,9 @@ pub trait Kernel: Send + Sync {
     /// # Errors
     /// See the trait.
     fn open(&self, name: &DmName) -> Result<Box<dyn Dev>>;
+
+    /// True for a device that was activated in a dry run alone: nobody knows what it holds.
+    fn is_on_paper(&self, _name: &DmName) -> bool {
+        false
+    }
 }

@@ -23,6 +23,8 @@ const OURS: &str = "LVM-";
 
 pub(super) struct DryKernel {
     sim: SimKernel,
+    /// The devices that there are.
+    real: Vec<DmName>,
     notes: Notes,
 }
 
@@ -43,7 +45,8 @@ impl DryKernel {
             }
         }
         sim.forget_calls();
-        Ok(Self { sim, notes })
+        let real = live.into_iter().map(|(device, _)| device.name).collect();
+        Ok(Self { sim, real, notes })
     }
 
     pub(super) fn sim(&self) -> SimKernel {
@@ -151,6 +154,10 @@ impl Kernel for DryKernel {
     fn open(&self, name: &DmName) -> Result<Box<dyn Dev>> {
         let inner = self.sim.open(name)?;
         Ok(Box::new(Volume { inner, notes: self.notes.clone() }))
+    }
+
+    fn is_on_paper(&self, name: &DmName) -> bool {
+        !self.real.contains(name)
     }
 }
 

@@ -8,9 +8,12 @@ use super::{Imgbase, filesystem};
 use crate::error::{ErrorKind, Result};
 use crate::etc::Wishes;
 use crate::layout::{self, LayerName};
-use crate::name::LvName;
+use crate::name::{DmName, LvName};
 use crate::root::RootFiles;
 use crate::tree::TreePath;
+
+/// The sort of a file system that only a mount would find out.
+const UNKNOWN: &str = "auto";
 
 impl Imgbase<'_> {
     /// Reads it, and leaves the devices as they were.
@@ -49,8 +52,17 @@ impl Session<'_> {
 
     /// The node of an active volume, and the sort of its file system.
     pub(super) fn mountable(&self, lv: &LvName) -> Result<(PathBuf, &'static str)> {
-        let file_system = filesystem::read(self.open_volume(lv)?.as_ref())?;
-        Ok((self.node(lv)?, file_system.fs_type()))
+        let node = self.node(lv)?;
+        match filesystem::read(self.open_volume(lv)?.as_ref()) {
+            Err(_) if self.is_on_paper(lv)? => Ok((node, UNKNOWN)),
+            file_system => Ok((node, file_system?.fs_type())),
+        }
+    }
+
+    /// True for a volume of which a dry run does not know what it holds.
+    fn is_on_paper(&self, lv: &LvName) -> Result<bool> {
+        let name = DmName::of_lv(&self.vg().name, lv, None)?;
+        Ok(self.machine().kernel.is_on_paper(&name))
     }
 
     fn read_wishes(&self, config: Option<&LvName>, from: &LayerName) -> Result<Wishes> {
@@ -78,6 +90,10 @@ impl Session<'_> {
         lv: &LvName,
         with: &mut dyn FnMut(&dyn RootFiles) -> Result<()>,
     ) -> Result<()> {
+        if self.is_on_paper(lv)? {
+            log::warn!("{lv} is not active: what it holds is not known in a dry run");
+            return Ok(());
+        }
         let device = self.open_volume(lv)?;
         filesystem::with_files(self.machine(), &self.node(lv)?, device.as_ref(), with)
     }
