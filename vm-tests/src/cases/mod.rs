@@ -24,6 +24,7 @@ mod sharing;
 mod side_by_side;
 mod taking_turns;
 mod trees;
+mod updates;
 mod verbs;
 mod volumes;
 
@@ -44,6 +45,7 @@ pub fn all() -> Vec<Case> {
         side_by_side::cases(),
         trees::cases(),
         sharing::cases(),
+        updates::cases(),
         exports::cases(),
         volumes::cases(),
         layers::cases(),

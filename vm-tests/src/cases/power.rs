@@ -94,8 +94,8 @@ fn cut_in_init(vm: &mut Vm) -> Outcome {
     let mut tried = 0;
     for (n, flush) in flushes.iter().enumerate() {
         let is_last = n + 1 == there;
-        // Every other one, unless all are.
-        if !(is_whole() || is_last || n.is_multiple_of(2)) {
+        // Every third one, unless all are.
+        if !(is_whole() || is_last || n.is_multiple_of(3)) {
             continue;
         }
         tried += 1;

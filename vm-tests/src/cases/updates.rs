@@ -1,0 +1,144 @@
+//! A host is updated five times in a row, each time by an image of another sort, and keeps every edit.
+
+use crate::case::{Case, Outcome, must};
+use crate::cases::kit;
+use crate::vm::Vm;
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![Case::new("updates::five_in_a_row", five_in_a_row).within(900)]
+}
+
+/// A small system with the `/etc` of a real one, in `/tmp/system`.
+const SYSTEM: &str = "mkdir -p /tmp/system/usr/bin /tmp/system/srv &&
+    mount -o loop,ro,noload /images/debian.ext4 /mnt/image && cd /mnt/image &&
+    cp -a etc root bin /tmp/system && cp -a usr/bin/env usr/bin/bash /tmp/system/usr/bin/ &&
+    cd / && umount /mnt/image";
+
+/// The image `N` of the system: `/tmp/N.ext4`.
+const NEXT: &str = "cd /tmp/system && echo $N >etc/image-release && echo $N >etc/new-$N &&
+    sed -i \"1s/.*/# the image's $N/\" etc/bash.bashrc && echo \"of $N\" >etc/issue.d-$N &&
+    echo svc$N:x:9$N:9$N::/srv:/usr/sbin/nologin >>etc/passwd && echo svc$N:x:9$N: >>etc/group &&
+    echo \"svc$N:*:19000::::::\" >>etc/shadow && rm -f etc/new-$((N - 2)) && touch srv/of-$N && chown 9$N:9$N srv/of-$N &&
+    setfattr -n user.image -v $N etc/image-release &&
+    rm -f /tmp/$N.ext4 && mke2fs -q -t ext4 -d /tmp/system /tmp/$N.ext4 64M &&
+    mount -o loop,ro /tmp/$N.ext4 /mnt/image && guest tree /mnt/image >/tmp/tree && cd /";
+
+/// The image packed as an archive, a squashfs, a qcow2, a container's layer, or as it is.
+const PACK: [(&str, &str); 5] = [
+    (
+        "/tmp/2.tar.gz",
+        "tar --xattrs --numeric-owner -C /mnt/image -cf - . | gzip -1 >/tmp/2.tar.gz",
+    ),
+    (
+        "/makers/tmp/3.sqfs",
+        "mkdir -p /makers/mnt/image && mount --bind /mnt/image /makers/mnt/image &&
+        chroot /makers mksquashfs /mnt/image /tmp/3.sqfs -quiet -no-progress -noappend >/dev/null &&
+        umount /makers/mnt/image",
+    ),
+    ("/tmp/4.qcow2", "qemu-img convert -c -O qcow2 /tmp/4.ext4 /tmp/4.qcow2"),
+    (
+        "/tmp/oci",
+        r#"mkdir -p /tmp/oci/blobs/sha256 && cd /tmp/oci &&
+        tar --xattrs --numeric-owner -C /mnt/image -cf layer .
+        blob() { digest=sha256:$(sha256sum <$1 | cut -c1-64) size=$(stat -c %s $1) && mv $1 blobs/sha256/${digest#*:} &&
+            printf '{"mediaType":"%s","digest":"%s","size":%s}' "$2" "$digest" "$size"; }
+        type=application/vnd.oci.image id=sha256:$(sha256sum <layer | cut -c1-64)
+        printf '{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["%s"]}}' $id >config
+        printf '{"schemaVersion":2,"config":%s,"layers":[%s]}' "$(blob config $type.config.v1+json)" \
+            "$(blob layer $type.layer.v1.tar)" >manifest
+        printf '{"schemaVersion":2,"manifests":[%s]}' "$(blob manifest $type.manifest.v1+json)" >index.json
+        printf '{"imageLayoutVersion":"1.0.0"}' >oci-layout"#,
+    ),
+    ("/tmp/6.ext4", "true"),
+];
+
+/// More than twenty edits of the first layer.
+const EDITS: &str = r#"cd /mnt/layer &&
+    echo here >etc/hostname && echo 'alias mine=true' >>etc/bash.bashrc && echo mine >etc/mine &&
+    rm etc/issue.net && chmod 600 etc/issue && chown 1:1 etc/profile && ln -s /nowhere etc/link &&
+    ln -sfn /usr/share/zoneinfo/UTC etc/localtime && rm etc/os-release && echo ID=ours >etc/os-release &&
+    rm etc/host.conf && ln -s mine etc/host.conf && mkdir -p etc/tree/a/b && echo x >etc/tree/a/b/c &&
+    rm -r etc/cron.daily && echo 'bob:x:1000:1000::/:/bin/bash' >>etc/passwd && echo 'bob:x:1000:' >>etc/group &&
+    echo 'bob:!:19000::::::' >>etc/shadow && sed -i 's/^root:[^:]*:/root:secret:/' etc/shadow &&
+    setfattr -n user.mine -v yes etc/mine && setfattr -n user.more -v yes etc/issue &&
+    echo pair >etc/pair && ln etc/pair etc/twin && head -c 5000 /dev/urandom >etc/noise && : >etc/shells &&
+    mkdir -p etc/systemd/system/multi-user.target.wants &&
+    ln -s /lib/systemd/system/our.service etc/systemd/system/multi-user.target.wants/ &&
+    echo '/dev/sdz1 /srv ext4 noauto 0 0' >>etc/fstab && echo mine >root/file && mkdir -p 'etc/a b' &&
+    echo x >"etc/a b/$(printf 'line\nend \377')" && echo 0123456789abcdef0123456789abcdef >etc/machine-id &&
+    mkfifo etc/pipe && chmod 2775 etc/tree && touch -d 2020-01-01 etc/tree/a/b/c &&
+    sha256sum <etc/noise >/tmp/noise && cd /"#;
+
+/// Each of them is there, in `/mnt/layer`.
+const KEPT: &str = r##"cd /mnt/layer && fail() { echo "lost: $*"; exit 1; }
+    grep -qx here etc/hostname || fail hostname
+    tail -n 1 etc/bash.bashrc | grep -qx 'alias mine=true' || fail bashrc
+    grep -qx mine etc/mine || fail mine
+    [ ! -e etc/issue.net ] || fail issue.net
+    [ $(stat -c %a etc/issue) = 600 ] || fail mode
+    [ $(stat -c %u:%g etc/profile) = 1:1 ] || fail owner
+    [ $(readlink etc/link) = /nowhere ] || fail link
+    [ $(readlink etc/localtime) = /usr/share/zoneinfo/UTC ] || fail localtime
+    [ ! -L etc/os-release ] && grep -qx ID=ours etc/os-release || fail os-release
+    [ $(readlink etc/host.conf) = mine ] || fail host.conf
+    grep -qx x etc/tree/a/b/c && [ $(stat -c %a etc/tree) = 2775 ] || fail tree
+    [ $(date -r etc/tree/a/b/c +%Y) = 2020 ] || fail time
+    [ ! -e etc/cron.daily ] || fail cron.daily
+    grep -q ^bob: etc/passwd && grep -q ^bob: etc/group && grep -q ^bob:! etc/shadow || fail bob
+    grep -q ^root:secret: etc/shadow || fail password
+    [ $(getfattr --only-values -n user.mine etc/mine) = yes ] || fail attribute
+    [ $(getfattr --only-values -n user.more etc/issue) = yes ] || fail attribute of issue
+    [ $(stat -c %i etc/pair) = $(stat -c %i etc/twin) ] || fail hard link
+    sha256sum <etc/noise | cmp -s - /tmp/noise || fail noise
+    [ -e etc/shells ] && [ ! -s etc/shells ] || fail shells
+    [ -L etc/systemd/system/multi-user.target.wants/our.service ] || fail unit
+    grep -qx '/dev/sdz1 /srv ext4 noauto 0 0' etc/fstab || fail fstab
+    grep -qx mine root/file || fail root
+    grep -qx x "etc/a b/$(printf 'line\nend \377')" || fail odd name
+    grep -qx 0123456789abcdef0123456789abcdef etc/machine-id || fail machine-id
+    [ -p etc/pipe ] || fail pipe
+    n=2; while [ $n -lt $N ]; do grep -qx edit-$n etc/later-$n || fail later $n; n=$((n + 1)); done
+    grep -qx $N etc/image-release && grep -qx $N etc/new-$N && [ ! -e etc/new-$((N - 2)) ] || fail image
+    head -n 1 etc/bash.bashrc | grep -qx "# the image's $N" || fail the image\'s line
+    n=2; while [ $n -le $N ]; do grep -q ^svc$n: etc/passwd || fail svc$n; n=$((n + 1)); done
+    ! find etc -name '*.imgnew' | grep . || fail no conflict was to be
+    cd /"##;
+
+fn five_in_a_row(vm: &mut Vm) -> Outcome {
+    kit::init(vm)?;
+    vm.ok(SYSTEM)?;
+    let next = |n: usize| format!("set -e; N={n}; {NEXT}");
+    vm.ok(&format!("{} && umount /mnt/image", next(1)))?;
+    kit::step_says(vm, "base --add Host-1-1 /tmp/1.ext4", "Host-1-1")?;
+    kit::step_says(vm, "layer --add", "Host-1-1+1")?;
+    vm.ok("imgbase mount Host-1-1+1 /mnt/layer")?;
+    vm.ok(EDITS)?;
+    vm.ok("guest tree /mnt/layer >/tmp/first && imgbase umount /mnt/layer")?;
+    for (n, (image, pack)) in (2..).zip(PACK) {
+        vm.ok(&next(n))?;
+        vm.ok(&format!("set -e; {pack}\ncd /; umount /mnt/image"))?;
+        let (base, layer) = (format!("Host-{n}-1"), format!("Host-{n}-1+1"));
+        let done = vm.sh(&format!("imgbase update {image} --nvr {base} 2>&1"))?;
+        let said = done.stdout;
+        must(done.status == 0 && said.contains(&layer), said.clone())?;
+        must(!said.contains("imgnew") && said.contains("/etc/bash.bashrc"), said)?;
+        // The base is the image, whatever that came in.
+        vm.ok(&format!(
+            "imgbase mount {base} /mnt/tree --read-only && guest tree /mnt/tree | diff /tmp/tree - ;
+            s=$?; imgbase umount /mnt/tree; exit $s"
+        ))?;
+        vm.ok(&format!("imgbase mount {layer} /mnt/layer"))?;
+        vm.ok(&format!("N={n}\n{KEPT}"))?;
+        vm.ok(&format!("echo edit-{n} >/mnt/layer/etc/later-{n} && imgbase umount /mnt/layer"))?;
+        vm.ok(&format!("rm -rf {image} /tmp/{n}.ext4"))?;
+    }
+    // The first one is as it was.
+    vm.ok("imgbase mount Host-1-1+1 /mnt/layer && guest tree /mnt/layer | diff /tmp/first - ;
+        s=$?; imgbase umount /mnt/layer; exit $s")?;
+    vm.says("imgbase recover --list; ls /sys/block | grep -c loop.*backing || true", "0")?;
+    vm.says(
+        "imgbase gc --keep 2",
+        "Host-1-1+1\nHost-1-1\nHost-2-1+1\nHost-2-1\nHost-3-1+1\nHost-3-1\nHost-4-1+1\nHost-4-1",
+    )?;
+    kit::end(vm)
+}
