@@ -5,7 +5,7 @@ use crate::cases::kit::{self, BASE, step_says};
 use crate::vm::Vm;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![Case::new("layers::of_a_layout", of_a_layout).within(600)]
+    vec![Case::new("layers::of_a_layout", of_a_layout).within(900)]
 }
 
 /// The sample as two layers: the lower one has what the upper one takes away.
