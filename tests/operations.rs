@@ -374,7 +374,12 @@ fn a_pool_without_room_says_what_makes_some() {
     request.size = Some(Bytes::mib(20));
     sim.imgbase().init(&request, &mut Unwatched).expect("the layout is made");
     let image = support::ext4("16M");
-    let add = |nvr: &str| sim.add_base_of(nvr, sim.put_bytes(nvr, image.clone()));
+    let add = |nvr: &str| {
+        let path = sim.put_bytes(nvr, image.clone());
+        let (nvr, image) = (nvr.parse().expect("a name"), ImageSource::Path(path).into());
+        let request = AddBase { nvr, image, size: None, share: false };
+        sim.imgbase().add_base(&request, &mut Unwatched)
+    };
     add(BASE).expect("there is room");
     let error = (2..99).find_map(|n| add(&format!("Base-{n}-0")).err()).expect("it gets full");
     let said = error.to_string();

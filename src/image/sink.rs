@@ -148,13 +148,17 @@ impl<'t> Target<'t> {
             None => None,
         };
         let mut wrote = Wrote::default();
-        for (need, run) in self.runs(new.get(0..job.len), old) {
-            let at = job.at.saturating_add(bytes(run.start));
-            let len = bytes(run.end.saturating_sub(run.start));
-            if need == Need::Clear && self.discard(at, len)? {
-                wrote.discarded = wrote.discarded.saturating_add(len);
+        for (need, mut run) in self.runs(new.get(0..job.len), old) {
+            if need == Need::Clear {
+                let at = job.at.saturating_add(bytes(run.start));
+                let discarded = self.discard(at, bytes(run.len()))?;
+                wrote.discarded = wrote.discarded.saturating_add(discarded);
+                run.start = run.start.saturating_add(index(discarded));
+            }
+            if run.is_empty() {
                 continue;
             }
+            let (at, len) = (job.at.saturating_add(bytes(run.start)), bytes(run.len()));
             self.put(new.get(run), at)?;
             wrote.written = wrote.written.saturating_add(len);
         }
@@ -164,12 +168,9 @@ impl<'t> Target<'t> {
     /// Makes all zeros from one byte to another, where no window is: both ends of whole chunks, or of
     /// the volume.
     pub(super) fn clear(&self, from: Bytes, to: Bytes) -> Result<Wrote> {
-        let whole = to.round_down(self.chunk).max(from);
-        let len = whole.saturating_sub(from);
-        let discarded = len.is_zero() || self.discard(from, len)?;
-        let mut wrote =
-            Wrote { discarded: if discarded { len } else { Bytes::ZERO }, ..Wrote::default() };
-        let (mut at, mut buffers) = (if discarded { whole } else { from }, self.buffers());
+        let discarded = self.discard(from, to.saturating_sub(from))?;
+        let mut wrote = Wrote { discarded, ..Wrote::default() };
+        let (mut at, mut buffers) = (from.saturating_add(discarded), self.buffers());
         let windows = Windows { size: self.window, end: to };
         while at < to {
             let end = windows.at(at).end;
@@ -197,14 +198,16 @@ impl<'t> Target<'t> {
             .map_err(|error| Error::io(error).op("write the volume").at_byte(self.dev.name(), at))
     }
 
-    /// False where it has to be zeros instead: the volume cannot discard, or that is no whole chunk.
-    fn discard(&self, at: Bytes, len: Bytes) -> Result<bool> {
-        if len != len.round_down(self.chunk) {
-            return Ok(false);
+    /// Discards the whole chunks of a stretch that begins with one; says how much that was. The rest has
+    /// to become zeros, and so has all of it on a volume that cannot discard.
+    fn discard(&self, at: Bytes, len: Bytes) -> Result<Bytes> {
+        let whole = len.round_down(self.chunk);
+        if whole.is_zero() {
+            return Ok(whole);
         }
-        match self.dev.discard(at, len) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(false),
+        match self.dev.discard(at, whole) {
+            Ok(()) => Ok(whole),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(Bytes::ZERO),
             Err(error) => {
                 Err(Error::io(error).op("discard empty blocks").at_byte(self.dev.name(), at))
             }

@@ -513,7 +513,9 @@ proptest! {
         prop_assert!(copied.written.get() <= most, "{copied:?} of {differ} chunks");
         if discards && larger == 0 {
             let used = new.chunks(chunk.get() as usize).filter(|c| c.iter().any(|&b| b != 0)).count();
-            prop_assert_eq!(thin.mapped(), used as u64);
+            // The volume's end may be in the middle of a chunk, which cannot be discarded.
+            let most = used as u64 + u64::from(volume != volume.round_down(chunk));
+            prop_assert!((used as u64..=most).contains(&thin.mapped()));
         }
     }
 }
