@@ -60,7 +60,7 @@ impl Session<'_> {
     }
 
     /// True for a volume of which a dry run does not know what it holds.
-    fn is_on_paper(&self, lv: &LvName) -> Result<bool> {
+    pub(super) fn is_on_paper(&self, lv: &LvName) -> Result<bool> {
         let name = DmName::of_lv(&self.vg().name, lv, None)?;
         Ok(self.machine().kernel.is_on_paper(&name))
     }

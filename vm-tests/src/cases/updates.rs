@@ -8,19 +8,21 @@ pub(super) fn cases() -> Vec<Case> {
     vec![Case::new("updates::five_in_a_row", five_in_a_row).within(900)]
 }
 
-/// A small system with the `/etc` of a real one, in `/tmp/system`.
-const SYSTEM: &str = "mkdir -p /tmp/system/usr/bin /tmp/system/srv &&
+/// A small system with the `/etc` of a real one, on a file system that knows attributes.
+const SYSTEM: &str =
+    "mke2fs -q -t ext4 /tmp/system.ext4 96M && mount -o loop /tmp/system.ext4 /mnt/two &&
+    mkdir -p /mnt/two/system/usr/bin /mnt/two/system/srv &&
     mount -o loop,ro,noload /images/debian.ext4 /mnt/image && cd /mnt/image &&
-    cp -a etc root bin /tmp/system && cp -a usr/bin/env usr/bin/bash /tmp/system/usr/bin/ &&
+    cp -a etc root bin /mnt/two/system && cp -a usr/bin/env usr/bin/bash /mnt/two/system/usr/bin/ &&
     cd / && umount /mnt/image";
 
 /// The image `N` of the system: `/tmp/N.ext4`.
-const NEXT: &str = "cd /tmp/system && echo $N >etc/image-release && echo $N >etc/new-$N &&
+const NEXT: &str = "cd /mnt/two/system && echo $N >etc/image-release && echo $N >etc/new-$N &&
     sed -i \"1s/.*/# the image's $N/\" etc/bash.bashrc && echo \"of $N\" >etc/issue.d-$N &&
     echo svc$N:x:9$N:9$N::/srv:/usr/sbin/nologin >>etc/passwd && echo svc$N:x:9$N: >>etc/group &&
     echo \"svc$N:*:19000::::::\" >>etc/shadow && rm -f etc/new-$((N - 2)) && touch srv/of-$N && chown 9$N:9$N srv/of-$N &&
     setfattr -n user.image -v $N etc/image-release &&
-    rm -f /tmp/$N.ext4 && mke2fs -q -t ext4 -d /tmp/system /tmp/$N.ext4 64M &&
+    rm -f /tmp/$N.ext4 && mke2fs -q -t ext4 -d /mnt/two/system /tmp/$N.ext4 64M &&
     mount -o loop,ro /tmp/$N.ext4 /mnt/image && guest tree /mnt/image >/tmp/tree && cd /";
 
 /// The image packed as an archive, a squashfs, a qcow2, a container's layer, or as it is.
@@ -140,5 +142,6 @@ fn five_in_a_row(vm: &mut Vm) -> Outcome {
         "imgbase gc --keep 2",
         "Host-1-1+1\nHost-1-1\nHost-2-1+1\nHost-2-1\nHost-3-1+1\nHost-3-1\nHost-4-1+1\nHost-4-1",
     )?;
+    vm.ok("umount /mnt/two")?;
     kit::end(vm)
 }

@@ -129,5 +129,6 @@ fn removal(vm: &mut Vm) -> Outcome {
     step_says(vm, "volume --remove /srv/my-data_1", "srv_my--data_1")?;
     step(vm, "activate")?;
     let left = vm.ok("dmsetup status | awk '/thin-pool/ {print $7}'")?;
-    must(left.starts_with("0/"), format!("{left} blocks are used in an empty pool"))
+    must(left.starts_with("0/"), format!("{left} blocks are used in an empty pool"))?;
+    step(vm, "deactivate").map(drop)
 }
