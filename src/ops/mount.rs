@@ -42,7 +42,12 @@ impl Imgbase<'_> {
         let device = session.open_volume(&lv.name)?;
         let file_system = filesystem::read(device.as_ref())?;
         drop(device);
-        let data = if read_only { "" } else { filesystem::layer_options(&file_system) };
+        let data = match (read_only, file_system.fs_type()) {
+            // A base has the UUID of its image, and so may others that are mounted.
+            (true, "xfs") => "nouuid",
+            (true, _) => "",
+            (false, _) => filesystem::layer_options(&file_system),
+        };
         let how = MountHow {
             fs_type: file_system.fs_type().to_owned(),
             read_only,
