@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::dev::bytes::each_piece;
 use crate::name::BadName;
 
 /// A digest.
@@ -54,19 +55,9 @@ impl Digest {
     /// # Errors
     /// Those of the reader.
     pub(crate) fn read(from: &mut dyn Read) -> io::Result<(Self, u64)> {
-        let (mut hash, mut size, mut buf) = (Sha256::new(), 0u64, vec![0; 128 << 10]);
-        loop {
-            let read = match from.read(&mut buf) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                read => read?,
-            };
-            let bytes = buf.get(..read).unwrap_or_default();
-            if bytes.is_empty() {
-                return Ok((Self::end(hash), size));
-            }
-            hash.update(bytes);
-            size = size.saturating_add(u64::try_from(read).unwrap_or(u64::MAX));
-        }
+        let mut hash = Sha256::new();
+        let size = each_piece(from, &mut |bytes| hash.update(bytes))?;
+        Ok((Self::end(hash), size))
     }
 
     /// The digest of what was put in.

@@ -9,10 +9,13 @@ mod name;
 mod version;
 mod volume;
 
+use std::cmp::Ordering;
+
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lvm2::Vg;
 use crate::lvm2::model::{Lv, Thin, ThinPool};
+use crate::name::LvName;
 use crate::order;
 pub use name::{BaseName, ImageName, LayerName};
 pub use version::compare as compare_versions;
@@ -67,6 +70,14 @@ pub struct Volume<'v, N> {
     pub lv: &'v Lv,
     /// Its thin segment.
     pub thin: &'v Thin,
+}
+
+impl Volume<'_, BaseName> {
+    /// By version; of equal versions the one made first comes first.
+    pub(crate) fn compare(&self, other: &Self) -> Ordering {
+        let by_version = self.name.compare(&other.name);
+        by_version.then(self.thin.device_id.cmp(&other.thin.device_id))
+    }
 }
 
 /// A base and the layers on it.
@@ -266,10 +277,7 @@ impl<'v> Layout<'v> {
 
     /// The base with the highest version; of equal versions the one made last.
     pub fn latest_base(&self) -> Option<&Base<'v>> {
-        self.bases.iter().max_by(|a, b| {
-            let by_version = a.base.name.compare(&b.base.name);
-            by_version.then(a.base.thin.device_id.cmp(&b.base.thin.device_id))
-        })
+        self.bases.iter().max_by(|a, b| a.base.compare(&b.base))
     }
 
     /// The name for the next layer on a base: one above the highest index there is, finished or
@@ -291,6 +299,11 @@ impl<'v> Layout<'v> {
         let next = highest.unwrap_or(0).checked_add(1);
         let next = next.and_then(|index| LayerName::new(base.clone(), index).ok());
         next.ok_or_else(|| Error::new(ErrorKind::Unsupported, "no layer index is left").at(base))
+    }
+
+    /// Those of the volumes that layers share.
+    pub fn volume_names(&self) -> impl Iterator<Item = &'v LvName> + '_ {
+        self.volumes.iter().map(|volume| &volume.lv.name)
     }
 
     /// The names of all finished layers, in order of creation on each base.

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 
 use super::unpack::{Watched, count, count_up_to, failed, finish, make};
-use super::{Archive, Entry, is_overlay_whiteout};
+use super::{Archive, Entry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tree::{Content, Kind, Measure, NewTree, Tell, TreePath};
 use crate::units::Bytes;
@@ -35,7 +35,7 @@ enum Whiteout {
 impl Whiteout {
     fn of(entry: &Entry) -> Result<Option<Self>> {
         let refused = |why: &str| Err(Error::new(ErrorKind::Unsupported, why));
-        if is_overlay_whiteout(&entry.meta) {
+        if entry.meta.is_whiteout() {
             return refused("a device that takes away what is below it, as no image has it");
         }
         let bytes = entry.path.bytes();

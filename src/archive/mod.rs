@@ -330,17 +330,12 @@ fn path_of(name: &[u8]) -> Result<TreePath> {
 /// Files that take others away in a stack of layers: one of these alone is no system.
 fn refuse_whiteout(path: &TreePath, meta: &Meta) -> Result<()> {
     let last = path.bytes().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    if !last.starts_with(layer::WHITEOUT) && !is_overlay_whiteout(meta) {
+    if !last.starts_with(layer::WHITEOUT) && !meta.is_whiteout() {
         return Ok(());
     }
     let why = "it takes away what is below it: this is one layer of a container's image, and no \
                whole system";
     Err(Error::new(ErrorKind::Unsupported, why))
-}
-
-/// How the kernel's overlay file system takes a file away.
-fn is_overlay_whiteout(meta: &Meta) -> bool {
-    meta.kind == Kind::CharDevice && meta.rdev == (0, 0)
 }
 
 /// An entry's bytes in the archive. Where the archive ends before them, that is an error.

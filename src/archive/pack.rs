@@ -10,6 +10,7 @@ use tar::{EntryType, Header};
 
 use super::{BLOCK, padding, u64_of};
 use crate::dev::Outlet;
+use crate::dev::bytes::read_full;
 use crate::tree::{Kind, Making, Meta, NewTree, TreePath, Xattrs};
 
 /// The longest name in a block.
@@ -77,15 +78,12 @@ impl<'o> Packing<'o> {
         let mut left = size;
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            let read = match from.read(buffer.get_mut(..most).unwrap_or_default()) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                read => read?,
-            };
-            if read == 0 {
+            let piece = buffer.get_mut(..most).unwrap_or_default();
+            if read_full(&mut from, piece).map_err(|(error, _)| error)? < piece.len() {
                 return Err(io::Error::other("it has become shorter meanwhile"));
             }
-            self.put_bytes(buffer.get(..read).unwrap_or_default())?;
-            left = left.saturating_sub(u64_of(read));
+            self.put_bytes(piece)?;
+            left = left.saturating_sub(u64_of(most));
         }
         self.pad(size)
     }

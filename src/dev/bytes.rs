@@ -27,3 +27,16 @@ pub(crate) fn read_full(
     }
     Ok(got)
 }
+
+/// Hands on all that a reader gives, piece by piece; says how much that was.
+pub(crate) fn each_piece(reader: &mut dyn Read, each: &mut dyn FnMut(&[u8])) -> io::Result<u64> {
+    let (mut buf, mut size) = (vec![0; 128 << 10], 0u64);
+    loop {
+        let got = read_full(reader, &mut buf).map_err(|(error, _)| error)?;
+        each(buf.get(..got).unwrap_or_default());
+        size = size.saturating_add(u64::try_from(got).unwrap_or(u64::MAX));
+        if got < buf.len() {
+            return Ok(size);
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use super::change::{Difference, Differences};
+use crate::dev::bytes::read_full;
 use crate::tree::{Folder, Kind, Meta};
 
 /// How much is read with one call.
@@ -100,14 +101,6 @@ fn metadata(a: &Meta, b: &Meta) -> Differences {
 }
 
 fn fill<'b>(from: &mut dyn Read, buffer: &'b mut [u8]) -> io::Result<&'b [u8]> {
-    let mut got = 0usize;
-    while let Some(rest) = buffer.get_mut(got..).filter(|rest| !rest.is_empty()) {
-        match from.read(rest) {
-            Ok(0) => break,
-            Ok(count) => got = got.saturating_add(count),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let got = read_full(from, buffer).map_err(|(error, _)| error)?;
     Ok(buffer.get(..got).unwrap_or_default())
 }

@@ -274,13 +274,11 @@ fn discard_free(fs: &FileSystem, target: &Target<'_>) -> Result<Bytes> {
         if len.is_zero() {
             continue;
         }
-        match dev.discard(start, len) {
-            Ok(()) => discarded = discarded.saturating_add(len),
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => break,
-            Err(error) => {
-                return Err(Error::io(error).op("discard free blocks").at_byte(dev.name(), start));
-            }
+        let gone = target.discard(start, len)?;
+        if gone.is_zero() {
+            break;
         }
+        discarded = discarded.saturating_add(gone);
     }
     Ok(discarded)
 }

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use minisign_verify::{Error as Bad, PublicKey, Signature};
 
+use crate::dev::bytes::each_piece;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A signature that an image must have, and the keys of which one must have made it.
@@ -69,17 +70,9 @@ impl Signed {
     pub(super) fn check(&self, mut from: impl Read) -> Result<()> {
         let (key, signature) = self.key()?;
         let mut verifier = key.verify_stream(&signature).map_err(|_| forged())?;
-        let mut buf = vec![0; AT_ONCE];
-        loop {
-            let read = match from.read(&mut buf) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                read => read.map_err(|error| Error::io(error).op("read the image"))?,
-            };
-            match buf.get(..read) {
-                Some(bytes) if !bytes.is_empty() => verifier.update(bytes),
-                _ => return verifier.finalize().map_err(|_| forged()),
-            }
-        }
+        let read = each_piece(&mut from, &mut |bytes| verifier.update(bytes));
+        read.map_err(|error| Error::io(error).op("read the image"))?;
+        verifier.finalize().map_err(|_| forged())
     }
 
     /// The same of a stream that somebody else reads: on a thread of its own.
@@ -94,8 +87,7 @@ impl Signed {
     }
 }
 
-/// What is read at once, and how many pieces of a stream may wait.
-const AT_ONCE: usize = 128 << 10;
+/// How many pieces of a stream may wait.
 const AHEAD: usize = 8;
 
 fn forged() -> Error {

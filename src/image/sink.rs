@@ -200,7 +200,7 @@ impl<'t> Target<'t> {
 
     /// Discards the whole chunks of a stretch that begins with one; says how much that was. The rest has
     /// to become zeros, and so has all of it on a volume that cannot discard.
-    fn discard(&self, at: Bytes, len: Bytes) -> Result<Bytes> {
+    pub(super) fn discard(&self, at: Bytes, len: Bytes) -> Result<Bytes> {
         let whole = len.round_down(self.chunk);
         if whole.is_zero() {
             return Ok(whole);
@@ -209,7 +209,7 @@ impl<'t> Target<'t> {
             Ok(()) => Ok(whole),
             Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(Bytes::ZERO),
             Err(error) => {
-                Err(Error::io(error).op("discard empty blocks").at_byte(self.dev.name(), at))
+                Err(Error::io(error).op("discard free blocks").at_byte(self.dev.name(), at))
             }
         }
     }

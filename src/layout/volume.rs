@@ -34,11 +34,6 @@ impl VolumePath {
         &self.path
     }
 
-    /// The names of its folders.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.path.split('/').filter(|name| !name.is_empty())
-    }
-
     /// What its volume is called.
     pub fn lv_name(&self) -> &LvName {
         &self.name

@@ -17,10 +17,11 @@ impl Imgbase<'_> {
     /// this call is inactive again then.
     pub fn activate(&self, images: &[ImageName]) -> Result<Activation> {
         let mut session = Session::for_devices(self)?;
-        let wanted = choose(&session.layout()?, images, |layout| layout.layer_names())?;
+        let layout = session.layout()?;
+        let wanted = choose(&layout, images, |layout| layout.layer_names())?;
         let active = session.active()?;
         let (unchanged, changed) = split(wanted, |lv| active.contains(lv));
-        let mut volumes = shared(&session.layout()?, images);
+        let mut volumes = shared(&layout, images);
         volumes.retain(|lv| !active.contains(lv));
         let names: Vec<LvName> = changed.iter().map(ImageName::lv_name).collect();
         session.pool_on()?;
@@ -37,10 +38,11 @@ impl Imgbase<'_> {
     /// [`Busy`](ErrorKind::Busy) for an image in use: none is deactivated then.
     pub fn deactivate(&self, images: &[ImageName]) -> Result<Activation> {
         let session = Session::for_devices(self)?;
-        let wanted = choose(&session.layout()?, images, |layout| layout.image_names())?;
+        let layout = session.layout()?;
+        let wanted = choose(&layout, images, |layout| layout.image_names())?;
         let active = session.active()?;
         let (changed, unchanged) = split(wanted, |lv| active.contains(lv));
-        let mut volumes = shared(&session.layout()?, images);
+        let mut volumes = shared(&layout, images);
         volumes.retain(|lv| active.contains(lv));
         let mut names: Vec<LvName> = changed.iter().map(ImageName::lv_name).collect();
         names.extend_from_slice(&volumes);
@@ -67,8 +69,7 @@ impl Imgbase<'_> {
 
 /// The volumes that layers share, where no image is named.
 fn shared(layout: &Layout<'_>, images: &[ImageName]) -> Vec<LvName> {
-    let all = if images.is_empty() { layout.volumes.as_slice() } else { &[] };
-    all.iter().map(|volume| volume.lv.name.clone()).collect()
+    if images.is_empty() { layout.volume_names().cloned().collect() } else { Vec::new() }
 }
 
 type All = fn(&Layout<'_>) -> Vec<ImageName>;

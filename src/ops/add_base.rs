@@ -125,12 +125,7 @@ pub(super) struct FilledBase<'m> {
     pub(super) shares_with: Option<BaseName>,
 }
 
-impl<'m> FilledBase<'m> {
-    /// One that came by its content otherwise.
-    pub(super) fn of(pending: Pending<'m>, nvr: BaseName, fs_type: &'static str) -> Self {
-        Self { pending, nvr, fs_type, written: Bytes::ZERO, shares_with: None }
-    }
-
+impl FilledBase<'_> {
     /// Makes it a base.
     fn finish(self, watch: &mut dyn Watch) -> Result<BaseAdded> {
         let (nvr, lv) = (self.nvr.clone(), self.nvr.lv_name());

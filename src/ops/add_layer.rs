@@ -106,7 +106,7 @@ impl Imgbase<'_> {
         session.check_room(&pool, Bytes::ZERO)?;
         if let Some(from) = plan.from() {
             let volumes = from.volumes();
-            let config = session.config_volume().filter(|_| from.wishes.has_hooks_on_config());
+            let config = session.hooks_volume(from.wishes);
             session.activate(&volumes.iter().chain(config).collect::<Vec<_>>())?;
         }
         // Nobody removes the kernels that are stored before the entry that is to name them.
@@ -328,14 +328,7 @@ impl<'p> Plan<'p> {
     }
 
     fn thin(&self) -> NewThin {
-        NewThin {
-            name: self.layer.lv_name(),
-            role: Role::Layer,
-            origin: Some(self.origin.lv_name()),
-            size: None,
-            digest: None,
-            at: None,
-        }
+        NewThin::snapshot(self.layer.lv_name(), Role::Layer, self.origin.lv_name())
     }
 }
 

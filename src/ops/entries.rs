@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::session::Session;
 use super::{Watch, filesystem};
+use crate::boot::BootState;
 use crate::boot::args::Args;
 use crate::boot::name::KernelVersion;
 use crate::boot::store::{Artefacts, Reopen, Source, Stored};
@@ -54,7 +55,12 @@ impl<'m> Session<'m> {
         Ok(boot.map(Boot::keeping_unused))
     }
 
-    /// The same with what no entry names seen, and removed, unless somebody is storing kernels:
+    /// What it shows, where there is one.
+    pub(super) fn boot_state(&self) -> Result<Option<BootState>> {
+        self.boot()?.map(|boot| boot.state()).transpose()
+    }
+
+    /// The same as [`boot`](Self::boot) with what no entry names seen, and removed, unless somebody is storing kernels:
     /// nobody can, as long as the lock that comes with it is held.
     pub(super) fn boot_alone(&self) -> Result<Option<BootAlone<'m>>> {
         let Some(at) = self.machine().boot else { return Ok(None) };

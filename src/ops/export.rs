@@ -145,14 +145,7 @@ impl Imgbase<'_> {
         let pool = session.pool_on()?;
         session.check_room(&pool, Bytes::ZERO)?;
         let name = free_name(&session)?;
-        let thin = NewThin {
-            name: name.clone(),
-            role: Role::Layer,
-            origin: Some(origin),
-            size: None,
-            digest: None,
-            at: None,
-        };
+        let thin = NewThin::snapshot(name.clone(), Role::Layer, origin);
         session.begin_thin(&thin, &pool)?;
         let pending = session.into_pending(name)?;
         let size = pending.device().size();

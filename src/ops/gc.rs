@@ -50,10 +50,8 @@ impl Imgbase<'_> {
     fn surplus(&self, keep: u32) -> Result<Vec<BaseName>> {
         let session = Session::read(self)?;
         let layout = session.layout()?;
-        let default = match session.boot()? {
-            Some(boot) => boot.state()?.default_layer().map(|layer| layer.base().clone()),
-            None => None,
-        };
+        let state = session.boot_state()?;
+        let default = state.and_then(|state| Some(state.default_layer()?.base().clone()));
         let running = session.running()?.map(|layer| layer.base().clone());
         let stays: Vec<BaseName> = running.into_iter().chain(default).collect();
         Ok(surplus(&layout, &stays, keep))
@@ -63,10 +61,7 @@ impl Imgbase<'_> {
 /// Of each name all but the newest, those that must stay, and as many more as make `keep`.
 fn surplus(layout: &Layout<'_>, stays: &[BaseName], keep: u32) -> Vec<BaseName> {
     let mut bases: Vec<&Base<'_>> = layout.bases.iter().collect();
-    order::sort_by(&mut bases, |a, b| {
-        let by_version = b.base.name.compare(&a.base.name);
-        by_version.then(b.base.thin.device_id.cmp(&a.base.thin.device_id))
-    });
+    order::sort_by(&mut bases, |a, b| b.base.compare(&a.base));
     let names: BTreeSet<&str> = bases.iter().map(|base| base.base.name.name()).gather();
     let mut surplus = Vec::new();
     for name in names {

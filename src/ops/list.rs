@@ -165,8 +165,7 @@ impl Seen {
         let current = session.mounted_among(&devices, std::path::Path::new("/"))?;
         let mounted = mounted(session, &devices)?;
         // The layout is told all the same where the loader's folder cannot be read.
-        let boot = session.boot().and_then(|boot| boot.map(|boot| boot.state()).transpose());
-        let boot = boot.unwrap_or_else(|error| {
+        let boot = session.boot_state().unwrap_or_else(|error| {
             log::warn!("{error}");
             None
         });

@@ -36,8 +36,7 @@ impl Plan {
         let (chunk, extents) = (session.pool_segment()?.chunk_size, session.extents_for(size)?);
         let shared = share && content.is_copied() && Target::can_be_over(chunk.bytes());
         let with = shared.then(|| relative(&session.layout().ok()?, nvr, extents)).flatten();
-        let used = pool.state.data_used_bytes(chunk);
-        let free = pool.state.data_bytes(chunk).saturating_sub(used);
+        let free = pool.state.data_free(chunk);
         let tight = match session.check_room(pool, content.space_need(chunk.bytes())?) {
             Ok(()) => false,
             Err(error) if with.is_none() || !content.can_be_read_again() => return Err(error),
@@ -69,7 +68,6 @@ impl Plan {
 fn relative(layout: &Layout<'_>, nvr: &BaseName, size: Extents) -> Option<BaseName> {
     let of_name = layout.bases.iter().map(|base| &base.base);
     let fits = of_name.filter(|base| base.name.name() == nvr.name() && base.lv.extents() <= size);
-    let newest =
-        fits.max_by(|a, b| a.name.compare(&b.name).then(a.thin.device_id.cmp(&b.thin.device_id)));
+    let newest = fits.max_by(|a, b| a.compare(b));
     newest.map(|base| base.name.clone())
 }

@@ -114,7 +114,7 @@ impl Imgbase<'_> {
         session.machine().mounts.unmount(dir)?;
         session.deactivate(&[&started.lv])?;
         if let Ok(layout) = session.layout() {
-            let names: Vec<&LvName> = layout.volumes.iter().map(|volume| &volume.lv.name).collect();
+            let names: Vec<&LvName> = layout.volume_names().collect();
             session.deactivate(&names)?;
         }
         session.settle()
@@ -216,7 +216,7 @@ impl Session<'_> {
     /// who makes their devices. What fails is told.
     fn activate_shared(&self) {
         let Ok(layout) = self.layout() else { return };
-        let names: Vec<&LvName> = layout.volumes.iter().map(|volume| &volume.lv.name).collect();
+        let names: Vec<&LvName> = layout.volume_names().collect();
         if names.is_empty() {
             return;
         }

@@ -48,3 +48,10 @@ pub(super) struct NewThin {
     /// Where it is to be mounted.
     pub(super) at: Option<VolumePath>,
 }
+
+impl NewThin {
+    /// A snapshot, as large as its origin.
+    pub(super) fn snapshot(name: LvName, role: Role, origin: LvName) -> Self {
+        Self { name, role, origin: Some(origin), size: None, digest: None, at: None }
+    }
+}

@@ -358,12 +358,8 @@ impl<'m> Pending<'m> {
 
     /// Runs the host's hooks over the layer whose state was carried over and this one.
     pub(super) fn run_hooks(&self, old: &LvName, wishes: &Wishes) -> Result<()> {
-        let config = match wishes.has_hooks_on_config() {
-            true => {
-                self.session.config_volume().map(|lv| self.session.mountable(lv)).transpose()?
-            }
-            false => None,
-        };
+        let config = self.session.hooks_volume(wishes);
+        let config = config.map(|lv| self.session.mountable(lv)).transpose()?;
         let [(old, old_fs), (new, new_fs)] =
             [self.session.mountable(old)?, self.session.mountable(&self.lv)?];
         self.machine().tools.run_hooks(&HookRun {

@@ -127,10 +127,7 @@ impl Imgbase<'_> {
     fn update_from(&self) -> Result<(LayerName, Vec<LvName>)> {
         let session = Session::for_devices(self)?;
         let active = session.active()?.into_iter().collect();
-        let default = match session.boot()? {
-            Some(boot) => boot.state()?.default_layer().cloned(),
-            None => None,
-        };
+        let default = session.boot_state()?.and_then(|state| state.default_layer().cloned());
         let is_there = |layer: &LayerName| {
             session.layout().is_ok_and(|layout| layout.layers().any(|there| there.name == *layer))
         };

@@ -38,7 +38,7 @@ impl Imgbase<'_> {
             return Ok(());
         }
         let session = Session::for_devices(self)?;
-        let config = session.config_volume().filter(|config| !awake.contains(config));
+        let config = session.hooks_volume(wishes).filter(|config| !awake.contains(config));
         config.map_or(Ok(()), |config| session.deactivate(&[config]))?;
         session.settle()
     }
@@ -48,6 +48,11 @@ impl Session<'_> {
     /// The volume with the host's lists and hooks, where there is one.
     pub(super) fn config_volume(&self) -> Option<&LvName> {
         layout::config_volume(self.vg()).map(|lv| &lv.name)
+    }
+
+    /// The same, where hooks of it are run.
+    pub(super) fn hooks_volume(&self, wishes: &Wishes) -> Option<&LvName> {
+        self.config_volume().filter(|_| wishes.has_hooks_on_config())
     }
 
     /// The node of an active volume, and the sort of its file system.
@@ -94,7 +99,6 @@ impl Session<'_> {
             log::warn!("{lv} is not active: what it holds is not known in a dry run");
             return Ok(());
         }
-        let device = self.open_volume(lv)?;
-        filesystem::with_files(self.machine(), &self.node(lv)?, device.as_ref(), with)
+        self.with_files(lv, with)
     }
 }

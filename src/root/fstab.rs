@@ -26,12 +26,8 @@ pub fn name_root(root: &dyn RootChange, source: &str) -> Result<()> {
 /// such line, or the source is that already.
 pub fn with_root(table: &[u8], source: &str) -> Option<Vec<u8>> {
     let mut new = Vec::with_capacity(table.len().saturating_add(source.len()));
-    let (mut rest, mut changed) = (table, false);
-    while !rest.is_empty() {
-        let newline = rest.iter().position(|byte| *byte == b'\n');
-        let end = newline.map_or(rest.len(), |at| at.saturating_add(1));
-        let (line, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-        rest = after;
+    let mut changed = false;
+    for line in lines(table) {
         let Some(place) = source_of_root(line) else {
             new.extend_from_slice(line);
             continue;
@@ -162,8 +158,8 @@ fn mount_of(line: &[u8]) -> Option<FstabLine> {
     })
 }
 
-/// A field with its octal escapes (`\040`) as what they stand for.
-fn unescaped(field: &[u8]) -> Vec<u8> {
+/// A field with its octal escapes (`\040`) as what they stand for: the kernel's tables have them too.
+pub(crate) fn unescaped(field: &[u8]) -> Vec<u8> {
     let (mut plain, mut rest) = (Vec::with_capacity(field.len()), field);
     while let Some((first, after)) = rest.split_first() {
         let digits = after.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
@@ -204,9 +200,8 @@ fn fields(line: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
 
 /// True for `/`, also where it is written as an octal escape, or more than once.
 fn is_slash(target: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(target) else { return false };
-    let plain = text.replace("\\057", "/");
-    !plain.is_empty() && plain.bytes().all(|byte| byte == b'/')
+    let plain = unescaped(target);
+    !plain.is_empty() && plain.iter().all(|byte| *byte == b'/')
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ use std::io::Read;
 
 pub use beside::{WithBoot, wants_boot};
 pub use cmdline::default_arguments;
+#[cfg(feature = "host")]
+pub(crate) use fstab::unescaped;
 pub use fstab::{
     FstabLine, fstab_lines, mount_points, name_root, with_root, with_volume, without_volume,
 };

@@ -149,8 +149,7 @@ impl<'w> Walk<'w> {
 
     fn count(&mut self, meta: &Meta, path: &TreePath) -> Result<()> {
         let known = meta.links > 1 && self.names.contains_key(&meta.ino);
-        let takes_away = meta.kind == Kind::CharDevice && meta.rdev == (0, 0);
-        if takes_away && self.whiteouts == Whiteouts::Refused {
+        if meta.is_whiteout() && self.whiteouts == Whiteouts::Refused {
             let why = "it takes away what is below it: this is one layer of several, and no whole \
                        system";
             return Err(Error::new(ErrorKind::Unsupported, why).at(path));

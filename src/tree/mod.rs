@@ -93,6 +93,13 @@ pub struct Meta {
     pub ctime: Time,
 }
 
+impl Meta {
+    /// How the kernel's overlay file system takes a file away.
+    pub(crate) fn is_whiteout(&self) -> bool {
+        self.kind == Kind::CharDevice && self.rdev == (0, 0)
+    }
+}
+
 /// The attribute with the list of a file's access rights.
 #[cfg(feature = "pack")]
 pub(crate) const ACL_ACCESS: &[u8] = b"system.posix_acl_access";

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use crate::machine::MountEntry;
+use crate::root::unescaped;
 
 /// All lines that can be read; others are left out.
 pub(super) fn parse(text: &[u8]) -> Vec<MountEntry> {
@@ -13,7 +14,7 @@ pub(super) fn parse(text: &[u8]) -> Vec<MountEntry> {
 
 /// Of each mount, in order, which folder of its file system it shows, and where.
 pub(in crate::host) fn roots(text: &[u8]) -> Vec<(PathBuf, PathBuf)> {
-    let path = |field: &[u8]| PathBuf::from(OsString::from_vec(unescape(field)));
+    let path = |field: &[u8]| PathBuf::from(OsString::from_vec(unescaped(field)));
     let line = |line: &[u8]| {
         let mut fields = line.split(|byte| *byte == b' ').skip(3);
         Some((path(fields.next()?), path(fields.next()?)))
@@ -25,7 +26,7 @@ pub(in crate::host) fn roots(text: &[u8]) -> Vec<(PathBuf, PathBuf)> {
 fn line(line: &[u8]) -> Option<MountEntry> {
     let mut fields = line.split(|byte| *byte == b' ');
     let number = std::str::from_utf8(fields.nth(2)?).ok()?.parse().ok()?;
-    let dir = OsString::from_vec(unescape(fields.nth(1)?)).into();
+    let dir = OsString::from_vec(unescaped(fields.nth(1)?)).into();
     let of_mount = fields.next()?;
     let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
     let fs_type = String::from_utf8_lossy(fields.next()?).into_owned();
@@ -34,29 +35,6 @@ fn line(line: &[u8]) -> Option<MountEntry> {
         options.split(|byte| *byte == b',').map(|option| String::from_utf8_lossy(option).into())
     });
     Some(MountEntry { number, dir, fs_type, options: options.collect() })
-}
-
-/// Undoes `\040` and the like: space, tab, newline and backslash are written so.
-fn unescape(field: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = after
-            .first_chunk::<3>()
-            .filter(|_| *first == b'\\')
-            .and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        match octal {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    bytes
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub(super) fn done_already(
     }
     let layers = layout.base(&base).map(|base| base.layers.as_slice()).unwrap_or_default();
     let layer = layers.first().map(|layer| layer.name.clone());
-    let state = session.boot()?.map(|boot| boot.state()).transpose()?;
+    let state = session.boot_state()?;
     let bootable = layer.as_ref().zip(state).is_some_and(|(layer, state)| state.is_bootable(layer));
     Ok(Some(Adopted {
         vg: vg.name.clone(),

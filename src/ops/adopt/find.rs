@@ -8,7 +8,6 @@ use super::super::{Imgbase, Watch, filesystem, find};
 use super::{Adopt, AdoptSource};
 use crate::dm::{DevNo, volume_of};
 use crate::error::{Error, ErrorKind, Result};
-use crate::image::FileSystem;
 use crate::layout::{BaseName, is_ours};
 use crate::lvm2::Vg;
 use crate::lvm2::model::Thin;
@@ -24,12 +23,6 @@ pub(super) struct Found {
     pub(super) lv: LvName,
     /// Where it is mounted.
     pub(super) dir: Option<PathBuf>,
-}
-
-/// What was looked at before anything is changed.
-pub(super) struct Looked {
-    pub(super) nvr: BaseName,
-    pub(super) file_system: FileSystem,
 }
 
 impl Imgbase<'_> {
@@ -98,24 +91,22 @@ impl Imgbase<'_> {
     }
 }
 
-impl Looked {
-    /// Looks at it.
-    pub(super) fn at(session: &Session<'_>, found: &Found, request: &Adopt) -> Result<Self> {
-        Self::look(session, found, request).map_err(refused)
-    }
+/// Looks at the system before anything is changed: what its base will be called.
+pub(super) fn look(session: &Session<'_>, found: &Found, request: &Adopt) -> Result<BaseName> {
+    look_at(session, found, request).map_err(refused)
+}
 
-    fn look(session: &Session<'_>, found: &Found, request: &Adopt) -> Result<Self> {
-        let device = session.open_volume(&found.lv)?;
-        let file_system = filesystem::read(device.as_ref())?;
-        file_system.check_for_layers()?;
-        filesystem::require_tools(session.machine(), &file_system)?;
-        let nvr = match &request.nvr {
-            Some(nvr) => nvr.clone(),
-            None => session.name_of_system(found)?,
-        };
-        refuse_taken(session.vg(), &nvr)?;
-        Ok(Self { nvr, file_system })
-    }
+fn look_at(session: &Session<'_>, found: &Found, request: &Adopt) -> Result<BaseName> {
+    let device = session.open_volume(&found.lv)?;
+    let file_system = filesystem::read(device.as_ref())?;
+    file_system.check_for_layers()?;
+    filesystem::require_tools(session.machine(), &file_system)?;
+    let nvr = match &request.nvr {
+        Some(nvr) => nvr.clone(),
+        None => session.name_of_system(found)?,
+    };
+    refuse_taken(session.vg(), &nvr)?;
+    Ok(nvr)
 }
 
 impl Session<'_> {

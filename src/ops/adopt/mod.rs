@@ -14,8 +14,7 @@ mod find;
 use std::path::PathBuf;
 
 use self::done::{done_already, refuse_other_pool};
-use self::find::{Found, Looked, pool_of};
-use super::add_base::FilledBase;
+use self::find::{Found, look, pool_of};
 use super::add_layer::System;
 use super::session::Session;
 use super::thin::{NewThin, Role};
@@ -110,11 +109,11 @@ impl Imgbase<'_> {
         check_room(&session, &active)?;
         session.activate(&[&found.lv])?;
         session.settle()?;
-        let looked = Looked::at(&session, found, request)?;
+        let nvr = look(&session, found, request)?;
         let tags = session.tag_as_ours(pool)?;
-        let made = self.take_snapshots(session, found, &looked, watch);
+        let made = self.take_snapshots(session, found, &nvr, watch);
         match made {
-            Ok(layer) => Ok((looked.nvr, layer)),
+            Ok(layer) => Ok((nvr, layer)),
             Err(error) if tags.are_new() && error.kind() != ErrorKind::NeedsRecovery => {
                 Err(self.untag((pool, tags), error))
             }
@@ -126,31 +125,22 @@ impl Imgbase<'_> {
         &self,
         mut session: Session<'_>,
         found: &Found,
-        looked: &Looked,
+        nvr: &BaseName,
         watch: &mut dyn Watch,
     ) -> Result<LayerAdded> {
         let active = session.pool_on()?;
         watch.step(&format!("take a snapshot of {}/{}", found.vg, found.lv));
-        let thin = NewThin {
-            name: looked.nvr.lv_name(),
-            role: Role::Base,
-            origin: Some(found.lv.clone()),
-            size: None,
-            digest: None,
-            at: None,
-        };
+        let thin = NewThin::snapshot(nvr.lv_name(), Role::Base, found.lv.clone());
         session.begin_thin(&thin, &active)?;
         let pending = session.into_pending(thin.name)?;
         watch.step("make its file system ready for layers");
-        if let Err(error) = seal(&pending, watch) {
-            return Err(pending.undo(error));
-        }
-        let filled = FilledBase::of(pending, looked.nvr.clone(), looked.file_system.fs_type());
-        let system = System { vg: found.vg.clone(), lv: found.lv.clone(), dir: found.dir.clone() };
-        match self.add_layer_of(&looked.nvr, system, watch) {
-            Ok(layer) => Ok(layer),
-            Err(error) => Err(filled.undo(error)),
-        }
+        // The base's device is open until the layer is there: that is how others see that it is no
+        // leftover.
+        let made = seal(&pending, watch).and_then(|()| {
+            let (vg, lv, dir) = (found.vg.clone(), found.lv.clone(), found.dir.clone());
+            self.add_layer_of(nvr, System { vg, lv, dir }, watch)
+        });
+        made.map_err(|error| pending.undo(error))
     }
 
     /// Takes our tags off the group and its pool, where nothing came of it.
