@@ -88,6 +88,8 @@ fn refuse_for_devices(args: &LayoutArgs) -> Result<()> {
         ("--force", args.force),
         ("--partition", args.of.partition.is_some()),
         ("--digest", args.of.digest.is_some()),
+        ("--signature", args.of.signature.is_some()),
+        ("--image-ref", args.of.image_ref.is_some()),
     ];
     match given.iter().find(|(_, given)| *given) {
         Some((option, _)) => Err(invalid(format!(
@@ -321,6 +323,8 @@ mod tests {
             "--init --size 1G",
             "--init --config-size 0",
             "--init --force a-1-0",
+            "--init --signature ./x.minisig",
+            "--init --image-ref 12",
             "--init a-1-0 b-1-0",
         ] {
             assert_eq!(adopted(line).expect_err(line).kind(), ErrorKind::Invalid, "{line}");
