@@ -82,7 +82,11 @@ fn mend(disk: &mut Scattered) {
     desc[0x1E..0x20].copy_from_slice(&sum.to_le_bytes()[..2]);
     let table = u64::from(le(desc, 8));
     disk.put(desc_block * per_block, &descs);
-    let size = usize::from(field(&sb, 0x58).map_or(0, u16::from_le_bytes)).clamp(128, 1024);
+    // Other sizes are for the reader to refuse.
+    let size = usize::from(field(&sb, 0x58).map_or(0, u16::from_le_bytes));
+    if !(size.is_power_of_two() && (128..=1024).contains(&size)) {
+        return;
+    }
     let inodes = (le(&sb, 0x28) as usize).min(64);
     let pieces = (inodes * size).div_ceil(PIECE) as u64;
     let mut bytes = disk.copy(table * per_block, pieces);

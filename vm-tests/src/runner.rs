@@ -103,21 +103,26 @@ fn remove_dead_runs() {
     }
 }
 
-/// Runs `cases` on up to `jobs` machines at once.
+/// Runs `cases` on up to `jobs` machines at once; returns the names of those that failed too.
 #[must_use]
-pub fn run(cases: Vec<Case>, host: &Host, runs: &RunFolder, jobs: usize) -> Tally {
+pub fn run(
+    cases: Vec<Case>,
+    host: &Host,
+    runs: &RunFolder,
+    jobs: usize,
+) -> (Tally, Vec<&'static str>) {
     let shared = Shared { queue: Mutex::new(cases), tally: Mutex::default(), host, runs };
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| work(&shared));
         }
     });
-    *lock(&shared.tally)
+    std::mem::take(&mut *lock(&shared.tally))
 }
 
 struct Shared<'a> {
     queue: Mutex<Vec<Case>>,
-    tally: Mutex<Tally>,
+    tally: Mutex<(Tally, Vec<&'static str>)>,
     host: &'a Host,
     runs: &'a RunFolder,
 }
@@ -134,7 +139,10 @@ fn work(shared: &Shared<'_>) {
         let outcome = attempt(shared, &case, &mut machine);
         let seconds = start.elapsed().as_secs_f64();
         let mut tally = lock(&shared.tally);
-        tally.count(&outcome);
+        tally.0.count(&outcome);
+        if matches!(outcome, Err(Stop::Failed(_))) {
+            tally.1.push(case.name);
+        }
         report(&case, &outcome, seconds);
     }
 }

@@ -40,7 +40,7 @@ fn prepare(vm: &mut Vm) -> Outcome {
 }
 
 /// Of so many calls each is one at which a verb is killed, unless all are.
-const STRIDE: usize = 5;
+const STRIDE: usize = 8;
 
 /// Runs a verb that makes or removes the second layer, killed at its first such call, then at a
 /// later one and so on until it comes through. The layers are put back each time.

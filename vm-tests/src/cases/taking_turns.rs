@@ -8,7 +8,7 @@ use crate::vm::Vm;
 /// Each run takes the same turns.
 const SEED: u64 = 0x1e57_ab1e_5eed_0001;
 /// So many, and so many where all is to be tried.
-const TURNS: (usize, usize) = (30, 200);
+const TURNS: (usize, usize) = (20, 200);
 /// More volumes than this and the text would not fit its area several times over.
 const MOST: usize = 8;
 

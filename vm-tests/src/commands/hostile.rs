@@ -27,8 +27,6 @@ const RUSTFLAGS: &[&str] = &[
     "-Ccodegen-units=1",
 ];
 
-const TRIPLE: &str = "x86_64-unknown-linux-gnu";
-
 /// Seconds for each, unless told otherwise.
 const SECONDS: u32 = 60;
 
@@ -58,7 +56,6 @@ pub(super) fn all(figures: &mut Vec<String>) -> Result<Tally> {
 }
 
 fn run(seconds: u32, words: &[String], figures: &mut Vec<String>) -> Result<Tally> {
-    setup::install(&["g++"])?;
     let mut names = targets()?;
     names.retain(|name| words.is_empty() || words.iter().any(|word| name.contains(word)));
     if names.is_empty() {
@@ -84,7 +81,7 @@ fn run(seconds: u32, words: &[String], figures: &mut Vec<String>) -> Result<Tall
         tally.failed += u64::from(inputs.is_err());
         figures.push(match inputs {
             Ok(inputs) => format!("hostile input: {inputs} tried by {name} in {seconds} s"),
-            Err(fail) => format!("hostile input: {name} failed: {}", reason(&fail.to_string())),
+            Err(fail) => format!("FAIL hostile::{name}: {}", reason(&fail.to_string())),
         });
     }
     Ok(tally)
@@ -113,10 +110,12 @@ fn built() -> PathBuf {
     setup::workspace().join("target/fuzz")
 }
 
-fn build() -> Result<()> {
+/// Builds them all.
+pub(super) fn build() -> Result<()> {
+    setup::install(&["g++"])?;
     eprintln!("set-up: the fuzzers");
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--quiet", "--release", "--bins", "--locked", "--target", TRIPLE]);
+    cargo.args(["build", "--quiet", "--release", "--bins", "--locked", "--target", setup::TARGET]);
     cargo.arg("--manifest-path").arg(source().join("Cargo.toml"));
     cargo.arg("--target-dir").arg(built());
     cargo.env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS.join("\u{1f}"));
@@ -130,7 +129,7 @@ fn fuzz(name: &str, seconds: u32) -> Result<u64> {
     fs::create_dir_all(&grown).doing(grown.display())?;
     let found = built().join(format!("found-{name}-"));
     let said = File::create(&log).doing(log.display())?;
-    let mut fuzzer = Command::new(built().join(TRIPLE).join("release").join(name));
+    let mut fuzzer = Command::new(built().join(setup::TARGET).join("release").join(name));
     // Long enough for a machine that stands still for a while.
     fuzzer.args(["-timeout=30", "-rss_limit_mb=1024", "-max_len=32768", "-print_final_stats=1"]);
     fuzzer.arg(format!("-max_total_time={seconds}"));

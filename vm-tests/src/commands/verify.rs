@@ -2,16 +2,18 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Instant;
 
 use crate::case;
 use crate::commands::{hostile, vm};
 use crate::error::{Doing, Fail, Result};
 use crate::runner::Tally;
-use crate::setup;
+use crate::setup::{self, Binaries};
 
 /// Builds that must work though no test is in them: the pure half with no C headers in sight.
-const BUILDS: &[&[&str]] = &[&["build", "--lib", "--no-default-features"]];
+const BUILDS: &[&[&str]] =
+    &[&["build", "--lib", "--no-default-features", "--target", setup::TARGET]];
 
 /// Runs it; the last line counts.
 pub(super) fn main(args: &[String]) -> Result<bool> {
@@ -23,14 +25,13 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
     let (mut tally, mut figures, mut times) = (Tally::default(), Vec::new(), Times::begin());
     setup::assets()?;
     times.end("set-up");
-    for args in BUILDS {
-        tally = tally.plus(build(args)?);
-    }
+    tally = tally.plus(builds()?);
+    times.end("builds");
     tally = tally.plus(tests(&mut figures)?);
     times.end("tests");
     tally = tally.plus(hostile::all(&mut figures)?);
     times.end("fuzzers");
-    tally = tally.plus(machines());
+    tally = tally.plus(machines(&mut figures));
     times.end("machines");
     figures.push(times.figure());
     for figure in &figures {
@@ -63,12 +64,38 @@ impl Times {
     }
 }
 
-/// All tests, with what lvm2's library and registries add; the machines run the default build.
-const TESTS: &[&str] =
-    &["test", "--workspace", "--no-fail-fast", "--features", "liblvm,imgbase-sys/liblvm,oci"];
+/// All tests, with what lvm2's library and registries add; the machines run the default build. For
+/// the target that static binaries need, so that both share their dependencies.
+const TESTS: &[&str] = &[
+    "test",
+    "--workspace",
+    "--no-fail-fast",
+    "--target",
+    setup::TARGET,
+    "--features",
+    "liblvm,imgbase-sys/liblvm,oci",
+];
 
 /// Names the program of a registry to a test.
 const REGISTRY: &str = "IMGBASE_REGISTRY";
+
+/// What goes into the machines, the fuzzers and the tests, built side by side: each has stretches
+/// that a single processor works on. Each is asked for again where it is run.
+fn builds() -> Result<Tally> {
+    println!("builds");
+    thread::scope(|scope| {
+        let fuzzers = scope.spawn(hostile::build);
+        let binaries = scope.spawn(|| Binaries::all()?.with_library());
+        let no_run = [TESTS, &["--no-run"]].concat();
+        let mut tally = build(&no_run)?;
+        for args in BUILDS {
+            tally = tally.plus(build(args)?);
+        }
+        setup::finished(fuzzers)?;
+        setup::finished(binaries)?;
+        Ok(tally)
+    })
+}
 
 /// What a test's own count begins with.
 const FIGURE: &str = "figure: ";
@@ -116,8 +143,14 @@ fn count(output: impl Read, figures: &mut Vec<String>) -> Result<Tally> {
         tally = tally.plus(result_line(&line).unwrap_or_default());
         // Behind the name of the test that libtest is about to judge.
         figures.extend(line.split_once(FIGURE).map(|(_, figure)| figure.to_owned()));
+        figures.extend(failed_test(&line).map(|name| format!("FAIL {name}")));
     }
     Ok(tally)
+}
+
+/// The name above what a failed test has said: `---- NAME stdout ----`.
+fn failed_test(line: &str) -> Option<&str> {
+    line.strip_prefix("---- ")?.strip_suffix(" stdout ----")
 }
 
 /// Reads `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
@@ -149,10 +182,11 @@ fn enough(states: u64) -> Tally {
     Tally { passed, failed: 1 - passed, skipped: 0 }
 }
 
-fn machines() -> Tally {
+fn machines(figures: &mut Vec<String>) -> Tally {
     println!("cases in virtual machines");
-    vm::all().unwrap_or_else(|fail| {
+    vm::all(figures).unwrap_or_else(|fail| {
         println!("FAIL {fail}");
+        figures.push(format!("FAIL {fail}"));
         Tally { failed: 1, ..Tally::default() }
     })
 }
@@ -166,10 +200,12 @@ mod tests {
         let output = "running 1 test\n\
             test layers ... figure: power cuts in x: 12 distinct states of 3\n\
             test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out\n\
+            ---- a_commit_is_torn stdout ----\n\
             test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out\n";
         let mut figures = Vec::new();
         let tally = count(output.as_bytes(), &mut figures).expect("it is text");
-        assert_eq!(figures, ["power cuts in x: 12 distinct states of 3"]);
+        let said = ["power cuts in x: 12 distinct states of 3", "FAIL a_commit_is_torn"];
+        assert_eq!(figures, said);
         assert_eq!((states(&figures), enough(12).failed), (12, 1));
         assert_eq!(tally, Tally { passed: 5, failed: 4, skipped: 1 });
     }

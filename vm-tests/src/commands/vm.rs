@@ -38,11 +38,13 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
     Ok(tally.failed == 0)
 }
 
-/// Every case, for `cargo verify`.
-pub(super) fn all() -> Result<Tally> {
+/// Every case, for `cargo verify`; `figures` gets what failed.
+pub(super) fn all(figures: &mut Vec<String>) -> Result<Tally> {
     let runs = RunFolder::new()?;
     let host = host(&runs, false, true)?;
-    Ok(runner::run(cases::all(), &host, &runs, JOBS))
+    let (tally, failed) = runner::run(cases::all(), &host, &runs, JOBS);
+    figures.extend(failed.into_iter().map(|case| format!("FAIL {case}")));
+    Ok(tally)
 }
 
 fn host(runs: &RunFolder, plain: bool, library: bool) -> Result<Host> {
@@ -90,7 +92,7 @@ fn run_cases(options: &Options, runs: &RunFolder) -> Result<Tally> {
     }
     let library = options.library || chosen.iter().any(|case| case.library);
     let host = host(runs, options.plain, library)?;
-    Ok(runner::run(chosen, &host, runs, options.jobs))
+    Ok(runner::run(chosen, &host, runs, options.jobs).0)
 }
 
 fn run_script(runs: &RunFolder, options: &Options, script: &str) -> Result<bool> {

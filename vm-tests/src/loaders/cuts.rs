@@ -89,7 +89,7 @@ impl Cuts {
         let mut random = 0x94d0_49bb_1331_11eb_u64;
         let mut states = 0;
         for (flush, entries) in flushes.into_iter().enumerate() {
-            let drawn = next(&mut random).is_multiple_of(8);
+            let drawn = next(&mut random).is_multiple_of(12);
             if !(is_whole() || drawn || flush == 0 || flush + 1 == of) {
                 continue;
             }

@@ -8,7 +8,8 @@ use crate::error::{Doing, Fail, Result};
 use crate::setup::shell::{path, script};
 use crate::setup::workspace;
 
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Named even where it is the host, or what is static for it would be for build scripts too.
+pub const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// Cargo's profile for the static binary.
 const RELEASE: &str = "release";
 
@@ -60,8 +61,9 @@ impl Binaries {
         let stripped = ["--", "-C", "strip=symbols"];
         let fixed = ["-C", "target-feature=+crt-static", "-C", "relocation-model=static"];
         cargo(&[&build[..], &["imgbase", "--target", TARGET], &stripped, &fixed].concat())?;
-        cargo(&[&build[..], &["imgbase-liblvm", "-p", "imgbase-sys"], &stripped].concat())?;
-        let library = [built("imgbase", "debug"), target().join("debug/imgbase-liblvm")];
+        let program = ["imgbase-liblvm", "-p", "imgbase-sys", "--target", TARGET];
+        cargo(&[&build[..], &program, &stripped].concat())?;
+        let library = ["imgbase", "imgbase-liblvm"].map(|name| built(name, "debug"));
         Ok(Self { library: library.into(), ..self })
     }
 

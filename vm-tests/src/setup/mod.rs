@@ -23,7 +23,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::error::{Doing, Result};
 
 pub use apt::{install, packages};
-pub use binaries::{Binaries, tools_disk};
+pub use binaries::{Binaries, TARGET, tools_disk};
 pub use registry::registry;
 
 /// The Debian release of guest and samples.
@@ -79,7 +79,8 @@ fn guest() -> Result<Guest> {
     Ok(Guest { kernel: kernel.image, root, samples })
 }
 
-fn finished<T>(work: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+/// What a thread has to say.
+pub(crate) fn finished<T>(work: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     work.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
