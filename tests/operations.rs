@@ -13,7 +13,9 @@ use imgbase::image::FileSystem;
 use imgbase::layout::ImageName;
 use imgbase::machine::Disks;
 use imgbase::machine::MountEntry;
-use imgbase::ops::{AddBase, ImageRequest, ImageSource, Imgbase, Unwatched, Watch, WatchPolicy};
+use imgbase::ops::{
+    AddBase, ImageRequest, ImageSource, Imgbase, Init, Unwatched, Watch, WatchPolicy,
+};
 use imgbase::units::Bytes;
 
 use support::{SimMachine, ext4_of};
@@ -258,6 +260,12 @@ fn a_dry_run_says_it_all_and_changes_nothing() {
         let imgbase = Imgbase::new(dry.machine());
         imgbase.init(&sim.layout(), &mut Unwatched).expect("it would work");
         assert!(dry.lines().iter().any(|line| line.starts_with("write 512 bytes at byte 4096")));
+        let image = sim.put_image("image");
+        let base = Some((BASE.parse().expect("a name"), ImageSource::Path(image).into()));
+        let dry = DryRun::over(sim.machine()).expect("looks");
+        let imgbase = Imgbase::new(dry.machine());
+        let init = Init { base, config_size: Bytes::mib(16), ..sim.layout() };
+        imgbase.init(&init, &mut Unwatched).expect("it would work");
     }
     assert!(sim.bytes() == blank, "the dry run of --init wrote to a disk");
     sim.init();

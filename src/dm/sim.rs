@@ -62,6 +62,11 @@ impl SimKernel {
         self.lock().disks.insert(number, disk);
     }
 
+    /// Gives its devices this major number. The one that it begins with may be a real disk's.
+    pub fn number_from(&self, major: u32) {
+        self.lock().major = major;
+    }
+
     /// The disk of that number.
     pub fn disk(&self, number: DevNo) -> Option<Arc<dyn Dev>> {
         self.lock().disks.get(&number).cloned()

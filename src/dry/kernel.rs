@@ -18,6 +18,9 @@ use crate::units::Bytes;
 /// what is written behind it is counted and dropped.
 const KEPT: Bytes = Bytes::mib(1);
 
+/// A major number that no device has: the kernel gives 1 to 511.
+const NOBODYS: u32 = 4095;
+
 /// lvm2's devices: others are none of our business.
 const OURS: &str = "LVM-";
 
@@ -32,6 +35,8 @@ impl DryKernel {
     /// Fills the simulated kernel from the real one.
     pub(super) fn over(machine: &Machine<'_>, notes: Notes) -> Result<Self> {
         let (real, sim) = (machine.kernel, SimKernel::new());
+        // Where no device says which is device-mapper's.
+        sim.number_from(NOBODYS);
         let mut live: Vec<(DmInfo, Table)> = Vec::new();
         for device in real.list(OURS)?.into_iter().filter(|device| device.live) {
             let Ok(table) = real.table(&device.name) else { continue };
