@@ -39,15 +39,16 @@ fn prepare(vm: &mut Vm) -> Outcome {
     step(vm, "layer --add Small-1-1").map(drop)
 }
 
-/// Of so many calls each is one at which a verb is killed, unless all are.
-const STRIDE: usize = 8;
+/// Of so many calls each is one at which a verb is killed, unless all are. Of syncs there are few.
+const STRIDES: [(&str, usize); 3] = [("ioctl", 8), ("pwrite64", 8), ("fdatasync", 3)];
 
 /// Runs a verb that makes or removes the second layer, killed at its first such call, then at a
 /// later one and so on until it comes through. The layers are put back each time.
 fn killed_at_each(vm: &mut Vm, call: &str, verb: &str) -> Outcome {
     let adds = verb.contains("--add");
     let (mut kills, mut left_over) = (0, 0);
-    let stride = if is_whole() { 1 } else { STRIDE };
+    let sampled = STRIDES.iter().find(|(of, _)| *of == call).map_or(1, |(_, stride)| *stride);
+    let stride = if is_whole() { 1 } else { sampled };
     for n in (1..200).step_by(stride) {
         let inject = format!("-e trace={call} -e inject={call}:signal=KILL:when={n}");
         let done = vm.sh(&format!("strace -f -qq -o /dev/null {inject} imgbase {verb}"))?;
