@@ -45,6 +45,9 @@ pub mod tag {
     pub const PIN: &str = "imgbased:pin";
     /// What the tag of a base begins with that says what its image was: a digest follows.
     pub const DIGEST: &str = "imgbased:digest:";
+    /// What the tag of a layer begins with that says whose state it took over: the name of a layer's
+    /// volume follows.
+    pub const FROM: &str = "imgbased:from:";
 }
 
 /// The name of the volume that has the host's lists of what is carried over, and its file system's
@@ -59,6 +62,12 @@ pub fn config_volume(vg: &Vg) -> Option<&Lv> {
 /// What the image of a base was, where that was said when it was made.
 pub fn digest(base: &Lv) -> Option<Digest> {
     base.tags.iter().find_map(|tag| tag.as_str().strip_prefix(tag::DIGEST)?.parse().ok())
+}
+
+/// The volume whose state a layer took over when it was made, where that is still there.
+pub fn taken_over<'v>(vg: &'v Vg, layer: &Lv) -> Option<&'v Lv> {
+    let from = layer.tags.iter().find_map(|tag| tag.as_str().strip_prefix(tag::FROM))?;
+    vg.lv(&from.parse().ok()?)
 }
 
 /// A base or a layer with its volume.

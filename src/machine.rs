@@ -12,7 +12,7 @@ use crate::dm::{DevNo, Kernel};
 use crate::error::Result;
 #[cfg(feature = "pack")]
 use crate::error::{Error, ErrorKind};
-use crate::etc::{Carried, Hook, Wishes};
+use crate::etc::{Carried, Hook, LateEdit, Wishes};
 use crate::image::ImageFile;
 #[cfg(feature = "pack")]
 use crate::image::oci::{Reference, Store};
@@ -20,6 +20,8 @@ use crate::image::oci::{Reference, Store};
 use crate::lvm2::store::Lvm2Library;
 use crate::name::{LvmId, VgName};
 use crate::root::{RootChange, RootFiles};
+#[cfg(feature = "host")]
+use crate::tree::Part;
 use crate::tree::{Measure, NewTree, Tell};
 use crate::units::Bytes;
 
@@ -310,6 +312,14 @@ pub trait Mounts: Send + Sync {
     /// As [`mount`](Mounts::mount).
     fn hold_image(&self, image: &Path, fs_type: &str) -> Result<Box<dyn HeldTree>>;
 
+    /// The tree in a folder of this machine, as it is seen there and with what is written to it
+    /// meanwhile: other file systems that are mounted in it are no part of it, but what `/boot` has.
+    /// `None` where there is no folder.
+    ///
+    /// # Errors
+    /// [`Io`](crate::ErrorKind::Io).
+    fn hold_folder(&self, folder: &Path) -> Result<Option<Box<dyn HeldTree>>>;
+
     /// What is in a folder of a volume, which is looked at as by [`look_into`](Mounts::look_into);
     /// `None` where there is no such folder. No link is followed on the way to it.
     ///
@@ -334,6 +344,21 @@ pub trait Mounts: Send + Sync {
     /// already, [`Io`](crate::ErrorKind::Io) and [`NoSpace`](crate::ErrorKind::NoSpace). What the
     /// third then holds is of no use.
     fn carry_over(&self, volumes: CarryOver<'_>) -> Result<Carried>;
+
+    /// What [`carry_over`](Mounts::carry_over) would do with a new layer of an image of which a part is
+    /// known: two volumes are mounted where no other process sees them, none to be changed.
+    ///
+    /// # Errors
+    /// As [`mount`](Mounts::mount), [`Io`](crate::ErrorKind::Io).
+    #[cfg(feature = "host")]
+    fn preview(&self, of: Preview<'_>) -> Result<Carried>;
+
+    /// Mounts three volumes where no other process sees them, none to be changed, and tells what
+    /// was changed late in the second: see [`etc::late_edits`](crate::etc::late_edits).
+    ///
+    /// # Errors
+    /// As [`mount`](Mounts::mount), [`Io`](crate::ErrorKind::Io).
+    fn late_edits(&self, look: LateLook<'_>) -> Result<Vec<LateEdit>>;
 }
 
 /// A folder of a volume: its node, the sort of its file system, the path from its root.
@@ -380,6 +405,31 @@ pub struct CarryOver<'c> {
     pub root: &'c str,
     /// What is carried over beside what is by default.
     pub wishes: &'c Wishes,
+}
+
+/// What [`Mounts::preview`] looks at: nodes, and the sorts of their file systems.
+#[cfg(feature = "host")]
+#[derive(Clone, Copy)]
+pub struct Preview<'p> {
+    /// What the old layer was made of.
+    pub base: (&'p Path, &'p str),
+    /// The old layer.
+    pub ours: (&'p Path, &'p str),
+    /// What of the image may matter.
+    pub image: &'p Part<'p>,
+    /// As for [`CarryOver`].
+    pub root: &'p str,
+    /// As for [`CarryOver`].
+    pub wishes: &'p Wishes,
+}
+
+/// What [`Mounts::late_edits`] looks at.
+#[derive(Clone, Copy, Debug)]
+pub struct LateLook<'l> {
+    /// What both began as, the old layer, and the one that took over its state.
+    pub of: CarryOver<'l>,
+    /// When that was, in seconds since 1970.
+    pub since: i64,
 }
 
 /// The programs that may be run, and no others.

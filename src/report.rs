@@ -1,10 +1,12 @@
 //! Results of operations as values. Serialised they are the JSON that the
 //! command prints, so fields are only ever added.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::digest::Digest;
-use crate::etc::Carried;
+use crate::etc::{Carried, LateEdit};
 use crate::layout::{BaseName, ImageName, LayerName, VolumePath};
 use crate::name::{LvName, VgName};
 
@@ -204,12 +206,23 @@ pub struct Updated {
     pub tries: Option<u32>,
     /// The layer that boots where it does not come up.
     pub fallback: Option<LayerName>,
-    /// What was carried over.
-    pub carried: Carried,
+    /// What was carried over; `null` in a dry run of an image that cannot be looked into.
+    pub carried: Option<Carried>,
     /// Old bases and layers that were removed, where that was asked for.
     pub collected: Collected,
     /// The group's sequence number after it.
     pub vg_seqno: u64,
+}
+
+/// What an update would carry over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CarryPlan {
+    /// The layer whose state it would be.
+    pub from: LayerName,
+    /// What; `None` where the image cannot be looked into before it is unpacked.
+    pub carried: Option<Carried>,
+    /// Why not.
+    pub why: Option<String>,
 }
 
 /// What `layer --add` made.
@@ -542,6 +555,30 @@ pub struct Blessed {
     pub nvr: LayerName,
     /// False where it was so already.
     pub changed: bool,
+    /// What was changed late where it took over its state; `None` where that is gone, or could not be
+    /// looked at.
+    pub late: Option<LateEdits>,
+}
+
+/// What was changed in a layer, or in an adopted system, after another had taken over its state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LateEdits {
+    /// Its volume.
+    pub from: LvName,
+    /// What is another there, by path.
+    pub edits: Vec<LateEdit>,
+}
+
+/// So many of them a sentence names.
+const NAMED: usize = 8;
+
+impl fmt::Display for LateEdits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named: Vec<String> = self.edits.iter().take(NAMED).map(ToString::to_string).collect();
+        let more = self.edits.len().saturating_sub(named.len());
+        write!(f, "{}", named.join(", "))?;
+        if more > 0 { write!(f, " and {more} more") } else { Ok(()) }
+    }
 }
 
 /// A layer's kernel arguments.

@@ -6,11 +6,13 @@ use imgbase::ErrorKind;
 use imgbase::boot::Tries;
 use imgbase::boot::sim::Fault;
 use imgbase::dm::Kernel;
+use imgbase::etc::{LateEdit, LateKind};
 use imgbase::ext4::Tree;
 use imgbase::layout::{ImageName, LayerName};
 use imgbase::machine::MountEntry;
 use imgbase::ops::{ImageSource, OwnInitrd, Unwatched, Update, Watch};
 use imgbase::report::Health;
+use imgbase::tree::TreePath;
 use imgbase::units::Bytes;
 
 use support::{SimBootAt, SimMachine, ext4_of, strange_ext4};
@@ -424,6 +426,44 @@ fn whichever_call_on_the_boot_folder_fails() {
 }
 
 #[test]
+fn what_was_edited_after_an_update_is_told_once_the_new_layer_runs() {
+    let mut sim = machine();
+    let first = add_layer(&sim, BASE);
+    run_from(&mut sim, &first);
+    let image = sim.put_bytes("Base-1-1", strange_ext4("16M"));
+    let nvr = "Base-1-1".parse().expect("a name");
+    let update =
+        Update { nvr, image: ImageSource::Path(image).into(), size: None, share: true, keep: None };
+    let updated = sim.imgbase().update(&update, &mut Unwatched).expect("it is made");
+    run_from(&mut sim, &updated.layer);
+    let none = sim.imgbase().late_edits().expect("readable").expect("it took over a state");
+    assert_eq!((none.from, none.edits), (first.lv_name(), vec![]));
+    let made =
+        |text: &str, kind| LateEdit { path: TreePath::from_text(text).expect("a path"), kind };
+    let edits = [made("/etc/hosts", LateKind::Changed), made("/etc/motd", LateKind::Removed)];
+    // The simulated clock stands still: the one before it was carried over.
+    let now = 1_795_321_697;
+    sim.mounts.late = [now - 1, now, now]
+        .into_iter()
+        .zip([&edits[0], &edits[0], &edits[1]])
+        .map(|(when, edit)| (when, edit.clone()))
+        .collect();
+    let active = sim.imgbase().layout().expect("readable");
+    let blessed = sim.imgbase().bless().expect("it runs");
+    let late = blessed.late.expect("it was looked at");
+    assert_eq!(late.edits, edits);
+    let health = sim.imgbase().check(&mut Unwatched).expect("readable");
+    let told = health.checks.iter().find(|check| check.name == "late edits").expect("it is told");
+    assert_eq!(told.health, Health::Warning);
+    assert!(told.detail.ends_with("/etc/hosts, /etc/motd (removed)"), "{}", told.detail);
+    // All sleeps that slept before.
+    assert_eq!(sim.imgbase().layout().expect("readable"), active);
+    // Nobody has what was not carried over once that layer is gone.
+    sim.imgbase().remove_layer(&first, &mut Unwatched).expect("nobody needs it now");
+    assert_eq!(sim.imgbase().late_edits().expect("readable"), None);
+}
+
+#[test]
 fn tries_are_bounded() {
     assert!(Tries::new(0).is_err() && Tries::new(10).is_err());
     let sim = machine();
@@ -460,13 +500,15 @@ fn an_update_boots_next_with_the_state_of_the_running_layer() {
     assert_eq!(warned.0, [""; 0]);
     assert_eq!((&updated.layer, &updated.from), (&layer("Base-1-1+1"), &first));
     assert_eq!((updated.tries, updated.fallback.as_ref()), (Some(3), Some(&first)));
-    assert_eq!((updated.carried.taken, updated.default), (1, true));
+    let taken = updated.carried.map(|carried| carried.taken);
+    assert_eq!((taken, updated.default), (Some(1), true));
     assert_eq!(sim.imgbase().default_layer().expect("a layer"), updated.layer);
     let layout = sim.imgbase().layout().expect("readable");
     let active: Vec<String> =
         layout.bases.iter().filter(|base| base.active).map(|base| base.nvr.to_string()).collect();
     assert_eq!(active, [""; 0], "bases sleep again");
     assert!(second != first && layout.pending.is_empty());
+    assert_eq!(sim.imgbase().late_edits().expect("readable"), None, "the first took over nothing");
     assert!(
         sim.imgbase()
             .check(&mut Unwatched)
@@ -515,7 +557,7 @@ fn lists_and_hooks_of_the_host_are_part_of_an_update() {
     sim.tools.fail = false;
     sim.tools.hooks.lock().expect("not poisoned").clear();
     let updated = sim.imgbase().update(&update, &mut Unwatched).expect("it is made");
-    assert_eq!(updated.carried.taken, 3);
+    assert_eq!(updated.carried.map(|carried| carried.taken), Some(3));
     let old = "/dev/mapper/HostVG-Base--1--0+1 /dev/mapper/HostVG-Base--1--1+1";
     let run = sim.tools.hooks.lock().expect("not poisoned").clone();
     let told = |name: &str| format!("{name} new-layer-added {old}");

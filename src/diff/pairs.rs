@@ -1,8 +1,7 @@
 //! Two ext4 compared by their blocks: the list must be that of a walk over everything.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,74 +9,14 @@ use proptest::prelude::*;
 
 use super::{Diff, Trust};
 use crate::dev::Dev;
-use crate::error::{Error, Result};
 use crate::ext4::testing::{FileDev, Sample, run};
-use crate::ext4::{Apart, Extent, Ino, Inode, Pair, Tree};
-use crate::order::Gather;
-use crate::tree::{Folder, Meta, Xattrs};
+use crate::ext4::{Apart, Entered, Extent, Pair, Plain, Tree};
+use crate::tree::Folder;
 use crate::units::Bytes;
 
 const USUAL: &str =
     "-t ext4 -b 1024 -g 8192 -I 256 -O metadata_csum,64bit,extent,has_journal,ext_attr";
 const CHUNK: usize = 64 << 10;
-
-/// A tree that is walked through as it is.
-struct Plain<'t> {
-    tree: &'t Tree<'t>,
-    inode: Inode,
-    names: BTreeMap<Vec<u8>, Ino>,
-}
-
-impl<'t> Plain<'t> {
-    fn open(tree: &'t Tree<'t>, ino: Ino) -> Result<Self> {
-        let inode = tree.inode(ino)?;
-        let names = tree.names(&inode)?.into_iter().map(|name| (name.name, name.ino)).gather();
-        Ok(Self { tree, inode, names })
-    }
-
-    fn get(&self, name: &[u8]) -> io::Result<Inode> {
-        let ino = self.names.get(name).ok_or(io::ErrorKind::NotFound)?;
-        self.tree.inode(*ino).map_err(other)
-    }
-}
-
-fn other(error: Error) -> io::Error {
-    io::Error::other(error)
-}
-
-impl Folder for Plain<'_> {
-    fn own_meta(&self) -> io::Result<Meta> {
-        Ok(self.inode.meta())
-    }
-
-    fn own_xattrs(&self) -> io::Result<Xattrs> {
-        self.tree.xattrs(&self.inode).map_err(other)
-    }
-
-    fn names(&self) -> io::Result<Vec<Vec<u8>>> {
-        Ok(self.names.keys().cloned().collect())
-    }
-
-    fn meta(&self, name: &[u8]) -> io::Result<Meta> {
-        Ok(self.get(name)?.meta())
-    }
-
-    fn folder(&self, name: &[u8]) -> io::Result<Self> {
-        Self::open(self.tree, self.get(name)?.ino()).map_err(other)
-    }
-
-    fn file(&self, name: &[u8]) -> io::Result<Box<dyn Read + '_>> {
-        Ok(Box::new(self.tree.content(&self.get(name)?).map_err(other)?))
-    }
-
-    fn target(&self, name: &[u8]) -> io::Result<Vec<u8>> {
-        self.tree.target(&self.get(name)?).map_err(other)
-    }
-
-    fn xattrs(&self, name: &[u8]) -> io::Result<Xattrs> {
-        self.tree.xattrs(&self.get(name)?).map_err(other)
-    }
-}
 
 /// Folders with files that are all different.
 fn fill(root: &Path) -> io::Result<()> {
@@ -145,10 +84,8 @@ impl Layers {
         let (a, b) = (Tree::open(&a).expect("clean"), Tree::open(&b).expect("clean"));
         let pair = Pair::new(&a, &b, self.changed(more)).expect("readable").expect("of one make");
         let (view_a, view_b) = pair.roots().expect("readable");
-        let root = |tree| Plain::open(tree, Ino::ROOT).expect("readable");
         let by_blocks = Diff::new(view_a, view_b, Trust::SameInode);
-        let by_walk = Diff::new(root(&a), root(&b), Trust::SameInode);
-        [lines(by_blocks), lines(by_walk)]
+        [lines(by_blocks), by_walk(&a, &b)]
     }
 
     /// False where debugfs left what no kernel does, as it does where it refuses half-way.
@@ -167,6 +104,13 @@ impl Layers {
         let (a, b) = (Tree::open(&a).expect("clean"), Tree::open(&b).expect("clean"));
         Pair::new(&a, &b, self.changed(&[])).expect("readable").err().expect("not of one make")
     }
+}
+
+fn by_walk(a: &Tree<'_>, b: &Tree<'_>) -> Vec<String> {
+    let entered = [Entered::default(), Entered::default()];
+    let [a, b] = [(a, &entered[0]), (b, &entered[1])]
+        .map(|(tree, entered)| Plain::root(tree, entered).expect("readable"));
+    lines(Diff::new(a, b, Trust::SameInode))
 }
 
 fn lines<F: Folder>(diff: Diff<F>) -> Vec<String> {
@@ -341,8 +285,7 @@ fn it_costs_what_changed_and_not_what_there_is() {
     assert_eq!(told, ["changed /7/757/3 (mode)", "changed /9/9/0 (owner)"]);
     let by_blocks = read();
     let [a, b] = open();
-    let root = |tree| Plain::open(tree, Ino::ROOT).expect("readable");
-    assert_eq!(lines(Diff::new(root(&a), root(&b), Trust::SameInode)), told);
+    assert_eq!(by_walk(&a, &b), told);
     let by_walk = read();
     assert!(by_blocks * 6 < by_walk, "{by_blocks} bytes, and {by_walk} by the walk");
 }

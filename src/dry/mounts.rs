@@ -6,9 +6,13 @@ use super::Notes;
 use crate::dm::Kernel;
 use crate::dm::sim::SimKernel;
 use crate::error::Result;
-use crate::etc::Carried;
+use crate::etc::{Carried, LateEdit};
 use crate::ext4;
-use crate::machine::{CarryOver, Disks, FolderOf, HeldTree, MountEntry, MountHow, Mounts};
+#[cfg(feature = "host")]
+use crate::machine::Preview;
+use crate::machine::{
+    CarryOver, Disks, FolderOf, HeldTree, LateLook, MountEntry, MountHow, Mounts,
+};
 use crate::name::DmName;
 use crate::root::{RootChange, RootFiles};
 use crate::tree::{Measure, NewTree, Tell};
@@ -122,6 +126,10 @@ impl Mounts for DryMounts<'_> {
         self.real.hold_image(image, fs_type)
     }
 
+    fn hold_folder(&self, folder: &Path) -> Result<Option<Box<dyn HeldTree>>> {
+        self.real.hold_folder(folder)
+    }
+
     fn weigh_folder(&self, from: FolderOf<'_>, _tell: Tell<'_>) -> Result<Option<Measure>> {
         let (device, fs_type, path) = (from.0.display(), from.1, from.2);
         self.notes.add(format!(
@@ -146,5 +154,15 @@ impl Mounts for DryMounts<'_> {
             [volumes.base, volumes.ours, volumes.new].map(|(node, _)| node.display());
         self.notes.add(format!("carry over to {new} what was changed from {base} to {ours}"));
         Ok(Carried::default())
+    }
+
+    #[cfg(feature = "host")]
+    fn preview(&self, of: Preview<'_>) -> Result<Carried> {
+        self.real.preview(of)
+    }
+
+    fn late_edits(&self, _look: LateLook<'_>) -> Result<Vec<LateEdit>> {
+        // Its volumes may be there on paper alone.
+        Ok(Vec::new())
     }
 }

@@ -5,10 +5,15 @@ use std::path::Path;
 
 use super::accounts::IdMap;
 use super::apply::{self, Target};
-use super::{Action, Carried, Identity, MACHINE_ID, Pattern, Plan, Rules, Wishes, merge, selinux};
+use super::rules::Treatment;
+use super::side::Side;
+use super::{
+    Action, Carried, Identity, LateEdit, MACHINE_ID, Pattern, Plan, Rules, Wishes, late_edits,
+    merge, selinux,
+};
 use crate::diff::Mounted;
 use crate::error::{Error, Result};
-use crate::tree::Folder;
+use crate::tree::{Folder, Part, TreePath};
 
 /// What is merged on any host, with all that is in it.
 const MERGED: [&str; 2] = ["/etc", "/root"];
@@ -54,39 +59,99 @@ const READ_MOST: u64 = 16 << 20;
 /// None: the new tree belongs to nothing yet.
 pub fn carry(trees: [&Path; 3], root: &str, wishes: &Wishes) -> Result<Carried> {
     let [_, ours, new] = trees;
-    let patterns = |paths: &[&str]| paths.iter().flat_map(|path| Pattern::parse(path)).collect();
-    let merged: Vec<Pattern> = patterns(&MERGED);
-    let (identity, renewed) = match wishes.identity {
-        Identity::Keep => (patterns(&IDENTITY), Vec::new()),
-        Identity::New => (Vec::new(), patterns(&IDENTITY)),
-    };
-    let rules = Rules {
-        merged: [merged, wishes.rebase.clone()].concat(),
-        taken: wishes.files.clone(),
-        identity,
-        renewed,
-        left: patterns(&LEFT),
-        mounts: wishes.mounts.clone(),
-        ids: id_map(ours, new)?,
-        root: Some(root.to_owned()),
-    };
-    let [base, old, image] = trees.map(|tree| {
-        Mounted::open(tree).map_err(|error| Error::io(error).op("open the tree").at(tree.display()))
-    });
-    let plan = merge([base?, old?, image?], &rules)?;
+    let trees = open(trees)?;
+    let rules = rules([&trees[1], &trees[2]], root, wishes)?;
+    let plan = merge(trees, &rules)?;
     let mut carried = Carried::default();
     // All is planned before the first change. Owners first: what is copied has ours already.
     if !rules.ids.is_empty() {
         carried.owners_changed = apply::map_ids(new, &rules.ids)?;
     }
     Target { root: new, ours }.apply(&plan)?;
-    carried.note(plan);
-    carried.relabels = carried.taken > 0 && selinux::mark(ours, new)?;
+    carried.note(plan, selinux::is_another_policy([&open_at(ours)?, &open_at(new)?])?);
+    if carried.relabels {
+        selinux::mark(new)?;
+    }
     Ok(carried)
 }
 
+/// What [`carry`] would do with a new tree of which only a part is there, what
+/// [`is_carried`] wants: nothing is changed. Owners that would change are not counted.
+///
+/// # Errors
+/// Those of the file systems.
+pub fn preview(
+    [base, ours]: [&Path; 2],
+    image: &Part<'_>,
+    root: &str,
+    wishes: &Wishes,
+) -> Result<Carried> {
+    let [base, ours] = [base, ours].map(|tree| open_at(tree).map(Side::Mounted));
+    let trees = [base?, ours?, Side::Part(image.root())];
+    let rules = rules([&trees[1], &trees[2]], root, wishes)?;
+    let relabels = selinux::is_another_policy([&trees[1], &trees[2]])?;
+    let mut carried = Carried::default();
+    carried.note(merge(trees, &rules)?, relabels);
+    Ok(carried)
+}
+
+/// Whether a path may be carried over, or leads to one that may be.
+pub fn is_carried(wishes: &Wishes) -> impl Fn(&TreePath) -> bool {
+    let rules = rules_for(wishes);
+    move |path| rules.treatment(path, false) != Treatment::Left
+}
+
+/// What was changed in the tree at `old`, of which [`carry`] has made the one at `now`, at `since` or
+/// later, in seconds since 1970: see [`late_edits`]. `before` is what both began as.
+///
+/// # Errors
+/// Those of the file systems.
+pub fn changed_late(
+    [before, old, now]: [&Path; 3],
+    since: i64,
+    root: &str,
+    wishes: &Wishes,
+) -> Result<Vec<LateEdit>> {
+    let trees = open([before, old, now])?;
+    let rules = rules([&trees[1], &trees[2]], root, wishes)?;
+    late_edits(trees, since, &rules)
+}
+
+fn open(trees: [&Path; 3]) -> Result<[Mounted; 3]> {
+    let [base, old, new] = trees.map(open_at);
+    Ok([base?, old?, new?])
+}
+
+fn open_at(tree: &Path) -> Result<Mounted> {
+    Mounted::open(tree).map_err(|error| Error::io(error).op("open the tree").at(tree.display()))
+}
+
+/// What is carried over from a layer to a new tree, on any host and by its owner's wishes.
+fn rules<F: Folder>([ours, new]: [&F; 2], root: &str, wishes: &Wishes) -> Result<Rules> {
+    let (ids, root) = (id_map(ours, new)?, Some(root.to_owned()));
+    Ok(Rules { ids, root, ..rules_for(wishes) })
+}
+
+fn rules_for(wishes: &Wishes) -> Rules {
+    let patterns = |paths: &[&str]| paths.iter().flat_map(|path| Pattern::parse(path)).collect();
+    let merged: Vec<Pattern> = patterns(&MERGED);
+    let (identity, renewed) = match wishes.identity {
+        Identity::Keep => (patterns(&IDENTITY), Vec::new()),
+        Identity::New => (Vec::new(), patterns(&IDENTITY)),
+    };
+    Rules {
+        merged: [merged, wishes.rebase.clone()].concat(),
+        taken: wishes.files.clone(),
+        identity,
+        renewed,
+        left: patterns(&LEFT),
+        mounts: wishes.mounts.clone(),
+        ..Rules::default()
+    }
+}
+
 impl Carried {
-    fn note(&mut self, plan: Plan) {
+    fn note(&mut self, plan: Plan, is_another_policy: bool) {
         for step in &plan.steps {
             match step.action {
                 Action::Remove => self.removed = self.removed.saturating_add(1),
@@ -97,21 +162,8 @@ impl Carried {
         self.merged.extend(plan.merged);
         self.conflicts.extend(plan.conflicts);
         self.skipped.extend(plan.skipped);
+        self.relabels = self.taken > 0 && is_another_policy;
     }
-}
-
-/// A folder of a tree, no link followed; `None` where there is none.
-fn folder(root: &Path, names: &[&str]) -> Result<Option<Mounted>> {
-    let failed = |error| Error::io(error).op("open the tree").at(root.display());
-    let mut at = Mounted::open(root).map_err(failed)?;
-    for name in names {
-        at = match at.folder(name.as_bytes()) {
-            Ok(inside) => inside,
-            Err(error) if is_none(&error) => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        };
-    }
-    Ok(Some(at))
 }
 
 /// There is nothing of that name, or no folder.
@@ -120,7 +172,7 @@ fn is_none(error: &io::Error) -> bool {
     is_link || matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn id_map(ours: &Path, new: &Path) -> Result<IdMap> {
+fn id_map<F: Folder>(ours: &F, new: &F) -> Result<IdMap> {
     let tables = |root| Ok::<_, Error>([table(root, "passwd")?, table(root, "group")?]);
     let (ours, theirs) = (tables(ours)?, tables(new)?);
     let [passwd, group] = &ours;
@@ -128,22 +180,30 @@ fn id_map(ours: &Path, new: &Path) -> Result<IdMap> {
     Ok(IdMap::new([passwd, group], [their_passwd, their_group]))
 }
 
-fn table(root: &Path, name: &str) -> Result<Vec<u8>> {
-    read(root, &["etc"], name)
+fn table<F: Folder>(root: &F, name: &str) -> Result<Vec<u8>> {
+    read(root, &["etc", name])
 }
 
 /// A file of a tree, no link followed; nothing where there is none.
-pub(super) fn read(root: &Path, names: &[&str], name: &str) -> Result<Vec<u8>> {
-    let Some(folder) = folder(root, names)? else { return Ok(Vec::new()) };
-    let mut bytes = Vec::new();
-    let read =
-        folder.file(name.as_bytes()).and_then(|file| file.take(READ_MOST).read_to_end(&mut bytes));
-    match read {
+pub(super) fn read<F: Folder>(root: &F, names: &[&str]) -> Result<Vec<u8>> {
+    match read_in(root, names) {
         Err(error) if !is_none(&error) => {
-            Err(Error::io(error).op("read").at(format_args!("/{}/{name}", names.join("/"))))
+            Err(Error::io(error).op("read").at(format_args!("/{}", names.join("/"))))
         }
-        _ => Ok(bytes),
+        read => Ok(read.unwrap_or_default()),
     }
+}
+
+fn read_in<F: Folder>(folder: &F, names: &[&str]) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match names {
+        [] => {}
+        [name] => {
+            folder.file(name.as_bytes())?.take(READ_MOST).read_to_end(&mut bytes)?;
+        }
+        [name, inside @ ..] => return read_in(&folder.folder(name.as_bytes())?, inside),
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -153,7 +213,6 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::tree::TreePath;
 
     struct Trees {
         _folder: tempfile::TempDir,
@@ -405,6 +464,78 @@ mod tests {
         assert!(!all.new.join("etc/ssh/ssh_host_rsa_key").exists());
         wished(&all, &wishes).expect("it is done");
         assert_eq!(has("etc/machine-id"), "");
+    }
+
+    /// A second in which nothing of a tree was changed yet.
+    fn next_second(root: &Path) -> i64 {
+        write(root, "clock", "");
+        let since = fs::metadata(root.join("clock")).expect("there").ctime() + 1;
+        while fs::metadata(root.join("clock")).expect("there").ctime() < since {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            write(root, "clock", "");
+        }
+        since
+    }
+
+    #[test]
+    fn what_is_changed_after_it_was_carried_over_is_found() {
+        let table = |root: &str| format!("{root} / ext4 defaults 0 1\n");
+        let (old_root, new_root) = (table("UUID=1"), table("UUID=2"));
+        let base = [
+            ("etc/a", "1"),
+            ("etc/back", "1"),
+            ("etc/both", "1"),
+            ("etc/d/x", "1"),
+            ("etc/early", "1"),
+            ("etc/gone", "1"),
+            ("etc/ld.so.cache", "1"),
+            ("etc/fstab", &old_root),
+            ("srv/listed/x", "1"),
+            ("var/x", "1"),
+        ];
+        let all = trees(&base, &[("etc/a", "2"), ("etc/fstab", &new_root), ("etc/new", "2")]);
+        for (path, _) in base.iter().filter(|(path, _)| !matches!(*path, "etc/a" | "etc/fstab")) {
+            write(&all.new, path, "1");
+        }
+        write(&all.ours, "etc/back", "mine");
+        write(&all.ours, "etc/early", "mine");
+        fs::remove_file(all.ours.join("etc/d/x")).expect("removed");
+        let wishes = Wishes {
+            files: Pattern::parse("/srv/listed").into_iter().collect(),
+            ..Wishes::default()
+        };
+        wished(&all, &wishes).expect("it is done");
+        let since = next_second(&all.ours);
+        let find = || {
+            let trees = [&*all.base, &*all.ours, &*all.new];
+            let found = changed_late(trees, since, "/dev/mapper/HostVG-N", &wishes);
+            found.expect("it is done").iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(find(), [""; 0]);
+        for (path, content) in [
+            ("etc/a", "late"),
+            ("etc/back", "1"),
+            ("etc/both", "same"),
+            ("etc/late/file", "late"),
+            ("etc/ld.so.cache", "late"),
+            ("etc/early", "mine"),
+            ("etc/fstab", &old_root),
+            ("srv/listed/x", "late"),
+            ("var/x", "late"),
+        ] {
+            write(&all.ours, path, content);
+        }
+        write(&all.new, "etc/both", "same");
+        fs::remove_file(all.ours.join("etc/gone")).expect("removed");
+        let mode = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(all.ours.join("etc/d"), mode).expect("set");
+        let wanted = ["/etc/a", "/etc/back", "/etc/d", "/etc/gone (removed)"];
+        let inside = ["/etc/late", "/etc/late/file", "/srv/listed/x"];
+        assert_eq!(find(), [&wanted[..], &inside].concat());
+        // The same here: there is nothing to be told any more.
+        fs::remove_file(all.new.join("etc/gone")).expect("removed");
+        write(&all.new, "etc/a", "late");
+        assert_eq!(find().len(), 5, "{:?}", find());
     }
 
     #[test]

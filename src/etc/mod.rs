@@ -27,11 +27,14 @@ mod apply;
 #[cfg(feature = "host")]
 mod carry;
 pub(crate) mod hooks;
+mod late;
 mod lines;
 mod pattern;
 mod rules;
 #[cfg(feature = "host")]
 mod selinux;
+#[cfg(feature = "host")]
+mod side;
 mod taken;
 mod walk;
 mod wishes;
@@ -46,8 +49,9 @@ use serde::Serialize;
 use crate::tree::{Kind, TreePath};
 
 #[cfg(feature = "host")]
-pub use carry::carry;
+pub use carry::{carry, changed_late, is_carried, preview};
 pub use hooks::{HOOK_LIMIT, Hook, HookPlace, NEW_LAYER};
+pub use late::{LateEdit, LateKind, late_edits};
 pub use pattern::{Fit, Pattern};
 pub use rules::Rules;
 pub use walk::merge;

@@ -13,17 +13,20 @@ use rustix::io::Errno;
 
 use super::carry::read;
 use crate::error::{Error, Result};
+use crate::tree::Folder;
 use crate::tree::place::open_folder;
 
 /// What makes a system label all files anew at its start.
 const MARK: &str = ".autorelabel";
 
-/// Marks the tree at `new` where its policy is in force and another one than that of the tree at `old`.
-pub(super) fn mark(old: &Path, new: &Path) -> Result<bool> {
+/// Whether the second tree has a policy in force that is another one than the first's.
+pub(super) fn is_another_policy<F: Folder>([old, new]: [&F; 2]) -> Result<bool> {
     let theirs = contexts(new)?;
-    if theirs.is_none() || theirs == contexts(old)? {
-        return Ok(false);
-    }
+    Ok(theirs.is_some() && theirs != contexts(old)?)
+}
+
+/// Marks a tree, so that its files are labelled anew.
+pub(super) fn mark(new: &Path) -> Result<()> {
     let how = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let made = open_folder(new, b"").and_then(|root| {
         match openat(&root, OsStr::new(MARK), how, Mode::RUSR | Mode::WUSR) {
@@ -32,13 +35,12 @@ pub(super) fn mark(old: &Path, new: &Path) -> Result<bool> {
             Err(error) => Err(io::Error::from(error)),
         }
     });
-    made.map_err(|error| Error::io(error).op("make").at(format_args!("/{MARK}")))?;
-    Ok(true)
+    made.map_err(|error| Error::io(error).op("make").at(format_args!("/{MARK}")))
 }
 
 /// Which labels files have by the policy of a tree; `None` where none is in force.
-fn contexts(root: &Path) -> Result<Option<Vec<u8>>> {
-    let config = read(root, &["etc", "selinux"], "config")?;
+fn contexts<F: Folder>(root: &F) -> Result<Option<Vec<u8>>> {
+    let config = read(root, &["etc", "selinux", "config"])?;
     let config = String::from_utf8_lossy(&config);
     let value = |key: &str| {
         let mut values = config.lines().rev().map(str::trim);
@@ -47,7 +49,7 @@ fn contexts(root: &Path) -> Result<Option<Vec<u8>>> {
     if !matches!(value("SELINUX="), "enforcing" | "permissive") {
         return Ok(None);
     }
-    let folder = ["etc", "selinux", value("SELINUXTYPE="), "contexts", "files"];
-    let contexts = read(root, &folder, "file_contexts")?;
+    let path = ["etc", "selinux", value("SELINUXTYPE="), "contexts", "files", "file_contexts"];
+    let contexts = read(root, &path)?;
     Ok((!contexts.is_empty()).then_some(contexts))
 }

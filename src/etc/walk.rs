@@ -90,9 +90,7 @@ impl<F: Folder> Entry<'_, F> {
     }
 
     fn content(&self, side: usize) -> io::Result<Vec<u8>> {
-        let mut content = Vec::new();
-        self.folder(side)?.file(self.name)?.take(lines::MOST).read_to_end(&mut content)?;
-        Ok(content)
+        content(self.folder(side)?, self.name)
     }
 
     fn xattrs(&self, side: usize) -> io::Result<Xattrs> {
@@ -407,9 +405,10 @@ impl Walk<'_> {
 
     /// A file's content as it is compared and merged.
     fn content<F: Folder>(&self, entry: &Entry<'_, F>, side: usize) -> io::Result<Vec<u8>> {
-        let content = entry.content(side)?;
-        let named = self.rules.root_in(entry.path).and_then(|root| with_root(&content, root));
-        Ok(named.unwrap_or(content))
+        match self.rules.root_in(entry.path) {
+            Some(root) => content_named(entry.folder(side)?, entry.name, root),
+            None => entry.content(side),
+        }
     }
 
     pub(super) fn differs<F: Folder>(
@@ -455,6 +454,19 @@ impl Walk<'_> {
     fn conflict<F>(&mut self, entry: &Entry<'_, F>, kind: ConflictKind) {
         self.plan.conflicts.push(Conflict { path: entry.path.clone(), kind });
     }
+}
+
+fn content<F: Folder>(folder: &F, name: &[u8]) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    folder.file(name)?.take(lines::MOST).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// The content of an fstab, as if it named `root` as the root.
+pub(super) fn content_named<F: Folder>(folder: &F, name: &[u8], root: &str) -> io::Result<Vec<u8>> {
+    let content = content(folder, name)?;
+    let named = with_root(&content, root);
+    Ok(named.unwrap_or(content))
 }
 
 /// What has to be set and removed for one to become the other.

@@ -13,10 +13,12 @@ use super::new_tree::RealTree;
 use super::root::RealRoot;
 use crate::diff::Mounted;
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::etc::{self, Carried};
-use crate::machine::{CarryOver, FolderOf, HeldTree, MountEntry, MountHow, Mounts};
+use crate::etc::{self, Carried, LateEdit};
+use crate::machine::{
+    CarryOver, FolderOf, HeldTree, LateLook, MountEntry, MountHow, Mounts, Preview,
+};
 use crate::root::{self, RootChange, RootFiles};
-use crate::tree::{self, Folder, Measure, NewTree, Tell};
+use crate::tree::{self, Folder, Measure, NewTree, Of, Tell};
 use crate::units::Bytes;
 
 /// The kernel's list of this process's mounts.
@@ -105,6 +107,10 @@ impl Mounts for RealMounts {
         held::hold(image, fs_type)
     }
 
+    fn hold_folder(&self, folder: &Path) -> Result<Option<Box<dyn HeldTree>>> {
+        held::hold_folder(folder)
+    }
+
     fn weigh_folder(
         &self,
         (device, fs_type, path): FolderOf<'_>,
@@ -113,7 +119,7 @@ impl Mounts for RealMounts {
         let mut measure = None;
         self.look_into(device, fs_type, &mut |root| {
             let folder = folder(root, path)?;
-            measure = folder.map(|folder| tree::weigh_in_use(&folder, tell)).transpose()?;
+            measure = folder.map(|folder| tree::weigh(&folder, Of::Part, tell)).transpose()?;
             Ok(())
         })?;
         Ok(measure)
@@ -130,7 +136,7 @@ impl Mounts for RealMounts {
             let gone = || Error::new(ErrorKind::NotFound, "the folder is gone").at(path);
             let folder = folder(root, path)?.ok_or_else(gone)?;
             private::change_in(to.0, to.1, &mut |root| {
-                copied = tree::copy_in_use(&folder, &mut RealTree::new(root), tell)?;
+                copied = tree::copy(&folder, Of::Part, &mut RealTree::new(root), tell)?;
                 Ok(())
             })
         })?;
@@ -149,6 +155,31 @@ impl Mounts for RealMounts {
             })
         })?;
         Ok(carried)
+    }
+
+    fn preview(&self, of: Preview<'_>) -> Result<Carried> {
+        let mut carried = Carried::default();
+        self.look_into(of.base.0, of.base.1, &mut |base| {
+            self.look_into(of.ours.0, of.ours.1, &mut |ours| {
+                carried = etc::preview([base, ours], of.image, of.root, of.wishes)?;
+                Ok(())
+            })
+        })?;
+        Ok(carried)
+    }
+
+    fn late_edits(&self, look: LateLook<'_>) -> Result<Vec<LateEdit>> {
+        let CarryOver { base, ours, new, root, wishes } = look.of;
+        let mut edits = Vec::new();
+        self.look_into(base.0, base.1, &mut |base| {
+            self.look_into(ours.0, ours.1, &mut |ours| {
+                self.look_into(new.0, new.1, &mut |new| {
+                    edits = etc::changed_late([base, ours, new], look.since, root, wishes)?;
+                    Ok(())
+                })
+            })
+        })?;
+        Ok(edits)
     }
 }
 

@@ -314,7 +314,8 @@ mod tests {
         let mut packed = Vec::new();
         let tree = crate::diff::Mounted::open(&from).expect("there");
         let mut packing = archive::Packing::new(&mut packed);
-        crate::tree::copy_in_use(&tree, &mut packing, &mut |_| false).expect("packed");
+        crate::tree::copy(&tree, crate::tree::Of::Part, &mut packing, &mut |_| false)
+            .expect("packed");
         assert_eq!(packed.len() % 10240, 0);
         let mut made = RealTree::new(&to);
         archive::unpack(&packed[..], &mut made, Bytes::gib(1), &mut |_| false).expect("good");

@@ -101,6 +101,7 @@ impl Imgbase<'_> {
             size: Some(size),
             digest: request.image.digest,
             at: None,
+            from: None,
         };
         watch.step("make the volume");
         session.begin_thin(&thin, &pool)?;

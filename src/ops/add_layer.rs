@@ -328,7 +328,9 @@ impl<'p> Plan<'p> {
     }
 
     fn thin(&self) -> NewThin {
-        NewThin::snapshot(self.layer.lv_name(), Role::Layer, self.origin.lv_name())
+        let from = self.from().map(|from| from.name.lv_name());
+        let thin = NewThin::snapshot(self.layer.lv_name(), Role::Layer, self.origin.lv_name());
+        NewThin { from, ..thin }
     }
 }
 

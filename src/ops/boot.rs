@@ -111,7 +111,7 @@ impl Imgbase<'_> {
     }
 
     /// Finds the running layer good: it is no longer on trial, and starts without what it had
-    /// beside until then.
+    /// beside until then. Tells [late edits](Self::late_edits) too, as far as it can.
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) where this host runs from no layer, there is no loader, or
@@ -124,7 +124,12 @@ impl Imgbase<'_> {
         let layer = session.running()?.ok_or_else(not_from_a_layer)?;
         let release = session.boot_at()?.release.and_then(|release| release.parse().ok());
         let changed = session.need_boot()?.bless(&layer, release.as_ref())?;
-        Ok(Blessed { nvr: layer, changed })
+        drop(session);
+        let late = self.late_edits().unwrap_or_else(|error| {
+            log::warn!("what was changed late where {layer} came from is not known: {error}");
+            None
+        });
+        Ok(Blessed { nvr: layer, changed, late })
     }
 
     /// True where the running layer was not found good yet, and fails over to another.

@@ -27,8 +27,30 @@ impl Imgbase<'_> {
         checks.push(orphans(&layout));
         checks.push(bases(&layout));
         checks.extend(boot(&session, &layout));
+        drop(layout);
+        drop(session);
+        checks.extend(self.carried());
         let health = checks.iter().map(|check| check.health).max().unwrap_or(Health::Ok);
         Ok(HealthReport { health, checks })
+    }
+}
+
+impl Imgbase<'_> {
+    /// Was anything changed where the running layer took over its state, since then?
+    fn carried(&self) -> Option<CheckReport> {
+        let report = |health, detail| Some(report("late edits", health, detail));
+        match self.late_edits() {
+            Ok(None) => None,
+            Ok(Some(late)) if late.edits.is_empty() => {
+                report(Health::Ok, format!("none in {}, whose state was taken over", late.from))
+            }
+            Ok(Some(late)) => {
+                let (from, count) = (&late.from, late.edits.len());
+                let what = format!("{count} in {from} after its state was taken over, not here");
+                report(Health::Warning, format!("{what}: {late}"))
+            }
+            Err(error) => report(Health::Warning, format!("not known: {error}")),
+        }
     }
 }
 

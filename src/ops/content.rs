@@ -14,10 +14,14 @@ use super::{ImageRequest, ImageSource, Progress, Watch};
 #[cfg(feature = "pack")]
 use crate::archive;
 use crate::error::{Error, ErrorKind, IoContext, Result};
+#[cfg(feature = "host")]
+use crate::ext4;
 #[cfg(feature = "pack")]
 use crate::image::oci::{Layers, Wanted};
 use crate::image::{self, Control, Image, ImageFile, ImageStream, Source, Target};
 use crate::machine::{HeldTree, Machine, Tool};
+#[cfg(feature = "host")]
+use crate::tree::{self, Of, Part};
 use crate::tree::{Measure, NewTree, Tell};
 use crate::units::Bytes;
 
@@ -60,6 +64,9 @@ impl<'m> Opened<'m> {
         if let Some(store) = oci::store(machine, request)? {
             let wanted = Wanted { reference: request.image_ref.as_deref(), digest: request.digest };
             return oci::open(store, &wanted, !oci::is_remote(request), watch);
+        }
+        if let Some(tree) = folder(machine, request, watch)? {
+            return Ok(tree);
         }
         let mut image = bare(machine, request)?;
         if let ImageSource::Path(path) = &request.source
@@ -124,6 +131,49 @@ impl<'m> Opened<'m> {
     }
 }
 
+impl Opened<'_> {
+    /// Reads a part of the image's tree; or says why that cannot be known before it is unpacked.
+    #[cfg(feature = "host")]
+    pub(super) fn read_part(
+        &mut self,
+        part: &mut Part<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<std::result::Result<(), String>> {
+        let mut tell = |by_now: Measure| progress(watch, by_now, None, Bytes::ZERO);
+        match self {
+            Self::File(file) => {
+                let tree = match ext4::Tree::open(file.dev.as_ref()) {
+                    Ok(tree) => tree,
+                    Err(error) if error.kind() == ErrorKind::Io => return Err(unchanged(error)),
+                    Err(_) => return Ok(Err("only an ext4 that needs no repair is read".into())),
+                };
+                let entered = ext4::Entered::default();
+                let root = ext4::Plain::root(&tree, &entered).map_err(unchanged)?;
+                tree::copy(&root, Of::Image, part, &mut tell).map_err(unchanged)?;
+            }
+            Self::Stream(_) => return Ok(Err("it is packed, or comes as a stream".into())),
+            #[cfg(feature = "pack")]
+            Self::Archive(_, None) => return Ok(Err("it comes as a stream".into())),
+            #[cfg(feature = "pack")]
+            Self::Archive(stream, _) => {
+                let most = Bytes::new(u64::MAX);
+                let read = archive::unpack(buffered(stream), part, most, &mut tell);
+                read.map_err(|error| unchanged(error.at(&stream.name)))?;
+            }
+            #[cfg(feature = "pack")]
+            Self::Layers(_, None) => return Ok(Err("it is in a registry".into())),
+            #[cfg(feature = "pack")]
+            Self::Layers(layers, _) => {
+                layers.unpack(part, Bytes::new(u64::MAX), &mut tell).map_err(unchanged)?;
+            }
+            Self::Tree(tree, _) => {
+                tree.held.copy_to(part, &mut tell).map_err(unchanged)?;
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
 /// Opens an image, down to its file system or archive.
 pub(super) fn open(machine: &Machine<'_>, request: &ImageRequest) -> Result<Image> {
     unwrapped(bare(machine, request)?, request)
@@ -161,6 +211,42 @@ fn unwrapped(image: Image, request: &ImageRequest) -> Result<Image> {
         }
         _ => Ok(image),
     }
+}
+
+/// The tree in a folder, where that is the image.
+fn folder<'m>(
+    machine: &Machine<'m>,
+    request: &ImageRequest,
+    watch: &mut dyn Watch,
+) -> Result<Option<Opened<'m>>> {
+    let ImageSource::Path(path) = &request.source else { return Ok(None) };
+    let Some(held) = machine.mounts.hold_folder(path).map_err(unchanged)? else { return Ok(None) };
+    let name = path.display().to_string();
+    let no = |why: &'static str| {
+        Err(unchanged(Error::new(ErrorKind::Unsupported, why).at(path.display())))
+    };
+    match request {
+        ImageRequest { digest: Some(_), .. } | ImageRequest { signed: Some(_), .. } => {
+            return no("a folder of files has no bytes that a digest or a signature could be of");
+        }
+        ImageRequest { partition: Some(_), .. } | ImageRequest { image_ref: Some(_), .. } => {
+            return no(
+                "it is a folder of files: no partition, and no image of several, can be meant",
+            );
+        }
+        _ => {}
+    }
+    weighed(held, name, watch).map(Some)
+}
+
+fn weighed<'m>(
+    held: Box<dyn HeldTree + 'm>,
+    name: String,
+    watch: &mut dyn Watch,
+) -> Result<Opened<'m>> {
+    watch.step("look at the files");
+    let measure = held.weigh(&mut |_| watch.cancelled()).map_err(unchanged)?;
+    Ok(Opened::Tree(Tree { held, name }, measure))
 }
 
 /// The file system that only the kernel reads, where the image is one.
@@ -447,9 +533,7 @@ fn open_mounted<'m>(
             };
         }
     }
-    watch.step("look at the files");
-    let measure = held.weigh(&mut |_| watch.cancelled()).map_err(unchanged)?;
-    Ok(Opened::Tree(Tree { held, name }, measure))
+    weighed(held, name, watch)
 }
 
 /// Where a live medium has its system: Fedora's and oVirt's, Debian's, Ubuntu's.

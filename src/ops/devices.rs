@@ -52,6 +52,31 @@ impl Session<'_> {
         if self.made_pool { self.pool_off() } else { Ok(()) }
     }
 
+    /// Looks into volumes, which are active and the group not locked meanwhile, and leaves all as it
+    /// was.
+    ///
+    /// # Errors
+    /// What the look gives, and as for activation.
+    pub(super) fn look_into<T>(
+        mut self,
+        volumes: &[LvName],
+        look: impl FnOnce(&Self) -> Result<T>,
+    ) -> Result<T> {
+        let active = self.active()?;
+        self.pool_on()?;
+        let looked = self.activate(&volumes.iter().collect::<Vec<_>>()).and_then(|()| {
+            self.settle()?;
+            self.unlock();
+            look(&self)
+        });
+        self.lock_devices()?;
+        let woken: Vec<&LvName> = volumes.iter().filter(|lv| !active.contains(*lv)).collect();
+        let rested = self.deactivate(&woken);
+        let rested = rested.and_then(|()| self.pool_as_before()).and_then(|()| self.settle());
+        let looked = looked?;
+        rested.map(|()| looked)
+    }
+
     /// Deactivates the pool where nothing uses it.
     pub(super) fn pool_off(&self) -> Result<()> {
         self.sure.take();

@@ -40,29 +40,19 @@ impl Imgbase<'_> {
         way: DiffWay,
         each: &mut dyn FnMut(&Change) -> Result<()>,
     ) -> Result<()> {
-        let mut session = Session::for_devices(self)?;
+        let session = Session::for_devices(self)?;
         let (a, b) = choose(&session, a, b)?;
         let of_one_base = a.base() == b.base();
         let (a, b) = (a.lv_name(), b.lv_name());
-        let before = session.active()?;
-        session.pool_on()?;
-        let result = session.activate(&[&a, &b]).and_then(|()| {
-            session.settle()?;
-            session.unlock();
-            if of_one_base && way == DiffWay::Auto && by_blocks::compare(&session, (&a, &b), each)?
-            {
+        session.look_into(&[a.clone(), b.clone()], |session| {
+            if of_one_base && way == DiffWay::Auto && by_blocks::compare(session, (&a, &b), each)? {
                 return Ok(());
             }
             // Only what comes from one base is known by its inode, times and size: file systems
             // that were made apart may have the same by chance, or by a reproducible build.
             let trust = if of_one_base { Trust::SameInode } else { Trust::Nothing };
-            walk(&session, (&a, &b), trust, each)
-        });
-        session.lock_devices()?;
-        let made: Vec<&LvName> = [&a, &b].into_iter().filter(|lv| !before.contains(*lv)).collect();
-        let closed = session.deactivate(&made);
-        let closed = closed.and_then(|()| session.settle());
-        result.and(closed)
+            walk(session, (&a, &b), trust, each)
+        })
     }
 }
 

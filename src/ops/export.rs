@@ -17,7 +17,7 @@ use crate::machine::{FileTarget, Machine, NewFile};
 use crate::name::{DmName, LvName};
 use crate::pack::{Packer, Packing};
 use crate::report::Exported;
-use crate::tree::{self, Measure};
+use crate::tree::{self, Measure, Of};
 use crate::units::Bytes;
 
 /// What an export is.
@@ -239,7 +239,7 @@ fn archive_files(
             watch.progress(Progress { done, total: None, written });
             watch.cancelled()
         };
-        tree::copy_in_use(&root, &mut archive::Packing::new(&mut *out), &mut tell).map(drop)
+        tree::copy(&root, Of::Part, &mut archive::Packing::new(&mut *out), &mut tell).map(drop)
     })
 }
 

@@ -22,12 +22,15 @@ mod find;
 mod gc;
 mod grow;
 mod init;
+mod late;
 mod list;
 mod lost;
 mod mount;
 #[cfg(feature = "pack")]
 mod oci;
 mod pin;
+#[cfg(feature = "host")]
+mod plan;
 mod recover;
 mod remove;
 mod room;

@@ -223,9 +223,12 @@ impl<'m> Session<'m> {
         self.lock = None;
     }
 
-    /// Locks again, to change devices alone: the text is the one that was read.
-    #[cfg(feature = "host")]
+    /// Locks again where it is not locked, to change devices alone: the text is the one that was read.
     pub(super) fn lock_devices(&mut self) -> Result<()> {
+        if self.lock.is_some() {
+            // Twice would be to wait for oneself.
+            return Ok(());
+        }
         self.lock = Some(self.machine.lvm2.lock_vg(&self.vg.name, LockMode::Exclusive)?);
         Ok(())
     }

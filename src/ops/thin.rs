@@ -47,11 +47,13 @@ pub(super) struct NewThin {
     pub(super) digest: Option<Digest>,
     /// Where it is to be mounted.
     pub(super) at: Option<VolumePath>,
+    /// Whose state it takes over.
+    pub(super) from: Option<LvName>,
 }
 
 impl NewThin {
     /// A snapshot, as large as its origin.
     pub(super) fn snapshot(name: LvName, role: Role, origin: LvName) -> Self {
-        Self { name, role, origin: Some(origin), size: None, digest: None, at: None }
+        Self { name, role, origin: Some(origin), size: None, digest: None, at: None, from: None }
     }
 }

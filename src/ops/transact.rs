@@ -75,6 +75,9 @@ impl<'m> Session<'m> {
         if let Some(path) = &thin.at {
             tags.push(format!("{}{path}", tag::AT).parse()?);
         }
+        if let Some(from) = &thin.from {
+            tags.push(format!("{}{from}", tag::FROM).parse()?);
+        }
         Ok(ThinSpec {
             name: thin.name.clone(),
             pool: pool.clone(),

@@ -107,7 +107,7 @@ impl Imgbase<'_> {
             default: chosen.is_some(),
             tries: chosen.as_ref().and_then(|chosen| chosen.tries),
             fallback: chosen.and_then(|chosen| chosen.fallback),
-            carried,
+            carried: Some(carried),
             collected,
             vg_seqno: layer.vg_seqno,
         })
@@ -124,7 +124,7 @@ impl Imgbase<'_> {
     }
 
     /// The layer whose state is carried over, and what is active by now.
-    fn update_from(&self) -> Result<(LayerName, Vec<LvName>)> {
+    pub(super) fn update_from(&self) -> Result<(LayerName, Vec<LvName>)> {
         let session = Session::for_devices(self)?;
         let active = session.active()?.into_iter().collect();
         let default = session.boot_state()?.and_then(|state| state.default_layer().cloned());

@@ -24,7 +24,7 @@ impl Imgbase<'_> {
         let mut names: Vec<LvName> = config.iter().chain([&layer]).cloned().collect();
         session.pool_on()?;
         session.activate(&names.iter().collect::<Vec<_>>())?;
-        let wishes = session.read_wishes(config.as_ref(), from);
+        let wishes = session.wishes_of(config.as_ref(), from);
         names.retain(|name| !active.contains(name));
         let rested = session.deactivate(&names.iter().collect::<Vec<_>>());
         let wishes = wishes?;
@@ -70,7 +70,23 @@ impl Session<'_> {
         Ok(self.machine().kernel.is_on_paper(&name))
     }
 
-    fn read_wishes(&self, config: Option<&LvName>, from: &LayerName) -> Result<Wishes> {
+    fn wishes_of(&self, config: Option<&LvName>, from: &LayerName) -> Result<Wishes> {
+        let mut wishes = self.read_wishes(config, &from.lv_name())?;
+        if self.running()?.as_ref() == Some(from) {
+            wishes.mounts.extend(self.mounted_folders()?);
+        }
+        Ok(wishes)
+    }
+
+    /// Where this host has other file systems mounted.
+    pub(super) fn mounted_folders(&self) -> Result<Vec<TreePath>> {
+        let mounts = self.machine().mounts.list()?;
+        let dirs = mounts.iter().filter(|mount| mount.dir != Path::new("/"));
+        Ok(dirs.filter_map(|mount| TreePath::from_text(mount.dir.to_str()?)).collect())
+    }
+
+    /// What the Config volume lists and the volume of a layer; where that is mounted, it cannot say.
+    pub(super) fn read_wishes(&self, config: Option<&LvName>, from: &LvName) -> Result<Wishes> {
         let mut wishes = Wishes::default();
         if let Some(config) = config {
             let read = self.files_of(config, &mut |volume| wishes.read_volume(volume));
@@ -80,17 +96,12 @@ impl Session<'_> {
                 read => read.map_err(|error| error.at(format_args!("the volume {config}")))?,
             }
         }
-        self.files_of(&from.lv_name(), &mut |layer| wishes.read_layer(layer))?;
-        if self.running()?.as_ref() == Some(from) {
-            let mounts = self.machine().mounts.list()?;
-            let dirs = mounts.iter().filter(|mount| mount.dir != Path::new("/"));
-            let paths = dirs.filter_map(|mount| TreePath::from_text(mount.dir.to_str()?));
-            wishes.mounts.extend(paths);
-        }
+        self.files_of(from, &mut |layer| wishes.read_layer(layer))?;
         Ok(wishes)
     }
 
-    fn files_of(
+    /// Looks into an active volume; in a dry run into one that is really there.
+    pub(super) fn files_of(
         &self,
         lv: &LvName,
         with: &mut dyn FnMut(&dyn RootFiles) -> Result<()>,

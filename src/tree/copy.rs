@@ -8,24 +8,30 @@ use super::{Folder, Kind, Making, Measure, Meta, NewTree, Tell, TreePath};
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::Bytes;
 
+/// The folder of a system that has its kernels, often on a file system of its own.
+const BOOT: &[u8] = b"/boot";
+
+/// What sort of tree it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// An image's, at rest. What takes away what is below it is refused: one of several layers is no
+    /// whole system.
+    Image,
+    /// One that is in use, or a part of one: what looks as if it took something away is some
+    /// container's that is kept there.
+    Part,
+    /// That of an installed system in use: as [`Part`](Self::Part), and what is in `/boot` belongs to
+    /// it also where that is a file system of its own.
+    System,
+}
+
 /// What a tree holds, without a look at any content.
 ///
 /// # Errors
-/// Those of the file system, naming the path; [`Interrupted`](ErrorKind::Interrupted).
-pub fn weigh<F: Folder>(from: &F, tell: Tell<'_>) -> Result<Measure> {
-    weigh_with(from, Whiteouts::Refused, tell)
-}
-
-/// The same for what [`copy_in_use`] copies.
-///
-/// # Errors
-/// As [`weigh`].
-pub fn weigh_in_use<F: Folder>(from: &F, tell: Tell<'_>) -> Result<Measure> {
-    weigh_with(from, Whiteouts::Taken, tell)
-}
-
-fn weigh_with<F: Folder>(from: &F, whiteouts: Whiteouts, tell: Tell<'_>) -> Result<Measure> {
-    let mut walk = Walk::new(tell, whiteouts);
+/// Those of the file system, naming the path; [`Interrupted`](ErrorKind::Interrupted);
+/// [`Unsupported`](ErrorKind::Unsupported) for an [image's](Of::Image) that is none of a whole system.
+pub fn weigh<F: Folder>(from: &F, of: Of, tell: Tell<'_>) -> Result<Measure> {
+    let mut walk = Walk::new(tell, of);
     let root = from.own_meta().map_err(|error| failed(error, &TreePath::root()))?;
     walk.folder(from, &TreePath::root(), root.fs, None)?;
     Ok(walk.measure)
@@ -35,28 +41,9 @@ fn weigh_with<F: Folder>(from: &F, whiteouts: Whiteouts, tell: Tell<'_>) -> Resu
 /// file are names of one file again.
 ///
 /// # Errors
-/// Those of both file systems, naming the path; [`Interrupted`](ErrorKind::Interrupted). What the
-/// new tree then holds is of no use.
-pub fn copy<F: Folder>(from: &F, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
-    copy_with(from, to, Whiteouts::Refused, tell)
-}
-
-/// The same of a tree that is in use, or of a part of one: what looks as if it took something away
-/// is some container's that is kept there.
-///
-/// # Errors
-/// As [`copy`].
-pub fn copy_in_use<F: Folder>(from: &F, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
-    copy_with(from, to, Whiteouts::Taken, tell)
-}
-
-fn copy_with<F: Folder>(
-    from: &F,
-    to: &mut dyn NewTree,
-    whiteouts: Whiteouts,
-    tell: Tell<'_>,
-) -> Result<Measure> {
-    let mut walk = Walk::new(tell, whiteouts);
+/// As [`weigh`], and those of the new tree. What that then holds is of no use.
+pub fn copy<F: Folder>(from: &F, of: Of, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
+    let mut walk = Walk::new(tell, of);
     let at = TreePath::root();
     let root = from.own_meta().and_then(|meta| {
         to.put(&at, &meta, &from.own_xattrs()?, Making::Other)?;
@@ -71,25 +58,17 @@ fn failed(error: io::Error, at: &TreePath) -> Error {
     if Stopped::is(&error) { Stopped::told() } else { Error::io(error).op("copy").at(at) }
 }
 
-/// What becomes of files that take others away in a stack of layers.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Whiteouts {
-    /// One of such layers is no whole system.
-    Refused,
-    Taken,
-}
-
 struct Walk<'w> {
     measure: Measure,
-    whiteouts: Whiteouts,
-    /// Files with several names, by inode, and the first of these.
-    names: BTreeMap<u64, TreePath>,
+    of: Of,
+    /// Files with several names, by file system and inode, and the first of these.
+    names: BTreeMap<(u64, u64), TreePath>,
     tell: Tell<'w>,
 }
 
 impl<'w> Walk<'w> {
-    fn new(tell: Tell<'w>, whiteouts: Whiteouts) -> Self {
-        Self { measure: Measure::default(), whiteouts, names: BTreeMap::new(), tell }
+    fn new(tell: Tell<'w>, of: Of) -> Self {
+        Self { measure: Measure::default(), of, names: BTreeMap::new(), tell }
     }
 
     fn folder<F: Folder>(
@@ -106,7 +85,8 @@ impl<'w> Walk<'w> {
             let told = |error| failed(error, &path);
             let meta = from.meta(&name).map_err(told)?;
             // A folder that something is mounted at belongs to the tree, what is in it does not.
-            let mounted = meta.fs != fs;
+            let is_boot = self.of == Of::System && path.bytes() == BOOT;
+            let mounted = meta.fs != fs && !is_boot;
             self.count(&meta, &path)?;
             if let Some(first) = self.first_name(&meta, &path) {
                 if let Some(to) = to.as_deref_mut() {
@@ -120,8 +100,8 @@ impl<'w> Walk<'w> {
             if meta.kind == Kind::Folder && !mounted {
                 let inside = from.folder(&name).map_err(told)?;
                 match to.as_deref_mut() {
-                    Some(to) => self.folder(&inside, &path, fs, Some(to))?,
-                    None => self.folder(&inside, &path, fs, None)?,
+                    Some(to) => self.folder(&inside, &path, meta.fs, Some(to))?,
+                    None => self.folder(&inside, &path, meta.fs, None)?,
                 }
             }
         }
@@ -148,8 +128,8 @@ impl<'w> Walk<'w> {
     }
 
     fn count(&mut self, meta: &Meta, path: &TreePath) -> Result<()> {
-        let known = meta.links > 1 && self.names.contains_key(&meta.ino);
-        if meta.is_whiteout() && self.whiteouts == Whiteouts::Refused {
+        let known = meta.links > 1 && self.names.contains_key(&(meta.fs, meta.ino));
+        if meta.is_whiteout() && self.of == Of::Image {
             let why = "it takes away what is below it: this is one layer of several, and no whole \
                        system";
             return Err(Error::new(ErrorKind::Unsupported, why).at(path));
@@ -168,9 +148,10 @@ impl<'w> Walk<'w> {
         if meta.kind == Kind::Folder || meta.links < 2 {
             return None;
         }
-        let first = self.names.get(&meta.ino).cloned();
+        let inode = (meta.fs, meta.ino);
+        let first = self.names.get(&inode).cloned();
         if first.is_none() {
-            self.names.insert(meta.ino, path.clone());
+            self.names.insert(inode, path.clone());
         }
         first
     }

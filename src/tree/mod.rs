@@ -2,16 +2,18 @@
 
 mod copy;
 mod new;
+mod part;
 mod path;
 #[cfg(feature = "host")]
 pub(crate) mod place;
 
-pub use copy::{copy, copy_in_use, weigh, weigh_in_use};
+pub use copy::{Of, copy, weigh};
 #[cfg(feature = "host")]
 pub(crate) use new::Whole;
 pub use new::{Content, Making, Measure, NewTree, Tell};
 #[cfg(feature = "pack")]
 pub(crate) use new::{Stopped, data_of};
+pub use part::{Part, PartFolder};
 pub use path::TreePath;
 
 use std::collections::BTreeMap;

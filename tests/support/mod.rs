@@ -18,17 +18,17 @@ use imgbase::boot::{Place, Tries};
 use imgbase::dev::{Dev, MemDev, Outlet};
 use imgbase::dm::DevNo;
 use imgbase::dm::sim::SimKernel;
-use imgbase::etc::Carried;
+use imgbase::etc::{Carried, LateEdit};
 use imgbase::image::ImageFile;
 use imgbase::machine::{
     BootAt, CarryOver, Creator, Disks, FileTarget, FolderOf, Held, HookRun, InUse, InitrdMaker,
-    LockMode, Lvm2Host, Machine, MountEntry, MountHow, Mounts, NewFile, NewPv, StagedBackup, Tool,
-    ToolOutput, Tools,
+    LateLook, LockMode, Lvm2Host, Machine, MountEntry, MountHow, Mounts, NewFile, NewPv, Preview,
+    StagedBackup, Tool, ToolOutput, Tools,
 };
 use imgbase::name::VgName;
 use imgbase::ops::{AddBase, ImageSource, Imgbase, Init, Unwatched};
 use imgbase::root::{Access, RootChange, RootFiles};
-use imgbase::tree::{Making, Measure, Meta, NewTree, Tell, TreePath, Xattrs};
+use imgbase::tree::{Folder, Making, Measure, Meta, NewTree, Tell, TreePath, Xattrs};
 use imgbase::units::Bytes;
 use imgbase::{Error, ErrorKind, Result};
 
@@ -454,6 +454,8 @@ pub(crate) struct SimMounts {
     pub(crate) refuse_once: bool,
     /// True where no state can be carried over.
     pub(crate) refuse_carry: bool,
+    /// What was changed in every layer, and when.
+    pub(crate) late: Vec<(i64, LateEdit)>,
     /// What each folder holds.
     pub(crate) holds: Option<Measure>,
     /// What was copied from where.
@@ -534,6 +536,10 @@ impl Mounts for SimMounts {
         Err(missing(image))
     }
 
+    fn hold_folder(&self, _folder: &Path) -> Result<Option<Box<dyn imgbase::machine::HeldTree>>> {
+        Ok(None)
+    }
+
     fn weigh_folder(&self, _from: FolderOf<'_>, _tell: Tell<'_>) -> Result<Option<Measure>> {
         Ok(self.holds)
     }
@@ -559,6 +565,17 @@ impl Mounts for SimMounts {
         }
         let listed = volumes.wishes.files.len() as u64;
         Ok(Carried { taken: 1 + listed, ..Carried::default() })
+    }
+
+    fn preview(&self, of: Preview<'_>) -> Result<Carried> {
+        let root = of.image.root();
+        let etc = root.folder(b"etc").and_then(|etc| etc.names()).unwrap_or_default();
+        Ok(Carried { taken: etc.len() as u64, ..Carried::default() })
+    }
+
+    fn late_edits(&self, look: LateLook<'_>) -> Result<Vec<LateEdit>> {
+        let late = self.late.iter().filter(|(when, _)| *when >= look.since);
+        Ok(late.map(|(_, edit)| edit.clone()).collect())
     }
 }
 

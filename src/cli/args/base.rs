@@ -17,7 +17,8 @@ written, after a check that it fits. A finished base is read-only and inactive.
 The files of a tar archive or a squashfs go into an ext4 that mke2fs makes, of the size that they need \
 and as much again, at least 1 GiB, unless --size names one; an archive on standard input needs it. Of \
 a live medium (a squashfs, or an ISO with one) the root file system in LiveOS/rootfs.img is taken, or \
-the files in the squashfs; a squashfs and an ISO are read through the kernel, from a file or a device.
+the files in the squashfs; a squashfs and an ISO are read through the kernel, from a file or a device. \
+A folder is copied as it is, / too: other file systems that are mounted in it are left out, but for /boot.
 
 A file system image shares with an older base: it begins as a snapshot of the newest base of the same \
 name (NAME of NAME-VERSION-RELEASE) that is no larger, only chunks that differ are written, and what the \
@@ -106,7 +107,7 @@ pub(crate) struct BaseArgs {
     #[command(flatten)]
     pub(crate) of: ImageArgs,
 
-    /// The image: a path with a slash, or - for standard input
+    /// The image: a path with a slash, a folder's too, or - for standard input
     #[arg(value_name = "IMAGE", value_parser = Word::parser(), num_args = 0..=2)]
     pub(crate) words: Vec<Word>,
 }

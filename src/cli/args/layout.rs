@@ -25,6 +25,7 @@ nothing is copied. The system's own volume is tagged imgbased:init and stays as 
 in it from then on is not in the layer, so restart soon. Without a name the base is called as the \
 system says in /etc/os-release, as debian-12-0. --from says which system: / by default, which is asked \
 for, else a mount point, VG/LV or a device. Where that was done before nothing is changed.
+A system that is no thin volume is copied instead: --from / with devices, which become the layout.
 
 With --grow the pool's data grows by that size from what the group has free, and its metadata to the \
 default for the group's size where it is smaller. Layers may be in use meanwhile.
@@ -46,6 +47,7 @@ Examples:
   imgbase layout --init /dev/sdb /dev/sdc
   imgbase layout --init --size 20G --config-size 0 /dev/sdb
   imgbase layout --init Debian-12-1 --from ./debian.ext4 /dev/sdb
+  imgbase layout --init Debian-12-1 --from / /dev/sdb
   imgbase layout --init
   imgbase --yes layout --init Fedora-41-0 --from fedora/root
   imgbase --dry-run layout --init --from /mnt/other
@@ -123,8 +125,8 @@ pub(crate) struct LayoutArgs {
     #[arg(long, value_name = "SIZE")]
     pub(crate) grow: Option<Bytes>,
 
-    /// The first base's image: a file, a block device, a folder with an OCI layout, oci://HOST/NAME:TAG, or
-    /// - for standard input; without a DEVICE the system to adopt: a mount point, VG/LV or a block device
+    /// The first base's image: a file, a block device, a folder with an OCI layout or with a system's files (/ too),
+    /// oci://HOST/NAME:TAG, or - for standard input; without a DEVICE the system to adopt: a mount point, VG/LV or a block device
     #[arg(long, value_name = "IMAGE|SOURCE")]
     pub(crate) from: Option<OsString>,
 

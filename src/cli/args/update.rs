@@ -40,7 +40,7 @@ Examples:
 #[derive(Args, Debug)]
 #[command(long_about = LONG_ABOUT, after_long_help = AFTER)]
 pub(crate) struct UpdateArgs {
-    /// The image: a file, a block device, a folder with an OCI layout, oci://HOST/NAME:TAG, or - for standard input
+    /// The image: a file, a block device, a folder with an OCI layout or a system's files, oci://HOST/NAME:TAG, or - for standard input
     #[arg(value_name = "IMAGE")]
     pub(crate) image: OsString,
 

@@ -42,7 +42,14 @@ pub(super) fn boot(args: &BootArgs, session: &Session<'_>) -> Result<Answer> {
             return imgbase.set_up_boot(layer.as_ref(), own, watch).map(Answer::BootSetUp);
         }
         if args.bless {
-            return imgbase.bless().map(Answer::Blessed);
+            let blessed = imgbase.bless()?;
+            if let Some(late) = blessed.late.as_ref().filter(|late| !late.edits.is_empty()) {
+                let from = &late.from;
+                let when = format!("changed in {from} after {} was made of it", blessed.nvr);
+                let way = format!("look at them with 'imgbase mount {from} DIR'");
+                watch.warn(&format!("{when}, and not carried over: {late}; {way}"));
+            }
+            return Ok(Answer::Blessed(blessed));
         }
         imgbase.boot_once(args.once.as_ref())?;
         Ok(Answer::Once(args.once.clone()))

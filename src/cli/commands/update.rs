@@ -4,6 +4,7 @@ use std::io::{IsTerminal, stdin};
 
 use imgbase::Result;
 use imgbase::ops::Update;
+use imgbase::report::CarryPlan;
 
 use super::image;
 use crate::cli::answer::Answer;
@@ -14,7 +15,12 @@ use crate::cli::session::Session;
 pub(super) fn run(args: &UpdateArgs, session: &Session<'_>) -> Result<Answer> {
     let source = image::source(&args.image, stdin().is_terminal())?;
     let image = image::request(source, &args.of)?;
-    session.change(|imgbase, watch| {
+    // Read from the real volumes: a simulated kernel has none to look into.
+    let planned = match session.settings().dry_run {
+        true => Some(session.read(|imgbase, watch| imgbase.plan_update(&image, watch))?),
+        false => None,
+    };
+    let answer = session.change(|imgbase, watch| {
         let nvr = image::name(imgbase, args.nvr.as_ref(), &image)?;
         let request = Update {
             nvr,
@@ -24,5 +30,23 @@ pub(super) fn run(args: &UpdateArgs, session: &Session<'_>) -> Result<Answer> {
             keep: args.keep,
         };
         imgbase.update(&request, watch).map(Answer::Updated)
+    })?;
+    Ok(match planned {
+        Some(planned) => with_plan(answer, planned, session),
+        None => answer,
     })
+}
+
+/// A plan with what would be carried over.
+fn with_plan(mut answer: Answer, planned: CarryPlan, session: &Session<'_>) -> Answer {
+    if let Some(why) = &planned.why {
+        let what = format!("what would be carried over of {} is not known yet", planned.from);
+        session.console().warning(&format!("{what}: of the image {why}"));
+    }
+    if let Answer::Plan(plan) = &mut answer
+        && let Answer::Updated(report) = plan.result.as_mut()
+    {
+        report.carried = planned.carried;
+    }
+    answer
 }

@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::{Result, Write};
 
+use imgbase::etc::Carried;
+use imgbase::layout::LayerName;
 use imgbase::report::{
     Adopted, Collected, FreeSpaceReport, Health, HealthReport, InitReport, Outcome, RecoveryReport,
     Updated,
@@ -66,7 +68,8 @@ pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<
 }
 
 fn updated(report: &Updated) -> String {
-    let Updated { from, carried, .. } = report;
+    let (from, default) = (&report.from, Carried::default());
+    let carried = report.carried.as_ref().unwrap_or(&default);
     let mut text = format!("{} changes of {from} carried over", carried.taken + carried.removed);
     if !carried.merged.is_empty() {
         let merged: Vec<String> = carried.merged.iter().map(ToString::to_string).collect();
@@ -74,6 +77,10 @@ fn updated(report: &Updated) -> String {
     }
     if carried.relabels {
         text.push_str("; its files are labelled anew at the first start");
+    }
+    if let Some(other) = &report.shares_with {
+        let written = Bytes::new(report.written_bytes);
+        text.push_str(&format!("; {written} written, the rest is shared with {other}"));
     }
     if report.default {
         text.push_str("; it boots next");
@@ -261,11 +268,30 @@ fn planned(out: &mut dyn Write, plan: &Plan) -> Result<()> {
         writeln!(out, "would {}", printable(step))?;
     }
     commits_after(out, &plan.commits, |after| after >= plan.steps.len())?;
+    if let Answer::Updated(Updated { from, carried: Some(carried), .. }) = plan.result.as_ref() {
+        carries(out, from, carried)?;
+    }
     let needed = plan.needed_bytes;
     match needed >= 1024 {
         true => writeln!(out, "needs {needed} bytes ({})", Bytes::new(needed)),
         false => writeln!(out, "needs {needed} bytes"),
     }
+}
+
+/// What an update would make of the state of a layer.
+fn carries(out: &mut dyn Write, from: &LayerName, carried: &Carried) -> Result<()> {
+    let count = carried.taken + carried.removed;
+    writeln!(out, "would take over {count} changes of {from}")?;
+    for path in &carried.merged {
+        writeln!(out, "would merge {path}")?;
+    }
+    for conflict in &carried.conflicts {
+        writeln!(out, "in conflict: {conflict}")?;
+    }
+    for skipped in &carried.skipped {
+        writeln!(out, "left behind: {skipped}")?;
+    }
+    Ok(())
 }
 
 fn commits_after(

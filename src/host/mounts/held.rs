@@ -1,6 +1,6 @@
 //! Trees in images, mounted for a while.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::error::{IoContext, Result};
 use crate::host::disks::{FileDev, FileHoles, attach, number_of};
 use crate::image::ImageFile;
 use crate::machine::HeldTree;
-use crate::tree::{self, Measure, NewTree, Tell};
+use crate::tree::{self, Measure, NewTree, Of, Tell};
 
 struct Held {
     mount: DetachedMount,
@@ -46,6 +46,38 @@ fn hold_device(device: &Path, name: String, fs_type: &str) -> Result<Box<dyn Hel
     let source = Source { fs_type, device, read_only: true, view_only: true, options: "" };
     let mount = mount(source).map_err(|error| error.at(&name))?;
     Ok(Box::new(Held { mount, name }))
+}
+
+/// A tree that is there for all to see.
+struct Seen {
+    folder: Mounted,
+}
+
+/// Opens a folder, if it is one.
+pub(super) fn hold_folder(folder: &Path) -> Result<Option<Box<dyn HeldTree>>> {
+    if !fs::metadata(folder).is_ok_and(|meta| meta.is_dir()) {
+        return Ok(None);
+    }
+    let folder = Mounted::open(folder).context("open the tree", folder.display())?;
+    Ok(Some(Box::new(Seen { folder })))
+}
+
+impl HeldTree for Seen {
+    fn image(&self, _path: &str) -> Result<Option<ImageFile>> {
+        Ok(None)
+    }
+
+    fn hold_inside(&self, _path: &str, _fs_type: &str) -> Result<Option<Box<dyn HeldTree>>> {
+        Ok(None)
+    }
+
+    fn weigh(&self, tell: Tell<'_>) -> Result<Measure> {
+        tree::weigh(&self.folder, Of::System, tell)
+    }
+
+    fn copy_to(&self, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
+        tree::copy(&self.folder, Of::System, to, tell)
+    }
 }
 
 impl Held {
@@ -87,10 +119,10 @@ impl HeldTree for Held {
     }
 
     fn weigh(&self, tell: Tell<'_>) -> Result<Measure> {
-        tree::weigh(&self.tree()?, tell)
+        tree::weigh(&self.tree()?, Of::Image, tell)
     }
 
     fn copy_to(&self, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
-        tree::copy(&self.tree()?, to, tell)
+        tree::copy(&self.tree()?, Of::Image, to, tell)
     }
 }

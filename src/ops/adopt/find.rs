@@ -166,10 +166,9 @@ pub(super) fn refused(error: Error) -> Error {
 
 fn copy_it(path: &Path) -> Error {
     let shown = path.display().to_string();
-    let from = if path.starts_with("/dev") { &shown } else { "ITS-DEVICE" };
     let why = format!(
-        "it is no thin volume, of which a snapshot could be taken; a copy can be made while it is \
-         not mounted, on blank devices: 'imgbase layout --init NVR --from {from} DEVICE...'"
+        "it is no thin volume, of which a snapshot could be taken; its files can be copied to blank \
+         devices: 'imgbase layout --init NVR --from {shown} DEVICE...'"
     );
     refused(Error::new(ErrorKind::Unsupported, why).at(shown))
 }

@@ -98,10 +98,9 @@ impl<'m> Session<'m> {
         let place = self.place(&lv, &request.path)?;
         self.activate(&[&place.lv])?;
         self.settle()?;
-        let fs_type = filesystem::read(self.open_volume(&place.lv)?.as_ref())?.fs_type();
+        let (node, fs_type) = self.mountable(&place.lv)?;
         watch.step("look at the files");
         self.unlock();
-        let node = self.node(&place.lv)?;
         let from = (node.as_path(), fs_type, place.path.as_str());
         let measure = self.machine().mounts.weigh_folder(from, &mut |_| watch.cancelled());
         self.relock()?;
@@ -135,6 +134,7 @@ impl<'m> Session<'m> {
             size: Some(request.size),
             digest: None,
             at: Some(request.path.clone()),
+            from: None,
         };
         watch.step("make the volume");
         self.begin_thin(&thin, &pool)?;

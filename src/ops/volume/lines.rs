@@ -4,7 +4,6 @@ use super::VolumeNames;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{LayerName, VolumePath};
 use crate::name::LvName;
-use crate::ops::filesystem;
 use crate::ops::session::Session;
 use crate::root::{CONFIG_MOST, FSTAB, fstab_lines, with_volume, without_volume};
 
@@ -20,7 +19,7 @@ impl Session<'_> {
     /// An active layer's fstab; nothing where it has none, or nobody here can read its file system.
     pub(super) fn fstab(&self, lv: &LvName) -> Result<Vec<u8>> {
         let mut table = None;
-        let read = self.with_files(lv, &mut |root| {
+        let read = self.files_of(lv, &mut |root| {
             table = root.read(FSTAB, CONFIG_MOST)?;
             Ok(())
         });
@@ -98,10 +97,9 @@ impl Session<'_> {
 
     /// Makes the folder on a volume of data, if it is not there.
     fn awake_folder(&self, place: &Place) -> Result<()> {
-        let node = self.node(&place.lv)?;
         self.activate(&[&place.lv])?;
         self.settle()?;
-        let fs_type = filesystem::read(self.open_volume(&place.lv)?.as_ref())?.fs_type();
+        let (node, fs_type) = self.mountable(&place.lv)?;
         let mounts = self.machine().mounts;
         if mounts.weigh_folder((&node, fs_type, &place.path), &mut |_| false)?.is_some() {
             return Ok(());
@@ -158,7 +156,7 @@ impl Session<'_> {
         lv: &LvName,
         change: &mut dyn FnMut(&dyn crate::root::RootChange) -> Result<()>,
     ) -> Result<()> {
-        let fs_type = filesystem::read(self.open_volume(lv)?.as_ref())?.fs_type();
-        self.machine().mounts.with_root(&self.node(lv)?, fs_type, true, change)
+        let (node, fs_type) = self.mountable(lv)?;
+        self.machine().mounts.with_root(&node, fs_type, true, change)
     }
 }

@@ -8,6 +8,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("trees::from_an_archive", from_an_archive).within(600),
         Case::new("trees::from_live_media", from_live_media).within(600),
+        Case::new("trees::from_a_folder", from_a_folder).within(300),
     ]
 }
 
@@ -133,5 +134,36 @@ fn from_live_media(vm: &mut Vm) -> Outcome {
     must(said.contains("/LiveOS/squashfs.img"), said)?;
     vm.says("losetup -a; imgbase recover --list", "")?;
     vm.ok("umount -R /makers/proc /makers/dev")?;
+    kit::end(vm)
+}
+
+/// A system whose root is no thin volume, with `/boot` on a file system of its own, and in use.
+fn from_a_folder(vm: &mut Vm) -> Outcome {
+    kit::folders(vm)?;
+    vm.ok(&format!(
+        "{SAMPLE} && cd /mnt/image && mount -t tmpfs -o mode=0750 none boot && echo kernel >boot/vmlinuz &&
+        ln boot/vmlinuz boot/twin && mount -t proc none proc && mount -t tmpfs none tmp && touch tmp/not"
+    ))?;
+    let said = vm.fails(5, "imgbase layout --init Debian-12-1 --from /mnt/image")?;
+    must(said.contains("--from /mnt/image DEVICE"), said)?;
+    let init = "layout --init Debian-12-1 --from /mnt/image --size 2G /dev/vda /dev/vdb";
+    let said = vm.ok(&format!("imgbase --dry-run {init}"))?;
+    must(said.contains("make the tree"), said)?;
+    vm.says("wipefs -n /dev/vda", "")?;
+    for (wrong, code) in [("--partition 1", 5), (&*format!("--digest sha256:{:064}", 0), 5)] {
+        let said = vm.fails(code, &format!("imgbase {init} {wrong}"))?;
+        must(said.contains("nothing was changed"), said)?;
+    }
+    vm.says("wipefs -n /dev/vda", "")?;
+    step_says(vm, init, "HostVG\nDebian-12-1\nDebian-12-1+1")?;
+    step(vm, "mount Debian-12-1 /mnt/tree --read-only")?;
+    vm.ok("cd /mnt/tree && grep -qx kernel boot/vmlinuz && [ $(stat -c %a boot) = 750 ] &&
+        [ $(stat -c %i boot/vmlinuz) = $(stat -c %i boot/twin) ] && [ -z \"$(ls -A proc; ls -A tmp)\" ]")?;
+    let but = "grep -v -e '^/boot' -e '^/proc ' -e '^/tmp '";
+    vm.ok(&format!(
+        "{but} /images/debian.tree >/tmp/a && guest tree /mnt/tree | {but} | diff /tmp/a -"
+    ))?;
+    step(vm, "umount /mnt/tree")?;
+    vm.ok("umount /mnt/image/boot /mnt/image/proc /mnt/image/tmp /mnt/image")?;
     kit::end(vm)
 }

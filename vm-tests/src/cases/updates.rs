@@ -106,6 +106,9 @@ const KEPT: &str = r##"cd /mnt/layer && fail() { echo "lost: $*"; exit 1; }
     ! find etc -name '*.imgnew' | grep . || fail no conflict was to be
     cd /"##;
 
+/// No source takes more memory.
+const MOST_KIB: u64 = 64 << 10;
+
 fn five_in_a_row(vm: &mut Vm) -> Outcome {
     kit::init(vm)?;
     vm.ok(SYSTEM)?;
@@ -116,13 +119,23 @@ fn five_in_a_row(vm: &mut Vm) -> Outcome {
     vm.ok("imgbase mount Host-1-1+1 /mnt/layer")?;
     vm.ok(EDITS)?;
     vm.ok("guest tree /mnt/layer >/tmp/first && imgbase umount /mnt/layer")?;
+    let mut peaks = Vec::new();
     for (n, (image, pack)) in (2..).zip(PACK) {
         vm.ok(&next(n))?;
         vm.ok(&format!("set -e; {pack}\ncd /; umount /mnt/image"))?;
         let (base, layer) = (format!("Host-{n}-1"), format!("Host-{n}-1+1"));
+        // Told before anything is made, and then done.
+        let planned = vm.imgbase(&format!("--dry-run update {image} --nvr {base}"))?;
+        let changes =
+            planned.split("would take over ").nth(1).and_then(|rest| rest.split(' ').next());
+        let told = format!("{} changes of", changes.unwrap_or("no"));
+        must(planned.contains("would merge /etc/bash.bashrc"), planned.clone())?;
         let done = vm.sh(&format!("imgbase update {image} --nvr {base} 2>&1"))?;
-        let said = done.stdout;
+        let (said, peak) = (done.stdout, done.max_rss_kib);
+        must(peak < MOST_KIB, format!("{image} takes {peak} KiB"))?;
+        peaks.push(format!("{peak} KiB for {image}"));
         must(done.status == 0 && said.contains(&layer), said.clone())?;
+        must(said.contains(&told), format!("{planned}\n{said}"))?;
         must(!said.contains("imgnew") && said.contains("/etc/bash.bashrc"), said)?;
         // The base is the image, whatever that came in.
         vm.ok(&format!(
@@ -134,6 +147,7 @@ fn five_in_a_row(vm: &mut Vm) -> Outcome {
         vm.ok(&format!("echo edit-{n} >/mnt/layer/etc/later-{n} && imgbase umount /mnt/layer"))?;
         vm.ok(&format!("rm -rf {image} /tmp/{n}.ext4"))?;
     }
+    println!("     peak memory: {}", peaks.join(", "));
     // The first one is as it was.
     vm.ok("imgbase mount Host-1-1+1 /mnt/layer && guest tree /mnt/layer | diff /tmp/first - ;
         s=$?; imgbase umount /mnt/layer; exit $s")?;

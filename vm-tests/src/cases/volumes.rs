@@ -25,6 +25,11 @@ fn shared_by_layers(vm: &mut Vm) -> Outcome {
     step(vm, "umount /mnt/layer")?;
     let plan = vm.ok("imgbase --dry-run volume --create /var/log 64M")?;
     must(plan.contains("copy what is in /var/log") && plan.contains("commit point"), plan)?;
+    // So does one over a layer that is not active, as far as it can.
+    step(vm, "deactivate Debian-12-1+1")?;
+    let plan = vm.ok("imgbase --dry-run volume --create /var/log 64M 2>&1")?;
+    must(plan.contains("is not known in a dry run") && plan.contains("commit point"), plan)?;
+    step(vm, "activate Debian-12-1+1")?;
     step_says(vm, "volume --create /var/log 64M", "var_log")?;
     let tags = vm.ok("lvs --noheadings -o lv_tags HostVG/var_log")?;
     let wanted = ["imgbased:volume", "imgbased:at:/var/log"];

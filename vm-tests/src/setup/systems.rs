@@ -7,6 +7,7 @@
 //! | `dracut.ext4` | the same with dracut's initramfs |
 //! | `bare.ext4` | the same with no initramfs, so that it gets one of ours |
 //! | `full.ext4` | Debian with systemd, udev, lvm2, and the harness's half as a service |
+//! | `next.ext4` | the next release of that: with cron too, and with some of its files changed |
 //!
 //! All come out of one root.
 
@@ -16,7 +17,7 @@ use crate::error::Result;
 use crate::setup::shell::script;
 use crate::setup::{SUITE, once};
 
-const INCLUDE: &str = "busybox-static,dbus,dosfstools,dracut-core,e2fsprogs,efibootmgr,\
+const INCLUDE: &str = "busybox-static,cron,dbus,dosfstools,dracut-core,e2fsprogs,efibootmgr,\
     grub-efi-amd64-bin,grub2-common,initramfs-tools,kmod,linux-image-cloud-amd64,lvm2,systemd-boot,\
     systemd-sysv,thin-provisioning-tools,udev,zstd";
 
@@ -105,9 +106,18 @@ printf '%s' "$unit" >root/etc/systemd/system/harness.service
 mkdir root/tools
 chroot root systemctl --quiet enable harness.service
 chroot root systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer e2scrub_reap.service
+cp -a root/etc etc.full
+sed -i 's/^UMASK.*/UMASK 027/' root/etc/login.defs
+printf 'the next release\n' >root/etc/motd
+printf 'kernel.panic = 7\n' >root/etc/sysctl.d/50-release.conf
+mke2fs -q -t ext4 -b 4096 -L root -d root systems/next.ext4 1G
+rm -rf root/etc
+mv etc.full root/etc
+chroot root dpkg --purge cron cron-daemon-common
+[ ! -e root/etc/crontab ]
 mke2fs -q -t ext4 -b 4096 -L root -d root systems/full.ext4 1G
 rm -rf root small small.img dracut.img fstab fstype
-mke2fs -q -t ext4 -O ^has_journal -d systems systems.img 2G
+mke2fs -q -t ext4 -O ^has_journal -d systems systems.img 3G
 rm -rf systems
 "#;
 

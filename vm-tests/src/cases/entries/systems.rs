@@ -1,10 +1,10 @@
 //! Our entries with the initramfs of two distributions' tools, and a real Debian that finds itself
 //! good.
 
-use super::{DISK, ONE, TWO, in_layer, is_layer, let_go, second};
+use super::{DISK, ONE, TWO, in_layer, is_layer, let_go};
 use crate::case::{Case, Outcome, must};
-use crate::loaders::Loader;
-use crate::vm::{End, Start, Vm};
+use crate::loaders::{self, Loader};
+use crate::vm::{Booted, End, Start, Vm};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -49,32 +49,103 @@ const UNITS: [(&str, &str); 2] = [
     ("retry", include_str!("../../../../systemd/imgbase-retry.service")),
 ];
 
-/// `/boot` as an installer has it, and the units.
+/// `/boot` as an installer has it, the units, and the program, which is carried along.
 const FIT_OUT: &str =
     "cp /tools/imgbase usr/bin/ && cp /tmp/imgbase-*.service etc/systemd/system/ &&
     echo 'LABEL=ESP /boot vfat umask=077 0 0' >>etc/fstab &&
+    printf '[files]\\npaths = /usr/bin/imgbase\\n' >etc/imgbase.conf &&
     chroot . systemctl --quiet enable imgbase-bless.service";
 
-/// A Debian on trial is found good by its own systemd once it is up. One whose check of itself
-/// fails is started as often as it has tries, and gives way.
+/// What the owner of the host does to it, in more than twenty ways, while it runs.
+const EDITS: &str = r#"set -e
+echo here >/etc/hostname && echo '10.0.0.1 gateway' >>/etc/hosts && useradd -m -u 1234 bob
+usermod -p secret root && systemctl -q mask fstrim.timer && systemctl -q disable systemd-pstore
+echo 'vm.swappiness = 1' >/etc/sysctl.d/90-ours.conf && echo mine >/etc/motd
+sed -i 's/^PASS_MAX_DAYS.*/PASS_MAX_DAYS 90/' /etc/login.defs
+mkdir -p /root/.ssh && echo key >/root/.ssh/authorized_keys && chmod 700 /root/.ssh
+rm /etc/issue.net && chmod 600 /etc/issue && chown 1234 /etc/debian_version
+ln -sf /usr/share/zoneinfo/UTC /etc/localtime && ln -s /nowhere /etc/link
+mkdir -p /etc/ours/a/b && echo x >/etc/ours/a/b/c && chmod 2775 /etc/ours && ln /etc/ours/a/b/c /etc/ours/twin
+printf '[Service]\nType=oneshot\nExecStart=/bin/touch /run/ours\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/ours.service
+systemctl -q enable ours && mkdir -p /etc/systemd/system/dbus.service.d
+printf '[Service]\nNice=3\n' >/etc/systemd/system/dbus.service.d/ours.conf
+echo 'none /srv tmpfs size=1m 0 0' >>/etc/fstab && echo 'PS1=ours' >>/root/.bashrc
+rm /etc/os-release && echo ID=ours >/etc/os-release && : >/etc/shells && groupadd -g 4321 team
+head -c 9000 /dev/urandom >/etc/noise && sha256sum </etc/noise >/root/noise && sync"#;
+
+/// Each of them is there.
+const KEPT: &str = r#"fail() { echo "lost: $*"; exit 1; }
+grep -qx here /etc/hostname && [ $(uname -n) = here ] || fail hostname
+grep -q gateway /etc/hosts || fail hosts
+[ $(id -u bob) = 1234 ] && grep -q ^bob: /etc/shadow && grep -q ^bob: /etc/subuid || fail bob
+grep -q ^root:secret: /etc/shadow || fail password
+[ $(readlink /etc/systemd/system/fstrim.timer) = /dev/null ] || fail mask
+! systemctl -q is-enabled systemd-pstore || fail disabled unit
+[ $(cat /proc/sys/vm/swappiness) = 1 ] || fail sysctl
+grep -qx mine /etc/motd || fail motd
+grep -q '^PASS_MAX_DAYS 90' /etc/login.defs || fail login.defs
+[ $(stat -c %a /root/.ssh) = 700 ] && grep -qx key /root/.ssh/authorized_keys || fail ssh
+[ ! -e /etc/issue.net ] || fail issue.net
+[ $(stat -c %a /etc/issue) = 600 ] && [ $(stat -c %u /etc/debian_version) = 1234 ] || fail mode, owner
+[ $(readlink /etc/localtime) = /usr/share/zoneinfo/UTC ] && [ $(readlink /etc/link) = /nowhere ] || fail links
+grep -qx x /etc/ours/a/b/c && [ $(stat -c %a /etc/ours) = 2775 ] || fail tree
+[ $(stat -c %i /etc/ours/twin) = $(stat -c %i /etc/ours/a/b/c) ] || fail hard link
+systemctl -q is-active ours || systemctl -q is-enabled ours && [ -e /run/ours ] || fail unit
+[ "$(systemctl show -p Nice --value dbus)" = 3 ] || fail drop-in
+[ $(findmnt -n -o FSTYPE /srv) = tmpfs ] || fail fstab
+grep -q PS1=ours /root/.bashrc || fail bashrc
+grep -qx ID=ours /etc/os-release && [ ! -L /etc/os-release ] || fail os-release
+[ -e /etc/shells ] && [ ! -s /etc/shells ] && grep -q ^team:x:4321: /etc/group || fail shells, group
+sha256sum </etc/noise | cmp -s - /root/noise || fail noise"#;
+
+/// What the next release has, beside them; where both changed a file, ours is there, and its.
+const NEXT: &str = r#"grep -q '^UMASK 027' /etc/login.defs || fail the release\'s umask
+[ $(cat /proc/sys/kernel/panic) = 7 ] || fail the release\'s sysctl
+systemctl -q is-active cron && [ -e /etc/crontab ] || fail cron
+[ "$(find /etc /root -name '*.imgnew')" = /etc/motd.imgnew ] || fail conflicts: $(find /etc /root -name '*.imgnew')
+grep -q 'the next release' /etc/motd.imgnew || fail the release\'s motd"#;
+
+/// All that has a state of its own in the running system.
+const STATE: &str = "cat /etc/machine-id; cd /etc; find . -xdev ! -name '.pwd.lock' ! -type s \
+    -printf '%p %y %m %U %G %l\\n' | sort | sha256sum; \
+    find . -xdev -type f ! -name ld.so.cache -exec sha256sum {} + | sort | sha256sum";
+
+/// A whole Debian is edited while it runs, updated to its next release, and keeps all edits. On trial,
+/// that is found good by its own systemd once it is up. Once its check of itself fails it is started
+/// as often as it has tries, and gives way to the one before, which is as it was.
 fn debian(vm: &mut Vm) -> Outcome {
     super::install(vm, Loader::SystemdBoot, "full")?;
     for (name, unit) in UNITS {
         vm.put(&format!("/tmp/imgbase-{name}.service"), "644", unit.as_bytes())?;
     }
     in_layer(vm, ONE, FIT_OUT)?;
-    second(vm, "full")?;
-    in_layer(vm, TWO, FIT_OUT)?;
-    vm.imgbase(&format!("boot --set-default {TWO}"))?;
     let_go(vm)?;
-    let mut booted = vm.boot(Start::virtio(DISK, Loader::SystemdBoot.firmware()))?;
+    let start = || Start::virtio(DISK, Loader::SystemdBoot.firmware());
+    let mut booted = vm.boot(start())?;
+    is_layer(&mut booted, ONE)?;
+    is_running(&mut booted)?;
+    booted.ok(EDITS)?;
+    let before = booted.ok(STATE)?;
+    booted.power_off()?;
+
+    loaders::mount(vm, DISK, Loader::SystemdBoot)?;
+    let said = vm.ok("imgbase update /systems/next.ext4 --nvr Small-1-2 2>&1")?;
+    must(said.contains(TWO) && said.contains("/etc/login.defs"), said.clone())?;
+    must(said.contains("/etc/motd.imgnew") && said.contains("is shared with Small-1-1"), said)?;
+    in_layer(vm, TWO, &format!("echo {TWO} >etc/marker"))?;
+    let_go(vm)?;
+    let mut booted = vm.boot(start())?;
     is_layer(&mut booted, TWO)?;
     booted.ok(
         "timeout 200 sh -c 'until systemctl -q is-active imgbase-bless.service; do sleep 1; done'",
     )?;
+    is_running(&mut booted)?;
     booted.fails(3, "imgbase boot --on-trial")?;
     booted.says("imgbase boot --get-default", TWO)?;
     must(booted.ends_since(0) == [End::Up], format!("{:?}", booted.boots()))?;
+    booted.ok(&format!("{KEPT}\n{NEXT}"))?;
+    let id = before.lines().next().unwrap_or_default().to_owned();
+    booted.says("cat /etc/machine-id", &id)?;
     // What must be well for it to be good.
     booted.ok("printf '[Unit]\\nBefore=boot-complete.target\\n[Service]\\nType=oneshot\\n\
         ExecStart=/bin/false\\n[Install]\\nRequiredBy=boot-complete.target\\n' \
@@ -87,6 +158,15 @@ fn debian(vm: &mut Vm) -> Outcome {
     past = booted.boots().len().saturating_sub(past);
     must(past == 1, format!("{:?}", booted.boots()))?;
     is_layer(&mut booted, ONE)?;
+    is_running(&mut booted)?;
+    booted.ok(&format!("{KEPT}\n[ ! -e /etc/crontab ] || fail cron is here"))?;
+    booted.says(STATE, &before)?;
     booted.power_off()?;
     Ok(())
+}
+
+/// All of its services run.
+fn is_running(booted: &mut Booted<'_>) -> Outcome {
+    let state = booted.sh("timeout 300 systemctl is-system-running --wait; systemctl --failed")?;
+    must(state.stdout.starts_with("running\n"), state.stdout)
 }
