@@ -2,8 +2,8 @@
 //!
 //! This is the only reader of the tags that oVirt's imgbased puts on volumes
 //! (`imgbased:vg`, `:pool`, `:init`, `:base`, `:layer`, `:volume`) and of the
-//! ones that are ours (`imgbased:pending`, `imgbased:removing`,
-//! `imgbased:pin`), so both tools see the same layout.
+//! ones that are ours (`imgbased:pending`, `:removing`, `:pin`, `:at:`,
+//! `:digest:`, `:from:`), so both tools see the same layout.
 
 mod name;
 mod version;

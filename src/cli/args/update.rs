@@ -16,7 +16,9 @@ before it boots again.
 What was changed in /etc and /root since the old layer's base comes along: what only one side changed is \
 taken from there, texts that both changed are merged by lines, accounts by entry. Where both do not fit, \
 ours stays, the image's lies beside it as NAME.imgnew, and a warning names it. machine-id, host keys and \
-the like are the host's. The old layer is only read; nothing of an update that fails is left.
+the like are the host's. The old layer is only read; nothing of an update that fails is left. With --dry-run \
+it is told how many changes would come along, what would be merged, and what is in conflict. What is edited in \
+the old layer afterwards is told by 'imgbase boot --bless' and 'imgbase check' in the new one.
 
 The new base shares what it has in common with an older one of its name, see 'imgbase base --help'. With \
 --keep, old bases go afterwards as by 'imgbase gc'.
