@@ -1,7 +1,5 @@
 //! Layers and what boots: the verbs over a machine in memory, with systemd-boot's folder.
 
-mod support;
-
 use imgbase::ErrorKind;
 use imgbase::boot::Tries;
 use imgbase::boot::sim::Fault;
@@ -15,7 +13,7 @@ use imgbase::report::Health;
 use imgbase::tree::TreePath;
 use imgbase::units::Bytes;
 
-use support::{SimBootAt, SimMachine, ext4_of, strange_ext4};
+use crate::support::{SimBootAt, SimMachine, ext4_of, strange_ext4};
 
 const BASE: &str = "Base-1-0";
 const KERNEL: &str = "/boot/vmlinuz-6.1.0-9-amd64";
@@ -302,7 +300,7 @@ fn a_kernel_without_an_initramfs_gets_ours() {
     let entry = sim.imgbase().boot_entries().expect("readable").entries.remove(0);
     assert!(entry.bootable && entry.nvr == Some(first), "{entry:?}");
     // Where it cannot be made the kernel is started without.
-    without(support::NO_MODULES);
+    without(crate::support::NO_MODULES);
     let second = add_layer(&sim, BASE);
     assert_eq!(initramfs(&sim).len(), 1);
     let always = |layer| sim.imgbase().set_up_boot(Some(layer), OwnInitrd::Always, &mut Unwatched);
@@ -421,7 +419,9 @@ fn whichever_call_on_the_boot_folder_fails() {
             break;
         }
     }
-    support::figures::figure(&format!("faults in the boot folder under layer --add: {outcomes:?}"));
+    crate::support::figures::figure(&format!(
+        "faults in the boot folder under layer --add: {outcomes:?}"
+    ));
     assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}");
 }
 

@@ -2,8 +2,6 @@
 //! Then either everything is as before, or the verb is done, or it says that something is to be
 //! recovered; with the fault gone one `recover` ends in one of the two.
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -13,9 +11,9 @@ use imgbase::ops::{Init, Unwatched};
 use imgbase::units::Bytes;
 use imgbase::{ErrorKind, Result};
 
-use support::SimMachine;
-use support::figures::figure;
-use support::world::{
+use crate::support::SimMachine;
+use crate::support::figures::figure;
+use crate::support::world::{
     BASE, Content, LAYER, add_base, add_layer, boot, check_sound, content, image, names, update,
 };
 

@@ -1,7 +1,5 @@
 //! Volumes that layers share, on a machine in memory: what is made, what mounts it, what is left.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,8 +16,8 @@ use imgbase::report::VolumeAdded;
 use imgbase::tree::Measure;
 use imgbase::units::Bytes;
 
-use support::world::check_sound;
-use support::{SimMachine, bytes_of, ext4, strange_ext4};
+use crate::support::world::check_sound;
+use crate::support::{SimMachine, bytes_of, ext4, strange_ext4};
 
 const BASE: &str = "Base-1-0";
 const TABLE: &str = "# mine\nUUID=1 / ext4 defaults 0 1\n";

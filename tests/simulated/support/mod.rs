@@ -1,5 +1,4 @@
 //! A machine in memory: disks, device-mapper, mounts, programs, lvm2's surroundings.
-#![allow(dead_code, reason = "each file of tests uses a part of it")]
 
 pub(crate) mod figures;
 pub(crate) mod world;

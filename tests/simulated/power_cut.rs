@@ -3,8 +3,6 @@
 //! before or after the verb, one `recover` ends in one of the two with every byte of every image
 //! in its place, and a second one writes nothing.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -13,12 +11,12 @@ use imgbase::dev::record::{Bound, Cut, Image, Recorder};
 use imgbase::ops::{Init, Unwatched};
 use imgbase::units::Bytes;
 
-use support::figures::{all, figure};
-use support::world::{
+use crate::support::figures::{all, figure};
+use crate::support::world::{
     BASE, Content, DiskBytes, LAYER, add_base, add_layer, boot, boot_on, check_sound, content,
     disks, image, names, update,
 };
-use support::{SimMachine, bytes_of};
+use crate::support::{SimMachine, bytes_of};
 
 const DONE: &str = "done";
 

@@ -1,8 +1,6 @@
 //! Whole operations on a machine in memory: what they leave, what a dry run
 //! leaves (nothing), what a failing kernel leaves.
 
-mod support;
-
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -18,7 +16,7 @@ use imgbase::ops::{
 };
 use imgbase::units::Bytes;
 
-use support::{SimMachine, ext4_of};
+use crate::support::{SimMachine, ext4_of};
 
 const BASE: &str = "Base-1-0";
 
@@ -190,8 +188,8 @@ fn an_image_with_another_signature_leaves_nothing() {
     sim.init();
     let blank = sim.bytes();
     let mut image = ImageRequest::from(ImageSource::Path(sim.put_image(BASE)));
-    let key = public_key(include_str!("data/minisign/key.pub")).expect("a key");
-    let text = include_str!("data/minisign/test.minisig");
+    let key = public_key(include_str!("../data/minisign/key.pub")).expect("a key");
+    let text = include_str!("../data/minisign/test.minisig");
     image.signed = Some(Signed::new(vec![key], text).expect("of something else"));
     let nvr = BASE.parse().expect("a name");
     let mut request = AddBase { nvr, image, size: None, share: true };
@@ -199,7 +197,7 @@ fn an_image_with_another_signature_leaves_nothing() {
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(sim.bytes() == blank, "nothing was changed");
     // Of a stream it shows at the end.
-    let packed = gzip(&support::ext4("16M"));
+    let packed = gzip(&crate::support::ext4("16M"));
     request.image.source = ImageSource::Path(sim.put_bytes("packed", packed));
     let error = sim.imgbase().add_base(&request, &mut Unwatched).expect_err("the same");
     assert_eq!(error.kind(), ErrorKind::Corrupt);
@@ -381,7 +379,7 @@ fn a_pool_without_room_says_what_makes_some() {
     let mut request = sim.layout();
     request.size = Some(Bytes::mib(20));
     sim.imgbase().init(&request, &mut Unwatched).expect("the layout is made");
-    let image = support::ext4("16M");
+    let image = crate::support::ext4("16M");
     let add = |nvr: &str| {
         let path = sim.put_bytes(nvr, image.clone());
         let (nvr, image) = (nvr.parse().expect("a name"), ImageSource::Path(path).into());
@@ -423,7 +421,7 @@ fn a_pools_small_metadata_grows_with_it() {
 fn a_pool_is_grown_when_it_reaches_the_threshold_and_while_there_is_room() {
     let sim = SimMachine::with_small_disks(2);
     sim.init();
-    sim.add_base_of(BASE, sim.put_bytes("small", support::small_ext4())).expect("a base");
+    sim.add_base_of(BASE, sim.put_bytes("small", crate::support::small_ext4())).expect("a base");
     let size = || sim.imgbase().layout().expect("readable").pool.data_bytes;
     let look = |threshold| {
         let policy = WatchPolicy { threshold, once: true, ..WatchPolicy::default() };
@@ -558,7 +556,7 @@ fn bytes_of_base(sim: &SimMachine, nvr: &str) -> Vec<u8> {
     let image: ImageName = nvr.parse().expect("a name");
     sim.imgbase().activate(std::slice::from_ref(&image)).expect("it can be activated");
     let name = format!("HostVG-{}", nvr.replace('-', "--")).parse().expect("a name");
-    let bytes = support::bytes_of(sim.kernel.open(&name).expect("active").as_ref());
+    let bytes = crate::support::bytes_of(sim.kernel.open(&name).expect("active").as_ref());
     sim.imgbase().deactivate(&[image]).expect("it can be deactivated");
     bytes
 }
@@ -568,8 +566,8 @@ fn a_second_version_costs_what_differs() {
     let sim = SimMachine::with_disks(2);
     sim.init();
     let text = "what is in it ".repeat(100_000);
-    let first = support::ext4_of("", "16M", &[("/one", &text), ("/two", "2")]);
-    let second = support::ext4_of("", "16M", &[("/one", &text), ("/two", "another")]);
+    let first = crate::support::ext4_of("", "16M", &[("/one", &text), ("/two", "2")]);
+    let second = crate::support::ext4_of("", "16M", &[("/one", &text), ("/two", "another")]);
     let one = sim.add_base_of("Base-1-0", sim.put_bytes("one", first)).expect("a base");
     assert_eq!(one.shares_with, None);
     let of_other = sim.add_base_of("Other-9-0", sim.put_bytes("other", second.clone()));
@@ -580,7 +578,7 @@ fn a_second_version_costs_what_differs() {
     assert!(bytes_of_base(&sim, "Base-2-0") == bytes_of_base(&sim, "Other-9-0"));
 
     // The newest of those that are no larger; either can go.
-    let large = support::ext4_of("", "24M", &[("/one", &text)]);
+    let large = crate::support::ext4_of("", "24M", &[("/one", &text)]);
     let three = sim.add_base_of("Base-3-0", sim.put_bytes("three", large)).expect("a base");
     assert_eq!(three.shares_with, Some("Base-2-0".parse().expect("a name")));
     let image = ImageSource::Path(sim.put_bytes("four", second.clone())).into();
@@ -620,9 +618,9 @@ fn what_fits_only_beside_an_older_base_is_compared_first() {
         text
     };
     let (text, other) = (noise(1), noise(2));
-    let first = support::ext4_of("", "16M", &[("/one", &text)]);
-    let second = support::ext4_of("", "16M", &[("/one", &text), ("/two", "2")]);
-    let third = support::ext4_of("", "16M", &[("/one", &other)]);
+    let first = crate::support::ext4_of("", "16M", &[("/one", &text)]);
+    let second = crate::support::ext4_of("", "16M", &[("/one", &text), ("/two", "2")]);
+    let third = crate::support::ext4_of("", "16M", &[("/one", &other)]);
     sim.add_base_of("Base-1-0", sim.put_bytes("one", first)).expect("a base");
     let before = sim.imgbase().layout().expect("it can be read").vg_seqno;
     let alone = sim.add_base_of("Other-1-0", sim.put_bytes("two", second.clone()));

@@ -1,7 +1,5 @@
 //! Exports on a machine in memory: what they hold, what they leave.
 
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,8 +14,8 @@ use imgbase::pack::Packing;
 use imgbase::report::Exported;
 use imgbase::units::Bytes;
 
-use support::world::check_sound;
-use support::{SimMachine, bytes_of};
+use crate::support::world::check_sound;
+use crate::support::{SimMachine, bytes_of};
 
 const BASE: &str = "Base-1-0";
 const LAYER: &str = "Base-1-0+1";

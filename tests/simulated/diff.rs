@@ -1,8 +1,6 @@
 //! Images compared on a machine in memory, whose mounts fail: what is told was found by blocks.
 #![cfg(feature = "host")]
 
-mod support;
-
 use std::path::Path;
 use std::process::Command;
 
@@ -13,7 +11,7 @@ use imgbase::ops::{DiffWay, Unwatched};
 use imgbase::units::Bytes;
 use imgbase::{ErrorKind, Result};
 
-use support::{SimMachine, bytes_of};
+use crate::support::{SimMachine, bytes_of};
 
 const BASE: &str = "Base-1-0";
 const CHUNK: usize = 64 << 10;

@@ -1,7 +1,5 @@
 //! What a crash leaves on a machine in memory, and what `recover` makes of it.
 
-mod support;
-
 use std::collections::BTreeSet;
 
 use imgbase::ErrorKind;
@@ -13,9 +11,9 @@ use imgbase::ops::{Imgbase, Unwatched};
 use imgbase::report::{LeftoverKind, Outcome};
 use imgbase::units::Bytes;
 
-use support::SimMachine;
-use support::figures::figure;
-use support::world::{check_sound, names};
+use crate::support::SimMachine;
+use crate::support::figures::figure;
+use crate::support::world::{check_sound, names};
 
 const BASE: &str = "Base-1-0";
 

@@ -1,14 +1,12 @@
 //! Images of containers on the simulated machine.
 
-mod support;
-
 use std::path::Path;
 
+use crate::support::SimMachine;
 use imgbase::ErrorKind;
 use imgbase::dev::{Dev, MemDev};
 use imgbase::ops::{AddBase, ImageRequest, ImageSource, Unwatched};
 use sha2::{Digest, Sha256};
-use support::SimMachine;
 
 /// Puts a part of the layout under `/images/oci`, and gives what refers to it.
 fn blob(sim: &SimMachine, media_type: &str, bytes: Vec<u8>) -> serde_json::Value {
@@ -129,7 +127,7 @@ fn an_archive_of_a_layout_has_the_digest_of_the_file() {
         header.set_mode(0o644);
         header.set_uid(0);
         header.set_gid(0);
-        let content = support::bytes_of(dev.as_ref() as &MemDev);
+        let content = crate::support::bytes_of(dev.as_ref() as &MemDev);
         bytes.append_data(&mut header, path, content.as_slice()).expect("memory");
     }
     let bytes = bytes.into_inner().expect("memory");

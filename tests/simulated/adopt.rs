@@ -1,8 +1,6 @@
 //! An installed system on a thin volume of another's making is adopted, on a machine in memory: what
 //! that leaves, and what a power cut or a failing call leaves of it.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -27,9 +25,9 @@ use imgbase::report::Adopted;
 use imgbase::units::Bytes;
 use imgbase::{ErrorKind, Result};
 
-use support::figures::figure;
-use support::world::{DiskBytes, boot_on};
-use support::{SimBootAt, SimMachine, bytes_of, ext4_of};
+use crate::support::figures::figure;
+use crate::support::world::{DiskBytes, boot_on};
+use crate::support::{SimBootAt, SimMachine, bytes_of, ext4_of};
 
 const VG: &str = "onn";
 const BASE: &str = "Node-4-1";
