@@ -11,11 +11,11 @@ use rustix::io::Errno;
 
 use super::private::mount;
 use crate::diff::Mounted;
-use crate::error::{IoContext, Result};
+use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::host::disks::{FileDev, FileHoles, attach, number_of};
 use crate::image::ImageFile;
 use crate::machine::HeldTree;
-use crate::tree::{self, Measure, NewTree, Of, Tell};
+use crate::tree::{self, Folder, Measure, NewTree, Of, Tell};
 
 struct Held {
     mount: DetachedMount,
@@ -58,7 +58,15 @@ pub(super) fn hold_folder(folder: &Path) -> Result<Option<Box<dyn HeldTree>>> {
     if !fs::metadata(folder).is_ok_and(|meta| meta.is_dir()) {
         return Ok(None);
     }
-    let folder = Mounted::open(folder).context("open the tree", folder.display())?;
+    let path = folder.display().to_string();
+    let folder = Mounted::open(folder).context("open the tree", &path)?;
+    // Any other folder is a mistake.
+    for name in ["etc", "usr"] {
+        if folder.folder(name.as_bytes()).is_err() {
+            let why = format!("it is no image and no system: a folder that has no {name}");
+            return Err(Error::new(ErrorKind::Invalid, why).at(path));
+        }
+    }
     Ok(Some(Box::new(Seen { folder })))
 }
 
