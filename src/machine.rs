@@ -317,7 +317,8 @@ pub trait Mounts: Send + Sync {
     /// `None` where there is no folder.
     ///
     /// # Errors
-    /// [`Io`](crate::ErrorKind::Io).
+    /// [`Invalid`](crate::ErrorKind::Invalid) for one that has no `etc` or no `usr`, and so is no
+    /// system's; [`Io`](crate::ErrorKind::Io).
     fn hold_folder(&self, folder: &Path) -> Result<Option<Box<dyn HeldTree>>>;
 
     /// What is in a folder of a volume, which is looked at as by [`look_into`](Mounts::look_into);

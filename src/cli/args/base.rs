@@ -18,7 +18,7 @@ The files of a tar archive or a squashfs go into an ext4 that mke2fs makes, of t
 and as much again, at least 1 GiB, unless --size names one; an archive on standard input needs it. Of \
 a live medium (a squashfs, or an ISO with one) the root file system in LiveOS/rootfs.img is taken, or \
 the files in the squashfs; a squashfs and an ISO are read through the kernel, from a file or a device. \
-A folder is copied as it is, / too: other file systems that are mounted in it are left out, but for /boot.
+A folder with a system's files is copied as it is, / too: other file systems that are mounted in it are left out, but for /boot.
 
 A file system image shares with an older base: it begins as a snapshot of the newest base of the same \
 name (NAME of NAME-VERSION-RELEASE) that is no larger, only chunks that differ are written, and what the \
