@@ -21,13 +21,13 @@ mod view;
 
 pub use view::View;
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use self::inodes::Differing;
 use super::features::incompat;
 use super::inode::Ino;
+use super::plain::Entered;
 use super::superblock::State;
 use super::tree::Tree;
 use super::used::Extent;
@@ -93,7 +93,7 @@ pub struct Pair<'t> {
     /// Inodes that are not told the same, and the folders above them.
     differing: BTreeSet<Ino>,
     /// Folders that were gone into: each has one name.
-    entered: [RefCell<BTreeSet<Ino>>; 2],
+    entered: [Entered; 2],
 }
 
 impl<'t> Pair<'t> {
@@ -126,7 +126,7 @@ impl<'t> Pair<'t> {
     /// # Errors
     /// As [`new`](Self::new).
     pub fn roots(&self) -> Result<(View<'_>, View<'_>)> {
-        Ok((View::open(self, Side::A, Ino::ROOT)?, View::open(self, Side::B, Ino::ROOT)?))
+        Ok((View::root(self, Side::A)?, View::root(self, Side::B)?))
     }
 }
 

@@ -16,10 +16,10 @@ pub struct Entered(RefCell<BTreeSet<Ino>>);
 
 /// A folder of a file system, in a walk that enters each once.
 pub struct Plain<'t> {
-    tree: &'t Tree<'t>,
+    pub(super) tree: &'t Tree<'t>,
     entered: &'t Entered,
     inode: Inode,
-    names: BTreeMap<Vec<u8>, Ino>,
+    pub(super) names: BTreeMap<Vec<u8>, Ino>,
 }
 
 impl<'t> Plain<'t> {
@@ -40,13 +40,13 @@ impl<'t> Plain<'t> {
         Ok(Self { tree, entered, inode, names })
     }
 
-    fn get(&self, name: &[u8]) -> io::Result<Inode> {
+    pub(super) fn get(&self, name: &[u8]) -> io::Result<Inode> {
         let ino = self.names.get(name).ok_or(io::ErrorKind::NotFound)?;
         self.tree.inode(*ino).map_err(other)
     }
 }
 
-fn other(error: Error) -> io::Error {
+pub(super) fn other(error: Error) -> io::Error {
     io::Error::other(error)
 }
 
