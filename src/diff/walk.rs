@@ -5,7 +5,7 @@ use std::io;
 use super::change::{Change, ChangeKind, Differences};
 use super::same::{Comparer, Trust};
 use crate::error::{Error, Result};
-use crate::tree::{Folder, Kind, Meta, TreePath};
+use crate::tree::{Folder, Kind, Meta, TreePath, find};
 
 /// The differences of two trees in order: a folder before what is in it, names by their bytes. Holds
 /// the names of one folder per level and no more. Each error names its path; the walk goes on
@@ -63,7 +63,7 @@ impl<F: Folder> Diff<F> {
         {
             return Ok(None);
         }
-        let metas = [meta(a, name)?, meta(b, name)?];
+        let metas = [find(a.as_ref(), name)?, find(b.as_ref(), name)?];
         if (0..2).any(|side| self.foreign(&metas, side)) && metas.iter().all(Option::is_some) {
             return Ok(None);
         }
@@ -106,13 +106,6 @@ impl<F: Folder> Diff<F> {
         };
         let sides = [open(in_a, a)?, open(in_b, b)?];
         if sides.iter().all(Option::is_none) { Ok(()) } else { self.enter(path.clone(), sides) }
-    }
-}
-
-fn meta<F: Folder>(folder: &Option<F>, name: &[u8]) -> io::Result<Option<Meta>> {
-    match folder.as_ref().map(|folder| folder.meta(name)).transpose() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        other => other,
     }
 }
 

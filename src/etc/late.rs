@@ -6,11 +6,11 @@ use std::io;
 use serde::Serialize;
 
 use super::rules::{Rules, Treatment};
-use super::walk::content_named;
-use crate::diff::{Comparer, Difference, Trust};
+use super::walk::differing;
+use crate::diff::{Comparer, Trust};
 use crate::error::{Error, Result};
 use crate::order;
-use crate::tree::{Folder, Kind, Meta, TreePath};
+use crate::tree::{Folder, Kind, Meta, TreePath, find};
 
 /// What has become of it since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -92,7 +92,7 @@ impl Walk<'_> {
         name: &[u8],
         sides: &Sides<F>,
     ) -> io::Result<()> {
-        let (old, now) = (meta(&sides.old, name)?, meta_of(sides.now.as_ref(), name)?);
+        let (old, now) = (find(Some(&sides.old), name)?, find(sides.now.as_ref(), name)?);
         let is_folder = old.as_ref().is_some_and(|meta| meta.kind == Kind::Folder);
         let is_carried = match self.rules.treatment(path, is_folder) {
             Treatment::Merged | Treatment::Unit | Treatment::Taken => true,
@@ -111,7 +111,7 @@ impl Walk<'_> {
         if !is_folder {
             return Ok(());
         }
-        let inside = |folder: Option<&F>| match meta_of(folder, name)? {
+        let inside = |folder: Option<&F>| match find(folder, name)? {
             Some(meta) if meta.kind == Kind::Folder => {
                 folder.map(|folder| folder.folder(name)).transpose()
             }
@@ -138,7 +138,7 @@ impl Walk<'_> {
             return Ok(true);
         }
         // A folder's time changes with what is in it.
-        let before = meta_of(sides.before.as_ref(), name)?;
+        let before = find(sides.before.as_ref(), name)?;
         self.differs(path, name, (&sides.old, old), (sides.before.as_ref(), before.as_ref()))
     }
 
@@ -150,23 +150,7 @@ impl Walk<'_> {
         (other, other_meta): (Option<&F>, Option<&Meta>),
     ) -> io::Result<bool> {
         let (Some(other), Some(other_meta)) = (other, other_meta) else { return Ok(true) };
-        let what = self.compare.entries(name, (old, old_meta), (other, other_meta))?;
-        if let (Some(root), true) = (self.rules.root_in(path), what.contains(Difference::Content))
-            && content_named(old, name, root)? == content_named(other, name, root)?
-        {
-            return Ok(!what.without(Difference::Content).is_empty());
-        }
-        Ok(!what.is_empty())
+        let (root, sides) = (self.rules.root_in(path), [(old, old_meta), (other, other_meta)]);
+        Ok(!differing(&mut self.compare, root, name, sides)?.is_empty())
     }
-}
-
-fn meta<F: Folder>(folder: &F, name: &[u8]) -> io::Result<Option<Meta>> {
-    match folder.meta(name) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        other => other.map(Some),
-    }
-}
-
-fn meta_of<F: Folder>(folder: Option<&F>, name: &[u8]) -> io::Result<Option<Meta>> {
-    folder.map_or(Ok(None), |folder| meta(folder, name))
 }

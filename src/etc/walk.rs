@@ -11,7 +11,7 @@ use crate::diff::{Comparer, Difference, Differences, Trust};
 use crate::error::{Error, Result};
 use crate::order;
 use crate::root::with_root;
-use crate::tree::{Folder, Kind, Meta, TreePath, Xattrs};
+use crate::tree::{Folder, Kind, Meta, TreePath, Xattrs, find};
 
 /// What of three sides there is.
 pub(super) type Sides<T> = [Option<T>; 3];
@@ -117,10 +117,7 @@ impl Walk<'_> {
         let mut emptied = true;
         for name in &names {
             let path = at.join(name);
-            let meta = |side: &Option<F>| match side.as_ref().map(|folder| folder.meta(name)) {
-                Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                other => other.transpose(),
-            };
+            let meta = |side: &Option<F>| find(side.as_ref(), name);
             let [base, ours, theirs] = sides;
             let mut metas = [meta(base)?, meta(ours)?, meta(theirs)?];
             let is_folder = matches!(&metas, [_, Some(ours), _] if ours.kind == Kind::Folder);
@@ -420,12 +417,8 @@ impl Walk<'_> {
         let (Some(one), Some(other)) = (e.meta(a), e.meta(b)) else {
             return Ok(Differences::only(Difference::Type));
         };
-        let what = self.compare.entries(e.name, (e.folder(a)?, one), (e.folder(b)?, other))?;
-        let named = what.contains(Difference::Content) && self.rules.root_in(e.path).is_some();
-        if named && self.content(e, a)? == self.content(e, b)? {
-            return Ok(what.without(Difference::Content));
-        }
-        Ok(what)
+        let root = self.rules.root_in(e.path);
+        differing(&mut self.compare, root, e.name, [(e.folder(a)?, one), (e.folder(b)?, other)])
     }
 
     pub(super) fn copy<F: Folder>(&mut self, entry: &Entry<'_, F>) {
@@ -462,8 +455,22 @@ fn content<F: Folder>(folder: &F, name: &[u8]) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
+/// How an entry that both folders have differs; of an fstab what it names as the root is no
+/// difference, where `root` says what it is to name.
+pub(super) fn differing<F: Folder>(
+    compare: &mut Comparer,
+    root: Option<&str>,
+    name: &[u8],
+    [a, b]: [(&F, &Meta); 2],
+) -> io::Result<Differences> {
+    let what = compare.entries(name, a, b)?;
+    let Some(root) = root.filter(|_| what.contains(Difference::Content)) else { return Ok(what) };
+    let same = content_named(a.0, name, root)? == content_named(b.0, name, root)?;
+    Ok(if same { what.without(Difference::Content) } else { what })
+}
+
 /// The content of an fstab, as if it named `root` as the root.
-pub(super) fn content_named<F: Folder>(folder: &F, name: &[u8], root: &str) -> io::Result<Vec<u8>> {
+fn content_named<F: Folder>(folder: &F, name: &[u8], root: &str) -> io::Result<Vec<u8>> {
     let content = content(folder, name)?;
     let named = with_root(&content, root);
     Ok(named.unwrap_or(content))

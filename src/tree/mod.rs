@@ -180,3 +180,11 @@ pub trait Folder: Sized {
         Ok(None)
     }
 }
+
+/// An entry's metadata, where there are folder and entry.
+pub(crate) fn find<F: Folder>(folder: Option<&F>, name: &[u8]) -> io::Result<Option<Meta>> {
+    match folder.map(|folder| folder.meta(name)).transpose() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other,
+    }
+}

@@ -103,7 +103,7 @@ impl NewTree for Part<'_> {
             self.remove(path, &|_| false)?;
         }
         let has = match making {
-            Making::File(from) => Has::Content(self.content(&mut Through(from))?),
+            Making::File(from) => Has::Content(self.content(from)?),
             Making::Link(target) => Has::Target(target.to_vec()),
             Making::Other => Has::Nothing,
         };
@@ -141,15 +141,6 @@ impl NewTree for Part<'_> {
     }
 }
 
-/// A new file's content, read as any.
-struct Through<'t>(&'t mut dyn super::Content);
-
-impl Read for Through<'_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buf)
-    }
-}
-
 /// A folder of a part.
 pub struct PartFolder<'p> {
     part: &'p Part<'p>,
@@ -158,19 +149,16 @@ pub struct PartFolder<'p> {
 
 impl PartFolder<'_> {
     fn node(&self, name: &[u8]) -> io::Result<&Node> {
-        self.part
-            .nodes
-            .get(&self.at.join(name))
-            .map(AsRef::as_ref)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.at(&self.at.join(name))
     }
 
     fn own(&self) -> io::Result<&Node> {
-        self.part
-            .nodes
-            .get(&self.at)
-            .map(AsRef::as_ref)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.at(&self.at)
+    }
+
+    fn at(&self, path: &TreePath) -> io::Result<&Node> {
+        let node = self.part.nodes.get(path).map(AsRef::as_ref);
+        node.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
