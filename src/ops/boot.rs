@@ -124,8 +124,7 @@ impl Imgbase<'_> {
         let layer = session.running()?.ok_or_else(not_from_a_layer)?;
         let release = session.boot_at()?.release.and_then(|release| release.parse().ok());
         let changed = session.need_boot()?.bless(&layer, release.as_ref())?;
-        drop(session);
-        let late = self.late_edits().unwrap_or_else(|error| {
+        let late = session.late_edits().unwrap_or_else(|error| {
             log::warn!("what was changed late where {layer} came from is not known: {error}");
             None
         });

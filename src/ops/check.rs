@@ -27,15 +27,15 @@ impl Imgbase<'_> {
         checks.push(orphans(&layout));
         checks.push(bases(&layout));
         checks.extend(boot(&session, &layout));
-        drop(layout);
-        drop(session);
-        checks.extend(self.carried());
+        if session.has_taken_over().unwrap_or(true) {
+            // That locks the group to activate volumes.
+            drop(session);
+            checks.extend(self.carried());
+        }
         let health = checks.iter().map(|check| check.health).max().unwrap_or(Health::Ok);
         Ok(HealthReport { health, checks })
     }
-}
 
-impl Imgbase<'_> {
     /// Was anything changed where the running layer took over its state, since then?
     fn carried(&self) -> Option<CheckReport> {
         let report = |health, detail| Some(report("late edits", health, detail));

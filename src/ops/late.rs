@@ -58,19 +58,33 @@ impl Imgbase<'_> {
     /// # Errors
     /// As [`diff`](Self::diff).
     pub fn late_edits(&self) -> Result<Option<LateEdits>> {
-        let session = Session::for_devices(self)?;
-        let Some(running) = session.running()? else { return Ok(None) };
-        let Some(taken) = Taken::of(&session.layout()?, &running) else { return Ok(None) };
-        let config = session.config_volume().cloned();
-        let mut volumes = vec![taken.layer.clone(), taken.from.clone(), taken.before.clone()];
-        volumes.extend(config.clone());
-        let edits = session
-            .look_into(&volumes, |session| session.look_for_late(&taken, config.as_ref()))?;
-        Ok(Some(LateEdits { from: taken.from, edits }))
+        Session::for_devices(self)?.late_edits()
     }
 }
 
 impl Session<'_> {
+    /// What the running layer took over, and where from; `None` as for [`Imgbase::late_edits`].
+    fn taken(&self) -> Result<Option<Taken>> {
+        let Some(running) = self.running()? else { return Ok(None) };
+        Ok(Taken::of(&self.layout()?, &running))
+    }
+
+    /// True where there may be late edits to look for.
+    pub(super) fn has_taken_over(&self) -> Result<bool> {
+        Ok(self.taken()?.is_some())
+    }
+
+    /// As [`Imgbase::late_edits`], in a session for devices.
+    pub(super) fn late_edits(self) -> Result<Option<LateEdits>> {
+        let Some(taken) = self.taken()? else { return Ok(None) };
+        let config = self.config_volume().cloned();
+        let mut volumes = vec![taken.layer.clone(), taken.from.clone(), taken.before.clone()];
+        volumes.extend(config.clone());
+        let edits =
+            self.look_into(&volumes, |session| session.look_for_late(&taken, config.as_ref()))?;
+        Ok(Some(LateEdits { from: taken.from, edits }))
+    }
+
     fn look_for_late(&self, taken: &Taken, config: Option<&LvName>) -> Result<Vec<LateEdit>> {
         let mut wishes = self.read_wishes(config, &taken.from)?;
         wishes.mounts.extend(self.mounted_folders()?);

@@ -18,18 +18,10 @@ const UNKNOWN: &str = "auto";
 impl Imgbase<'_> {
     /// Reads it, and leaves the devices as they were.
     pub(super) fn wishes(&self, from: &LayerName) -> Result<Wishes> {
-        let mut session = Session::for_devices(self)?;
-        let active = session.active()?;
-        let (layer, config) = (from.lv_name(), session.config_volume().cloned());
-        let mut names: Vec<LvName> = config.iter().chain([&layer]).cloned().collect();
-        session.pool_on()?;
-        session.activate(&names.iter().collect::<Vec<_>>())?;
-        let wishes = session.wishes_of(config.as_ref(), from);
-        names.retain(|name| !active.contains(name));
-        let rested = session.deactivate(&names.iter().collect::<Vec<_>>());
-        let wishes = wishes?;
-        rested.and_then(|()| session.pool_as_before()).and_then(|()| session.settle())?;
-        Ok(wishes)
+        let session = Session::for_devices(self)?;
+        let config = session.config_volume().cloned();
+        let volumes: Vec<LvName> = config.iter().cloned().chain([from.lv_name()]).collect();
+        session.look_into(&volumes, |session| session.wishes_of(config.as_ref(), from))
     }
 
     /// Lets the Config volume rest, where hooks of it were run and it was not active before.
