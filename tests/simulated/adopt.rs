@@ -89,7 +89,7 @@ fn installed(image: &[u8]) -> DiskBytes {
         edit.rename_lv(&lv("ImagePool"), &lv("pool00"))
     });
     let names = (0..2).map(|number| format!("/dev/sim{number}"));
-    names.zip(sim.bytes()).map(|(name, bytes)| (name, bytes.into())).collect()
+    names.zip(sim.all_bytes()).map(|(name, bytes)| (name, bytes.into())).collect()
 }
 
 /// The usual one.

@@ -16,7 +16,7 @@ use crate::support::world::{
     BASE, Content, DiskBytes, LAYER, add_base, add_layer, boot, boot_on, check_sound, content,
     disks, image, names, update,
 };
-use crate::support::{SimMachine, bytes_of};
+use crate::support::{Bulk, SimMachine, bytes_of};
 
 const DONE: &str = "done";
 
@@ -93,7 +93,7 @@ impl Trial {
     /// Which images are other than before, and other than after.
     fn differences<'c>(&self, content: &'c Content) -> [Vec<&'c String>; 2] {
         [&self.before, &self.after].map(|other| {
-            let differs = |(name, bytes): &(&String, &Vec<u8>)| other.get(*name) != Some(*bytes);
+            let differs = |(name, bytes): &(&String, &Bulk)| other.get(*name) != Some(*bytes);
             content.iter().filter(differs).map(|(name, _)| name).collect()
         })
     }

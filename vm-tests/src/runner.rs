@@ -103,14 +103,9 @@ fn remove_dead_runs() {
     }
 }
 
-/// Runs `cases` on up to `jobs` machines at once; returns the names of those that failed too.
+/// Runs `cases` on up to `jobs` machines at once; returns what failed, and why, too.
 #[must_use]
-pub fn run(
-    cases: Vec<Case>,
-    host: &Host,
-    runs: &RunFolder,
-    jobs: usize,
-) -> (Tally, Vec<&'static str>) {
+pub fn run(cases: Vec<Case>, host: &Host, runs: &RunFolder, jobs: usize) -> (Tally, Vec<String>) {
     let shared = Shared { queue: Mutex::new(cases), tally: Mutex::default(), host, runs };
     thread::scope(|scope| {
         for _ in 0..jobs {
@@ -122,7 +117,7 @@ pub fn run(
 
 struct Shared<'a> {
     queue: Mutex<Vec<Case>>,
-    tally: Mutex<(Tally, Vec<&'static str>)>,
+    tally: Mutex<(Tally, Vec<String>)>,
     host: &'a Host,
     runs: &'a RunFolder,
 }
@@ -140,11 +135,24 @@ fn work(shared: &Shared<'_>) {
         let seconds = start.elapsed().as_secs_f64();
         let mut tally = lock(&shared.tally);
         tally.0.count(&outcome);
-        if matches!(outcome, Err(Stop::Failed(_))) {
-            tally.1.push(case.name);
+        if let Err(Stop::Failed(fail)) = &outcome {
+            tally.1.push(format!("{}: {}", case.name, brief(&fail.to_string())));
         }
         report(&case, &outcome, seconds);
     }
+}
+
+/// So many letters of a reason, on one line, are told once more at the end of a run.
+const BRIEF: usize = 600;
+
+/// The beginning of a reason on one line.
+pub(crate) fn brief(why: &str) -> String {
+    let mut line = why.trim().replace('\n', " | ");
+    if let Some((end, _)) = line.char_indices().nth(BRIEF) {
+        line.truncate(end);
+        line.push('…');
+    }
+    line
 }
 
 /// A case with a longer time limit is begun when its turn comes, whatever machine it wants: at the

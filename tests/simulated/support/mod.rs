@@ -3,6 +3,7 @@
 pub(crate) mod figures;
 pub(crate) mod world;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io::{Cursor, Read};
@@ -95,7 +96,9 @@ impl SimMachine {
 
     /// Adds a disk with the same bytes as the first.
     pub(crate) fn copy_first_disk(&mut self) {
-        let first = self.bytes().swap_remove(0);
+        let (first, _) = self.disks.disks.values().next().expect("there is one");
+        let first = first.clone();
+        let first = bytes_of(first.as_ref());
         let (path, number) = (PathBuf::from("/dev/simcopy"), DevNo { major: 8, minor: 99 });
         let dev = Arc::new(MemDev::new(path.display().to_string(), first));
         self.kernel.add_disk(number, dev.clone());
@@ -119,9 +122,14 @@ impl SimMachine {
         Imgbase::new(self.machine())
     }
 
-    /// The bytes of all disks.
-    pub(crate) fn bytes(&self) -> Vec<Vec<u8>> {
-        self.disks.disks.values().map(|(dev, _)| bytes_of(dev.as_ref())).collect()
+    /// What all disks hold.
+    pub(crate) fn bytes(&self) -> Vec<Bulk> {
+        self.disks.disks.values().map(|(dev, _)| Bulk::of(dev.as_ref())).collect()
+    }
+
+    /// All their bytes.
+    pub(crate) fn all_bytes(&self) -> impl Iterator<Item = Vec<u8>> {
+        self.disks.disks.values().map(|(dev, _)| bytes_of(dev.as_ref()))
     }
 
     /// A layout on all disks, with small metadata.
@@ -209,6 +217,36 @@ impl InitrdMaker for SimInitrd {
             return Err(missing(Path::new("modules.dep")));
         }
         Ok(format!("ours for {kernel} and {} disks", disks.len()).into_bytes())
+    }
+}
+
+/// What a device holds, to be compared: its size, and each piece that is not all zeros.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bulk {
+    size: u64,
+    pieces: Vec<(u64, Box<[u8]>)>,
+}
+
+impl Bulk {
+    const PIECE: usize = 4096;
+
+    pub(crate) fn of(dev: &dyn Dev) -> Self {
+        // Devices are looked at by the ten thousand: memory for each would have to be cleared first.
+        thread_local!(static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
+        let size = dev.size().get();
+        BUFFER.with_borrow_mut(|buffer| {
+            buffer.resize(256 * Self::PIECE, 0);
+            let mut pieces = Vec::new();
+            for at in (0..size).step_by(buffer.len()) {
+                let len = usize::try_from(size - at).expect("small").min(buffer.len());
+                let read = &mut buffer[..len];
+                dev.read_at(read, Bytes::new(at)).expect("memory does not fail");
+                let each = (at..).step_by(Self::PIECE).zip(read.chunks(Self::PIECE));
+                let each = each.filter(|(_, piece)| *piece != &[0; Self::PIECE][..piece.len()]);
+                pieces.extend(each.map(|(at, piece)| (at, Box::from(piece))));
+            }
+            Self { size, pieces }
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use imgbase::layout::ImageName;
 use imgbase::ops::{ImageSource, Unwatched, Update};
 use imgbase::units::Bytes;
 
-use super::{SimMachine, bytes_of, small_ext4};
+use super::{Bulk, SimMachine, small_ext4};
 
 /// The base that is there.
 pub(crate) const BASE: &str = "Base-1-0";
@@ -36,7 +36,7 @@ pub(crate) fn disks() -> &'static DiskBytes {
         drop(layer);
         sim.imgbase().deactivate(&[]).expect("nothing is in use");
         let names = (0..2).map(|number| format!("/dev/sim{number}"));
-        names.zip(sim.bytes()).map(|(name, bytes)| (name, bytes.into())).collect()
+        names.zip(sim.all_bytes()).map(|(name, bytes)| (name, bytes.into())).collect()
     })
 }
 
@@ -88,7 +88,7 @@ pub(crate) fn names(sim: &SimMachine) -> BTreeSet<String> {
 }
 
 /// Bases and layers, and every byte that they hold.
-pub(crate) type Content = BTreeMap<String, Vec<u8>>;
+pub(crate) type Content = BTreeMap<String, Bulk>;
 
 /// Activates all of them and reads them.
 pub(crate) fn content(sim: &SimMachine) -> Content {
@@ -99,7 +99,7 @@ pub(crate) fn content(sim: &SimMachine) -> Content {
     }
     let bytes = |name: &String| {
         let device = format!("HostVG-{}", name.replace('-', "--")).parse().expect("a name");
-        bytes_of(sim.kernel.open(&device).expect("it is active").as_ref())
+        Bulk::of(sim.kernel.open(&device).expect("it is active").as_ref())
     };
     names.iter().map(|name| (name.clone(), bytes(name))).collect()
 }

@@ -8,12 +8,12 @@ use std::time::Instant;
 use crate::case;
 use crate::commands::{hostile, vm};
 use crate::error::{Doing, Fail, Result};
-use crate::runner::Tally;
+use crate::runner::{self, Tally};
 use crate::setup::{self, Binaries};
 
 /// Builds that must work though no test is in them: the pure half with no C headers in sight.
 const BUILDS: &[&[&str]] =
-    &[&["build", "--lib", "--no-default-features", "--target", setup::TARGET]];
+    &[&["check", "--lib", "--no-default-features", "--target", setup::TARGET]];
 
 /// Runs it; the last line counts.
 pub(super) fn main(args: &[String]) -> Result<bool> {
@@ -64,17 +64,8 @@ impl Times {
     }
 }
 
-/// All tests, with what lvm2's library and registries add; the machines run the default build. For
-/// the target that static binaries need, so that both share their dependencies.
-const TESTS: &[&str] = &[
-    "test",
-    "--workspace",
-    "--no-fail-fast",
-    "--target",
-    setup::TARGET,
-    "--features",
-    "liblvm,imgbase-sys/liblvm,oci",
-];
+/// All tests.
+const TESTS: &[&str] = &["test", "--workspace", "--no-fail-fast"];
 
 /// Names the program of a registry to a test.
 const REGISTRY: &str = "IMGBASE_REGISTRY";
@@ -86,7 +77,7 @@ fn builds() -> Result<Tally> {
     thread::scope(|scope| {
         let fuzzers = scope.spawn(hostile::build);
         let binaries = scope.spawn(|| Binaries::all()?.with_library());
-        let no_run = [TESTS, &["--no-run"]].concat();
+        let no_run = [TESTS, setup::FOR_TESTS, &["--no-run"]].concat();
         let mut tally = build(&no_run)?;
         for args in BUILDS {
             tally = tally.plus(build(args)?);
@@ -117,8 +108,9 @@ fn build(args: &[&str]) -> Result<Tally> {
 }
 
 fn tests(figures: &mut Vec<String>) -> Result<Tally> {
-    println!("cargo {}", TESTS.join(" "));
-    let mut command = cargo(TESTS);
+    let tests = [TESTS, setup::FOR_TESTS].concat();
+    println!("cargo {}", tests.join(" "));
+    let mut command = cargo(&tests);
     if case::is_whole() {
         command.env("IMGBASE_TEST_ALL", "1");
     }
@@ -136,16 +128,26 @@ fn tests(figures: &mut Vec<String>) -> Result<Tally> {
 
 /// Passes libtest's output on, adds its results up and keeps what the tests counted themselves.
 fn count(output: impl Read, figures: &mut Vec<String>) -> Result<Tally> {
-    let mut tally = Tally::default();
+    let (mut tally, mut failed) = (Tally::default(), None);
     for line in BufReader::new(output).lines() {
         let line = line?;
         println!("{line}");
         tally = tally.plus(result_line(&line).unwrap_or_default());
         // Behind the name of the test that libtest is about to judge.
         figures.extend(line.split_once(FIGURE).map(|(_, figure)| figure.to_owned()));
-        figures.extend(failed_test(&line).map(|name| format!("FAIL {name}")));
+        // What a failed test has said ends with an empty line.
+        match (failed_test(&line), &mut failed) {
+            (Some(name), _) => failed = Some(format!("{name}:")),
+            (None, Some(said)) if !line.is_empty() => *said += &format!("\n{line}"),
+            (None, _) => figures.extend(failed.take().map(told)),
+        }
     }
+    figures.extend(failed.map(told));
     Ok(tally)
+}
+
+fn told(said: String) -> String {
+    format!("FAIL {}", runner::brief(&said))
 }
 
 /// The name above what a failed test has said: `---- NAME stdout ----`.
@@ -201,10 +203,16 @@ mod tests {
             test layers ... figure: power cuts in x: 12 distinct states of 3\n\
             test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out\n\
             ---- a_commit_is_torn stdout ----\n\
+            assertion failed\n\
+            at line 5\n\
+            \n\
             test result: FAILED. 2 passed; 4 failed; 0 ignored; 0 measured; 0 filtered out\n";
         let mut figures = Vec::new();
         let tally = count(output.as_bytes(), &mut figures).expect("it is text");
-        let said = ["power cuts in x: 12 distinct states of 3", "FAIL a_commit_is_torn"];
+        let said = [
+            "power cuts in x: 12 distinct states of 3",
+            "FAIL a_commit_is_torn: | assertion failed | at line 5",
+        ];
         assert_eq!(figures, said);
         assert_eq!((states(&figures), enough(12).failed), (12, 1));
         assert_eq!(tally, Tally { passed: 5, failed: 4, skipped: 1 });

@@ -10,6 +10,9 @@ use crate::setup::workspace;
 
 /// Named even where it is the host, or what is static for it would be for build scripts too.
 pub const TARGET: &str = "x86_64-unknown-linux-gnu";
+/// How the tests are built: with what lvm2's library and registries add, and for the target that
+/// static binaries need, so that both share their dependencies.
+pub const FOR_TESTS: &[&str] = &["--target", TARGET, "--features", "liblvm,imgbase-sys/liblvm,oci"];
 /// Cargo's profile for the static binary.
 const RELEASE: &str = "release";
 
@@ -50,19 +53,16 @@ impl Binaries {
         Ok(Self { imgbase: Some(built("imgbase", RELEASE)), ..only })
     }
 
-    /// The same with what the feature `liblvm` gives: the program with the library is dynamic, as
-    /// that is.
+    /// The same with what the feature `liblvm` gives: as the tests build it, dynamic, as the library
+    /// is.
     ///
     /// # Errors
     /// Where cargo fails.
     pub fn with_library(self) -> Result<Self> {
         eprintln!("set-up: the feature liblvm");
-        let build = ["rustc", "--quiet", "--features", "liblvm", "--bin"];
-        let stripped = ["--", "-C", "strip=symbols"];
-        let fixed = ["-C", "target-feature=+crt-static", "-C", "relocation-model=static"];
-        cargo(&[&build[..], &["imgbase", "--target", TARGET], &stripped, &fixed].concat())?;
-        let program = ["imgbase-liblvm", "-p", "imgbase-sys", "--target", TARGET];
-        cargo(&[&build[..], &program, &stripped].concat())?;
+        // The tests' own: built for themselves their dependencies would have other features.
+        let build = ["test", "--quiet", "--workspace", "--no-run"];
+        cargo(&[&build[..], FOR_TESTS].concat())?;
         let library = ["imgbase", "imgbase-liblvm"].map(|name| built(name, "debug"));
         Ok(Self { library: library.into(), ..self })
     }
@@ -132,7 +132,8 @@ pub fn tools_disk(binaries: &Binaries, folder: &Path) -> Result<PathBuf> {
     }
     script(
         folder,
-        "mke2fs -q -t ext4 -L tools -O ^has_journal -d tools tools.img 64M; rm -r tools",
+        "if [ -e tools/liblvm/imgbase ]; then strip tools/liblvm/*; fi
+        mke2fs -q -t ext4 -L tools -O ^has_journal -d tools tools.img 64M; rm -r tools",
         &[],
     )?;
     Ok(folder.join("tools.img"))

@@ -23,7 +23,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::error::{Doing, Result};
 
 pub use apt::{install, packages};
-pub use binaries::{Binaries, TARGET, tools_disk};
+pub use binaries::{Binaries, FOR_TESTS, TARGET, tools_disk};
 pub use registry::registry;
 
 /// The Debian release of guest and samples.
