@@ -12,7 +12,7 @@ use crate::dm::{DevNo, Kernel};
 use crate::error::Result;
 #[cfg(feature = "pack")]
 use crate::error::{Error, ErrorKind};
-use crate::etc::{Carried, Hook, LateEdit, Wishes};
+use crate::etc::{Carried, Hook, Labelling, LateEdit, Wishes};
 use crate::image::ImageFile;
 #[cfg(feature = "pack")]
 use crate::image::oci::{Reference, Store};
@@ -490,6 +490,14 @@ pub trait Tools: Send + Sync {
     /// killed with all that it has started; [`Denied`](crate::ErrorKind::Denied) for one that is not
     /// root's alone; as [`Mounts::mount`].
     fn run_hooks(&self, run: &HookRun<'_>) -> Result<()>;
+
+    /// Runs the program of a new layer's own tree that labels its files, with that tree as its root:
+    /// nobody else sees it. `tree` is the node, and the sort of its file system. Gives why nothing is
+    /// labelled where the program fails; the tree stays marked then.
+    ///
+    /// # Errors
+    /// As [`Mounts::mount`].
+    fn label(&self, labelling: &Labelling, tree: (&Path, &str)) -> Result<Option<String>>;
 }
 
 /// Hooks, and what they are run over: nodes, and the sorts of their file systems.

@@ -1,11 +1,13 @@
 //! Programs in a dry run: looked for, not run.
 
 use std::ffi::OsStr;
+use std::path::Path;
 
 use super::Notes;
 use crate::dm::Kernel;
 use crate::dm::sim::SimKernel;
 use crate::error::Result;
+use crate::etc::Labelling;
 use crate::machine::{HookRun, Tool, ToolOutput, Tools};
 use crate::name::DmName;
 use crate::units::Bytes;
@@ -55,5 +57,11 @@ impl Tools for DryTools<'_> {
             self.notes.add(format!("{line}, {limit} seconds at most"));
         }
         Ok(())
+    }
+
+    fn label(&self, labelling: &Labelling, _tree: (&Path, &str)) -> Result<Option<String>> {
+        let (program, count) = (labelling.program.join("/"), labelling.paths.len());
+        self.notes.add(format!("run /{program} for {count} entries"));
+        Ok(None)
     }
 }

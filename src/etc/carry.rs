@@ -8,12 +8,12 @@ use super::apply::{self, Target};
 use super::rules::Treatment;
 use super::side::Side;
 use super::{
-    Action, Carried, Identity, LateEdit, MACHINE_ID, Pattern, Plan, Rules, Wishes, late_edits,
-    merge, selinux,
+    Action, Carried, Identity, Labelling, LateEdit, MACHINE_ID, Pattern, Plan, Rules, Step, Wishes,
+    late_edits, merge, selinux,
 };
 use crate::diff::Mounted;
 use crate::error::{Error, Result};
-use crate::tree::{Folder, Part, TreePath};
+use crate::tree::{Folder, Kind, Part, TreePath};
 
 /// What is merged on any host, with all that is in it.
 const MERGED: [&str; 2] = ["/etc", "/root"];
@@ -68,9 +68,14 @@ pub fn carry(trees: [&Path; 3], root: &str, wishes: &Wishes) -> Result<Carried> 
         carried.owners_changed = apply::map_ids(new, &rules.ids)?;
     }
     Target { root: new, ours }.apply(&plan)?;
-    carried.note(plan, selinux::is_another_policy([&open_at(ours)?, &open_at(new)?])?);
-    if carried.relabels {
-        selinux::mark(new)?;
+    let paths = changed(&plan);
+    let theirs = open_at(new)?;
+    let policy = selinux::other_policy([&open_at(ours)?, &theirs])?;
+    carried.note(plan, policy.is_some());
+    if let Some(contexts) = policy.filter(|_| carried.relabels) {
+        // In any case, for as long as nothing is labelled.
+        let (marked, program) = (selinux::mark(new)?, selinux::program(&theirs)?);
+        carried.to_label = program.map(|program| Labelling { program, contexts, paths, marked });
     }
     Ok(carried)
 }
@@ -89,9 +94,9 @@ pub fn preview(
     let [base, ours] = [base, ours].map(|tree| open_at(tree).map(Side::Mounted));
     let trees = [base?, ours?, Side::Part(image.root())];
     let rules = rules([&trees[1], &trees[2]], root, wishes)?;
-    let relabels = selinux::is_another_policy([&trees[1], &trees[2]])?;
+    let policy = selinux::other_policy([&trees[1], &trees[2]])?;
     let mut carried = Carried::default();
-    carried.note(merge(trees, &rules)?, relabels);
+    carried.note(merge(trees, &rules)?, policy.is_some());
     Ok(carried)
 }
 
@@ -164,6 +169,18 @@ impl Carried {
         self.skipped.extend(plan.skipped);
         self.relabels = self.taken > 0 && is_another_policy;
     }
+}
+
+/// What a plan makes, or makes otherwise, but for folders of the image that stay folders: what labels
+/// one labels all that is in it.
+fn changed(plan: &Plan) -> Vec<TreePath> {
+    let comes = |step: &&Step| match step.action {
+        Action::Remove | Action::SetAside => false,
+        Action::Meta(_) | Action::Content(_) => step.entry != Kind::Folder,
+        Action::Copy | Action::HardLink(_) => true,
+    };
+    let steps = plan.steps.iter().filter(comes);
+    steps.map(|step| step.path.clone()).collect()
 }
 
 /// There is nothing of that name, or no folder.
@@ -561,6 +578,27 @@ mod tests {
             }
             let carried = over(&all).expect("it is done");
             assert_eq!((carried.relabels, all.new.join(".autorelabel").exists()), (wanted, wanted));
+            assert_eq!(carried.to_label, None);
+        }
+        // Where the image can do it, it is asked to; the mark is the image's own where it has one.
+        for marked in [true, false] {
+            let new = [&files(config, "2")[..], &[("usr/sbin/setfiles", "program")]].concat();
+            let all = trees(&files(config, "1"), &new);
+            write(&all.ours, "etc/d/mine", "mine");
+            if !marked {
+                write(&all.new, ".autorelabel", "");
+            }
+            let wanted = Labelling {
+                program: &["usr", "sbin", "setfiles"],
+                contexts: "/etc/selinux/targeted/contexts/files/file_contexts".to_owned(),
+                paths: ["/etc/d", "/etc/d/mine"]
+                    .iter()
+                    .flat_map(|path| TreePath::from_text(path))
+                    .collect(),
+                marked,
+            };
+            let carried = over(&all).expect("it is done");
+            assert_eq!((carried.to_label, carried.relabels), (Some(wanted), true));
         }
         // The policy is the image's, whatever was built here.
         let all = trees(&files(config, "1"), &files(config, "2"));

@@ -54,6 +54,8 @@ pub use hooks::{HOOK_LIMIT, Hook, HookPlace, NEW_LAYER};
 pub use late::{LateEdit, LateKind, late_edits};
 pub use pattern::{Fit, Pattern};
 pub use rules::Rules;
+#[cfg(feature = "host")]
+pub(crate) use selinux::MARK;
 pub use walk::merge;
 pub use wishes::{Identity, Wishes};
 
@@ -214,6 +216,19 @@ pub struct Plan {
     pub skipped: Vec<Skipped>,
 }
 
+/// What the image's own program is to label, in the new tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labelling {
+    /// The program, from the tree's root.
+    pub program: &'static [&'static str],
+    /// The file of the labels by the policy, as a path in the tree.
+    pub contexts: String,
+    /// What has come along.
+    pub paths: Vec<TreePath>,
+    /// Whether the tree was marked for a start that labels all, and was not before.
+    pub marked: bool,
+}
+
 /// What was carried over.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Carried {
@@ -231,4 +246,10 @@ pub struct Carried {
     pub owners_changed: u64,
     /// True where all files are labelled anew at the first start: the image's policy is another one.
     pub relabels: bool,
+    /// Entries that the image's own program has labelled by its policy, which is another one: no
+    /// start has to.
+    pub labelled: u64,
+    /// What that program is to label.
+    #[serde(skip)]
+    pub to_label: Option<Labelling>,
 }

@@ -1,8 +1,9 @@
 //! Labels that another policy has given.
 //!
 //! What is carried over keeps its labels where the image does not have it. Where the image has another
-//! policy than the layer they may mean something else by now, or nothing: the system then labels its
-//! files anew when it starts.
+//! policy than the layer they may mean something else by now, or nothing. What came along is then
+//! labelled by the image's own `setfiles`; without one the system labels all its files anew when it
+//! starts.
 
 use std::ffi::OsStr;
 use std::io;
@@ -17,29 +18,46 @@ use crate::tree::Folder;
 use crate::tree::place::open_folder;
 
 /// What makes a system label all files anew at its start.
-const MARK: &str = ".autorelabel";
+pub(crate) const MARK: &str = ".autorelabel";
 
-/// Whether the second tree has a policy in force that is another one than the first's.
-pub(super) fn is_another_policy<F: Folder>([old, new]: [&F; 2]) -> Result<bool> {
-    let theirs = contexts(new)?;
-    Ok(theirs.is_some() && theirs != contexts(old)?)
+/// Where an image has the program that labels files.
+const SETFILES: [&[&str]; 3] =
+    [&["usr", "sbin", "setfiles"], &["usr", "bin", "setfiles"], &["sbin", "setfiles"]];
+
+/// The file of labels of a policy that is in force in the second tree, where it is another one than
+/// the first's.
+pub(super) fn other_policy<F: Folder>([old, new]: [&F; 2]) -> Result<Option<String>> {
+    let ours = contexts(old)?.map(|(_, labels)| labels);
+    Ok(contexts(new)?.filter(|(_, labels)| Some(labels) != ours.as_ref()).map(|(path, _)| path))
 }
 
-/// Marks a tree, so that its files are labelled anew.
-pub(super) fn mark(new: &Path) -> Result<()> {
-    let how = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+/// The program of a tree that labels files.
+pub(super) fn program<F: Folder>(new: &F) -> Result<Option<&'static [&'static str]>> {
+    for path in SETFILES {
+        if !read(new, path)?.is_empty() {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
+}
+
+/// Marks a tree, so that its files are labelled anew; false where it was marked.
+pub(super) fn mark(new: &Path) -> Result<bool> {
+    let how = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let made = open_folder(new, b"").and_then(|root| {
         match openat(&root, OsStr::new(MARK), how, Mode::RUSR | Mode::WUSR) {
-            // Something of that name does it too.
-            Ok(_) | Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => Ok(()),
+            Ok(_) => Ok(true),
+            // Whatever has that name.
+            Err(Errno::EXIST) => Ok(false),
             Err(error) => Err(io::Error::from(error)),
         }
     });
     made.map_err(|error| Error::io(error).op("make").at(format_args!("/{MARK}")))
 }
 
-/// Which labels files have by the policy of a tree; `None` where none is in force.
-fn contexts<F: Folder>(root: &F) -> Result<Option<Vec<u8>>> {
+/// Which labels files have by the policy of a tree, and the file that says so; `None` where none is
+/// in force.
+fn contexts<F: Folder>(root: &F) -> Result<Option<(String, Vec<u8>)>> {
     let config = read(root, &["etc", "selinux", "config"])?;
     let config = String::from_utf8_lossy(&config);
     let value = |key: &str| {
@@ -51,5 +69,5 @@ fn contexts<F: Folder>(root: &F) -> Result<Option<Vec<u8>>> {
     }
     let path = ["etc", "selinux", value("SELINUXTYPE="), "contexts", "files", "file_contexts"];
     let contexts = read(root, &path)?;
-    Ok((!contexts.is_empty()).then_some(contexts))
+    Ok((!contexts.is_empty()).then(|| (format!("/{}", path.join("/")), contexts)))
 }

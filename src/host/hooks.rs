@@ -1,12 +1,13 @@
-//! Hooks of a new layer, run where nobody else sees its tree.
+//! Programs that work on a new layer, run where nobody else sees its tree: hooks, and what labels its
+//! files.
 //!
 //! A thread of their own has a namespace of mounts of its own: there the trees are at folders, for
 //! the programs that it starts too. What is mounted there ends with it.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io::{self, PipeReader, Read};
-use std::os::fd::AsFd;
+use std::fs::{self, File};
+use std::io::{self, PipeReader, Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -19,16 +20,17 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::Pid;
-use rustix::fs::{CWD, OFlags, fcntl_setfl};
+use nix::unistd::{Pid, chroot};
+use rustix::fs::{CWD, MemfdFlags, OFlags, fcntl_setfl, memfd_create};
 use rustix::mount::{MoveMountFlags, move_mount};
 
 use super::mounts::{RealMounts, private};
 use super::tools::search_path;
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::etc::{Hook, HookPlace, hooks};
+use crate::etc::{Hook, HookPlace, Labelling, MARK, hooks};
 use crate::machine::{HookRun, Mounts};
 use crate::root::Access;
+use crate::tree::place::open_folder;
 
 /// Where the trees are while hooks run.
 const SEEN: &str = "/run/imgbase/hooks";
@@ -38,15 +40,88 @@ const OLD: &str = "old";
 const NEW: &str = "new";
 /// So much of what a hook says is kept.
 const KEPT: usize = 64 << 10;
+/// So long files may be labelled.
+const LABEL_LIMIT: Duration = Duration::from_secs(600);
 /// So long we listen before we look whether it has ended.
 const SLICE_MS: u16 = 50;
 
 /// Runs hooks, one after the other.
 pub(super) fn run(run: &HookRun<'_>) -> Result<()> {
+    aside("hooks", || apart(run))
+}
+
+/// Labels what has come along in a new layer; gives why not where its program fails.
+pub(super) fn label(labelling: &Labelling, new: (&Path, &str)) -> Result<Option<String>> {
+    let mut failure = None;
+    aside("labels", || {
+        let (seen, root) = (Path::new(SEEN), Path::new(SEEN).join(NEW));
+        leave(seen).context("make a view of the new layer", SEEN)?;
+        private::change_in(new.0, new.1, &mut |new| {
+            show(new, &root, false).context("show the new layer", SEEN)?;
+            let done = with_processes(&root).and_then(|()| label_in(&root, labelling));
+            failure = done.unwrap_or_else(|error| Some(error.to_string()));
+            if failure.is_none() && labelling.marked {
+                fs::remove_file(root.join(MARK)).context("remove the mark", MARK)?;
+            }
+            // What is still held here would be held longer than this call.
+            let _ = umount2(&root, MntFlags::MNT_DETACH);
+            Ok(())
+        })
+    })?;
+    Ok(failure)
+}
+
+/// Shows a tree at `root` what the program needs to get at a file by its descriptor.
+fn with_processes(root: &Path) -> Result<()> {
+    let shown = open_folder(root, b"proc").and_then(|place| {
+        let place = PathBuf::from(format!("/proc/self/fd/{}", place.as_raw_fd()));
+        Ok(mount(Some("/proc"), &place, None::<&Path>, MsFlags::MS_BIND, None::<&Path>)?)
+    });
+    shown.context("show the processes", "/proc")
+}
+
+/// Runs the program of the tree at `root`, for which that is all there is.
+fn label_in(root: &Path, labelling: &Labelling) -> Result<Option<String>> {
+    let list = patterns(labelling).context("make a list", "labels")?;
+    let program = format!("/{}", labelling.program.join("/"));
+    let mut command = Command::new(&program);
+    // All of a label is the policy's, also where the kernel knows none; the list has names of any bytes.
+    command.args(["-F", "-m", "-0", "-f", "-", &labelling.contexts]).stdin(list);
+    // It is only here that a thread has another root than the others.
+    let begun = aside("root", || {
+        let apart = unshare(CloneFlags::CLONE_FS).and_then(|()| chroot(root));
+        apart.map_err(io::Error::from).and_then(|()| begin(command)).context("run", &program)
+    })?;
+    let ended = begun.to_end(LABEL_LIMIT).context("run", &program)?;
+    let said = String::from_utf8_lossy(&ended.said);
+    said.lines().for_each(|line| log::info!("{program}: {line}"));
+    Ok(ended.why_not(LABEL_LIMIT))
+}
+
+/// The paths as the program takes them: it expands what a shell would.
+fn patterns(labelling: &Labelling) -> io::Result<File> {
+    let mut list = Vec::new();
+    for path in &labelling.paths {
+        for &byte in path.bytes() {
+            if br"*?[]{}\".contains(&byte) {
+                list.push(b'\\');
+            }
+            list.push(byte);
+        }
+        list.push(0);
+    }
+    let mut file = File::from(memfd_create("labels", MemfdFlags::CLOEXEC)?);
+    file.write_all(&list)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// Runs a thread of that name to its end.
+fn aside<T: Send>(name: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     thread::scope(|scope| {
-        let aside = thread::Builder::new().name("hooks".into());
-        let aside = aside.spawn_scoped(scope, || apart(run)).context("start a thread", "hooks")?;
-        let died = |_| Err(Error::new(ErrorKind::Tool, "their thread died").at("the hooks"));
+        let aside = thread::Builder::new().name(name.to_owned());
+        let aside = aside.spawn_scoped(scope, work).context("start a thread", name)?;
+        let died = |_| Err(Error::new(ErrorKind::Tool, "their thread died").at(name));
         aside.join().unwrap_or_else(died)
     })
 }
@@ -119,15 +194,10 @@ fn one(hook: &Hook, run: &HookRun<'_>) -> Result<()> {
     })?;
     let said = String::from_utf8_lossy(&ended.said);
     said.lines().for_each(|line| log::info!("{}: {line}", hook.name));
-    let last = said.lines().rev().find(|line| !line.trim().is_empty());
-    let last = last.map(|line| format!(": {}", line.trim())).unwrap_or_default();
-    let why = match ended.code {
-        Code::Exit(0) => return Ok(()),
-        Code::Exit(code) => format!("it ended with {code}{last}"),
-        Code::Signal => format!("a signal ended it{last}"),
-        Code::Late => format!("it was stopped after {} seconds{last}", run.limit.as_secs()),
-    };
-    Err(Error::new(ErrorKind::Tool, why).at(format_args!("the hook {shown}")))
+    match ended.why_not(run.limit) {
+        None => Ok(()),
+        Some(why) => Err(Error::new(ErrorKind::Tool, why).at(format_args!("the hook {shown}"))),
+    }
 }
 
 /// Whether it is still what it was found to be, and no link: that would lead out of its tree.
@@ -156,39 +226,70 @@ struct Ended {
     said: Vec<u8>,
 }
 
+impl Ended {
+    /// Why it is of no use, with the last that it said, where it has failed.
+    fn why_not(&self, limit: Duration) -> Option<String> {
+        let said = String::from_utf8_lossy(&self.said);
+        let last = said.lines().rev().find(|line| !line.trim().is_empty());
+        let last = last.map(|line| format!(": {}", line.trim())).unwrap_or_default();
+        Some(match self.code {
+            Code::Exit(0) => return None,
+            Code::Exit(code) => format!("it ended with {code}{last}"),
+            Code::Signal => format!("a signal ended it{last}"),
+            Code::Late => format!("it was stopped after {} seconds{last}", limit.as_secs()),
+        })
+    }
+}
+
 /// Runs a program with a process group of its own, all of which ends with it, and with its time.
 fn to_end(program: &Path, args: &[&OsStr], limit: Duration) -> io::Result<Ended> {
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null());
+    begin(command)?.to_end(limit)
+}
+
+/// A program that runs, and what it says.
+struct Begun {
+    child: Child,
+    pipe: PipeReader,
+}
+
+fn begin(mut command: Command) -> io::Result<Begun> {
     let (pipe, writer) = io::pipe()?;
     fcntl_setfl(&pipe, OFlags::NONBLOCK)?;
-    let mut command = Command::new(program);
-    command.args(args).env_clear().env("PATH", search_path()).env("LC_ALL", "C");
-    command.current_dir("/").stdin(Stdio::null()).process_group(0);
+    command.env_clear().env("PATH", search_path()).env("LC_ALL", "C");
+    command.current_dir("/").process_group(0);
     command.stdout(writer.try_clone()?).stderr(writer);
-    let mut child = command.spawn()?;
-    // With it go our ends of the pipe.
-    drop(command);
-    let end = Instant::now() + limit;
-    let mut said = Vec::new();
-    let waited = loop {
-        let listened = listen(&pipe, &mut said);
-        match listened.and_then(|()| has_ended(&child)) {
-            Ok(false) if Instant::now() < end => {}
-            waited => break waited,
-        }
-    };
-    // Those that it has left behind too. Its own number is its until it is waited for.
-    let group = i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)?;
-    let _ = killpg(group, Signal::SIGKILL);
-    let status = child.wait()?;
-    let ended = waited?;
-    wait_for_all_of(group)?;
-    let _ = read_on(&pipe, &mut said);
-    let code = match status.code() {
-        _ if !ended => Code::Late,
-        Some(code) => Code::Exit(code),
-        None => Code::Signal,
-    };
-    Ok(Ended { code, said })
+    // With the command go our ends of the pipe.
+    Ok(Begun { child: command.spawn()?, pipe })
+}
+
+impl Begun {
+    fn to_end(self, limit: Duration) -> io::Result<Ended> {
+        let Self { mut child, pipe } = self;
+        let end = Instant::now() + limit;
+        let mut said = Vec::new();
+        let waited = loop {
+            let listened = listen(&pipe, &mut said);
+            match listened.and_then(|()| has_ended(&child)) {
+                Ok(false) if Instant::now() < end => {}
+                waited => break waited,
+            }
+        };
+        // Those that it has left behind too. Its own number is its until it is waited for.
+        let group = i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)?;
+        let _ = killpg(group, Signal::SIGKILL);
+        let status = child.wait()?;
+        let ended = waited?;
+        wait_for_all_of(group)?;
+        let _ = read_on(&pipe, &mut said);
+        let code = match status.code() {
+            _ if !ended => Code::Late,
+            Some(code) => Code::Exit(code),
+            None => Code::Signal,
+        };
+        Ok(Ended { code, said })
+    }
 }
 
 /// A process that is killed holds what it had open until it is its turn to end: the layer too.

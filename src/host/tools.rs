@@ -10,6 +10,7 @@ use std::thread;
 
 use super::hooks;
 use crate::error::{Error, ErrorKind, Result};
+use crate::etc::Labelling;
 use crate::machine::{HookRun, Tool, ToolOutput, Tools};
 
 /// Searched after PATH, which is short on minimal systems.
@@ -122,6 +123,10 @@ impl Tools for RealTools {
 
     fn run_hooks(&self, run: &HookRun<'_>) -> Result<()> {
         hooks::run(run)
+    }
+
+    fn label(&self, labelling: &Labelling, tree: (&Path, &str)) -> Result<Option<String>> {
+        hooks::label(labelling, tree)
     }
 }
 

@@ -201,6 +201,10 @@ fn fit_out(
     if let Some(from) = plan.from() {
         watch.step(&format!("carry over the state of {}", from.name));
         carried = pending.carry_over(&from.volumes(), from.wishes)?;
+        if carried.to_label.is_some() {
+            watch.step("label what came along");
+            pending.label(&mut carried)?;
+        }
         if !from.wishes.hooks.is_empty() {
             watch.step("run hooks");
             pending.run_hooks(&from.name.lv_name(), from.wishes)?;

@@ -359,6 +359,23 @@ impl<'m> Pending<'m> {
         })
     }
 
+    /// Labels what was carried over by the policy of the image, where that can do it.
+    pub(super) fn label(&self, carried: &mut Carried) -> Result<()> {
+        let Some(labelling) = carried.to_label.take() else { return Ok(()) };
+        let (node, fs_type) = self.session.mountable(&self.lv)?;
+        match self.machine().tools.label(&labelling, (&node, fs_type))? {
+            None => {
+                carried.labelled = labelling.paths.len() as u64;
+                // An image that asks for it itself is to have it.
+                carried.relabels = !labelling.marked;
+            }
+            Some(why) => {
+                log::warn!("/{}: {why}: the first start does it", labelling.program.join("/"))
+            }
+        }
+        Ok(())
+    }
+
     /// Runs the host's hooks over the layer whose state was carried over and this one.
     pub(super) fn run_hooks(&self, old: &LvName, wishes: &Wishes) -> Result<()> {
         let config = self.session.hooks_volume(wishes);

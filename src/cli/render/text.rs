@@ -75,6 +75,9 @@ fn updated(report: &Updated) -> String {
         let merged: Vec<String> = carried.merged.iter().map(ToString::to_string).collect();
         text.push_str(&format!(", merged: {}", merged.join(", ")));
     }
+    if carried.labelled > 0 {
+        text.push_str("; what came along has the labels of the image's policy");
+    }
     if carried.relabels {
         text.push_str("; its files are labelled anew at the first start");
     }

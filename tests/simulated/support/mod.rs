@@ -18,7 +18,7 @@ use imgbase::boot::{Place, Tries};
 use imgbase::dev::{Dev, MemDev, Outlet};
 use imgbase::dm::DevNo;
 use imgbase::dm::sim::SimKernel;
-use imgbase::etc::{Carried, LateEdit};
+use imgbase::etc::{Carried, Labelling, LateEdit};
 use imgbase::image::ImageFile;
 use imgbase::machine::{
     BootAt, CarryOver, Creator, Disks, FileTarget, FolderOf, Held, HookRun, InUse, InitrdMaker,
@@ -734,6 +734,10 @@ impl Tools for SimTools {
             }
         }
         Ok(())
+    }
+
+    fn label(&self, _labelling: &Labelling, _tree: (&Path, &str)) -> Result<Option<String>> {
+        Ok(self.fail.then(|| "it ended with 1".to_owned()))
     }
 }
 

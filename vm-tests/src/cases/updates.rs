@@ -5,7 +5,10 @@ use crate::cases::kit;
 use crate::vm::Vm;
 
 pub(super) fn cases() -> Vec<Case> {
-    vec![Case::new("updates::five_in_a_row", five_in_a_row).within(900)]
+    vec![
+        Case::new("updates::five_in_a_row", five_in_a_row).within(900),
+        Case::new("updates::labels", labels).within(600),
+    ]
 }
 
 /// A small system with the `/etc` of a real one, on a file system that knows attributes.
@@ -157,5 +160,93 @@ fn five_in_a_row(vm: &mut Vm) -> Outcome {
         "Host-1-1+1\nHost-1-1\nHost-2-1+1\nHost-2-1\nHost-3-1+1\nHost-3-1\nHost-4-1+1\nHost-4-1",
     )?;
     vm.ok("umount /mnt/two")?;
+    kit::end(vm)
+}
+
+/// A tree with a policy in force, in whose words all of `/etc` is `etc_1_t`, and with what labels files
+/// by it.
+const LABELLED: &str = r#"set -e
+mkdir -p /tmp/system/etc/selinux/ours/contexts/files /tmp/system/usr/sbin /tmp/system/root /tmp/system/proc
+cd /makers && program=$(ls usr/sbin/setfiles sbin/setfiles 2>/dev/null | head -n 1)
+cp $program /tmp/system/usr/sbin/setfiles
+for library in $(chroot . /lib64/ld-linux-x86-64.so.2 --list /$program | grep -o '/[^ ]*'); do
+    mkdir -p /tmp/system${library%/*} && cp -L .$library /tmp/system$library
+done
+cd /tmp/system/etc
+printf 'SELINUX=enforcing
+SELINUXTYPE=ours
+' >selinux/config
+echo image >of-image && echo image >changed && echo image >axb && echo / / ext4 >fstab"#;
+
+/// The policy `N`, and the labels that whoever made the image has given.
+const POLICY: &str = r#"set -e; cd /tmp/system/etc; files=selinux/ours/contexts/files/file_contexts
+printf '/.*	system_u:object_r:all_%s_t:s0
+/etc(/.*)?	system_u:object_r:etc_%s_t:s0
+/etc/keys(/.*)?	--	system_u:object_r:key_%s_t:s0
+'     $N $N $N >$files
+for file in of-image changed axb; do setfattr -n security.selinux -v made:by:hand_${N}_t:s0 $file; done"#;
+
+/// What a layer has of its own, with labels of the first policy.
+const OWN: &str = r#"set -e; cd /mnt/layer/etc
+echo mine >mine && echo mine >changed && mkdir -p keys/deep && echo key >keys/deep/key && chmod 750 selinux
+echo x >'a*b' && echo x >'[q]{r}~' && echo x >"$(printf 'line\nend')" && ln -s mine link && ln mine twin
+find . -newer fstab -exec setfattr -h -n security.selinux -v other:label:of_1_t:s0 {} +
+chmod 700 of-image"#;
+
+/// All of them have labels of the policy `N`, and the image's files those of the image.
+const RIGHT: &str = r#"set -e; cd /mnt/layer/etc
+is() { label=$(getfattr -h --only-values -n security.selinux "$1" 2>/dev/null | tr -d '\0')
+    [ "$label" = "$2" ] || { echo "$1 has the label $label, not $2"; exit 1; }; }
+for file in mine changed link twin keys/deep 'a*b' '[q]{r}~' "$(printf 'line\nend')"; do
+    is "$file" system_u:object_r:etc_${N}_t:s0
+done
+is keys/deep/key system_u:object_r:key_${N}_t:s0
+is axb made:by:hand_${N}_t:s0
+grep -qx mine changed && [ $(stat -c %a selinux) = 750 ]"#;
+
+/// What comes along to an image with another policy has the labels of that.
+fn labels(vm: &mut Vm) -> Outcome {
+    kit::init(vm)?;
+    vm.ok(LABELLED)?;
+    let policy = |n: u32| format!("N={n}\n{POLICY}");
+    vm.ok(&policy(1))?;
+    kit::step_says(vm, "base --add Host-1-1 /tmp/system", "Host-1-1")?;
+    kit::step_says(vm, "layer --add", "Host-1-1+1")?;
+    vm.ok("imgbase mount Host-1-1+1 /mnt/layer")?;
+    vm.ok(OWN)?;
+    vm.ok("imgbase umount /mnt/layer")?;
+
+    vm.ok(&policy(2))?;
+    let said = vm.ok("imgbase update /tmp/system --nvr Host-2-1 2>&1")?;
+    must(said.contains("has the labels of the image's policy"), said.clone())?;
+    must(!said.contains("labelled anew"), said)?;
+    vm.ok("imgbase mount Host-2-1+1 /mnt/layer && [ ! -e /mnt/layer/.autorelabel ]")?;
+    vm.ok(&format!("N=2\n{RIGHT}"))?;
+    // Its own program finds nothing to do.
+    vm.says(
+        "mount --bind /proc /mnt/layer/proc && chroot /mnt/layer setfiles -n -v -m -F /etc/selinux/ours/contexts/files/file_contexts \
+        /etc/mine /etc/keys /etc/link && umount /mnt/layer/proc",
+        "",
+    )?;
+    vm.ok("imgbase umount /mnt/layer")?;
+
+    // One that cannot leaves it to the first start, and the update is good all the same.
+    vm.ok(&policy(3))?;
+    vm.ok("mv /tmp/system/usr/sbin/setfiles /tmp/setfiles && echo broken >/tmp/system/usr/sbin/setfiles")?;
+    let said = vm.ok("imgbase update /tmp/system --nvr Host-3-1 2>&1")?;
+    must(said.contains("/usr/sbin/setfiles: "), said.clone())?;
+    must(said.contains("labelled anew at the first start"), said)?;
+    vm.ok("imgbase mount Host-3-1+1 /mnt/layer && [ -e /mnt/layer/.autorelabel ] &&
+        imgbase umount /mnt/layer")?;
+    // So does one that is marked itself, though nothing is left to be done.
+    vm.ok(&policy(4))?;
+    vm.ok("mv /tmp/setfiles /tmp/system/usr/sbin/setfiles && touch /tmp/system/.autorelabel")?;
+    vm.says(
+        "imgbase update /tmp/system --nvr Host-4-1 --json | grep -c '\"relabels\": *true'",
+        "1",
+    )?;
+    vm.ok("imgbase mount Host-4-1+1 /mnt/layer && [ -e /mnt/layer/.autorelabel ]")?;
+    vm.ok(&format!("N=4\n{RIGHT}"))?;
+    vm.ok("imgbase umount /mnt/layer")?;
     kit::end(vm)
 }
