@@ -63,6 +63,9 @@ impl Binaries {
         // The tests' own: built for themselves their dependencies would have other features.
         let build = ["test", "--quiet", "--workspace", "--no-run"];
         cargo(&[&build[..], FOR_TESTS].concat())?;
+        // No test has this one put in its place.
+        let build = ["build", "--quiet", "-p", "imgbase-sys", "--bin", "imgbase-liblvm"];
+        cargo(&[&build[..], &["--features", "liblvm", "--target", TARGET]].concat())?;
         let library = ["imgbase", "imgbase-liblvm"].map(|name| built(name, "debug"));
         Ok(Self { library: library.into(), ..self })
     }
