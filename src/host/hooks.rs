@@ -92,7 +92,7 @@ fn label_in(root: &Path, labelling: &Labelling) -> Result<Option<String>> {
         let apart = unshare(CloneFlags::CLONE_FS).and_then(|()| chroot(root));
         apart.map_err(io::Error::from).and_then(|()| begin(command)).context("run", &program)
     })?;
-    let ended = begun.to_end(LABEL_LIMIT).context("run", &program)?;
+    let ended = begun.wait(LABEL_LIMIT).context("run", &program)?;
     let said = String::from_utf8_lossy(&ended.said);
     said.lines().for_each(|line| log::info!("{program}: {line}"));
     Ok(ended.why_not(LABEL_LIMIT))
@@ -245,7 +245,7 @@ impl Ended {
 fn to_end(program: &Path, args: &[&OsStr], limit: Duration) -> io::Result<Ended> {
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null());
-    begin(command)?.to_end(limit)
+    begin(command)?.wait(limit)
 }
 
 /// A program that runs, and what it says.
@@ -265,7 +265,7 @@ fn begin(mut command: Command) -> io::Result<Begun> {
 }
 
 impl Begun {
-    fn to_end(self, limit: Duration) -> io::Result<Ended> {
+    fn wait(self, limit: Duration) -> io::Result<Ended> {
         let Self { mut child, pipe } = self;
         let end = Instant::now() + limit;
         let mut said = Vec::new();

@@ -1,4 +1,4 @@
-//! A host is updated five times in a row, each time by an image of another sort, and keeps every edit.
+//! A host is updated again and again, each time by an image of another sort, and keeps every edit.
 
 use crate::case::{Case, Outcome, must};
 use crate::cases::kit;
@@ -6,7 +6,7 @@ use crate::vm::Vm;
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("updates::five_in_a_row", five_in_a_row).within(900),
+        Case::new("updates::in_a_row", in_a_row).with_library().within(900),
         Case::new("updates::labels", labels).within(600),
     ]
 }
@@ -28,8 +28,21 @@ const NEXT: &str = "cd /mnt/two/system && echo $N >etc/image-release && echo $N 
     rm -f /tmp/$N.ext4 && mke2fs -q -t ext4 -d /mnt/two/system /tmp/$N.ext4 64M &&
     mount -o loop,ro /tmp/$N.ext4 /mnt/image && guest tree /mnt/image >/tmp/tree && cd /";
 
-/// The image packed as an archive, a squashfs, a qcow2, a container's layer, or as it is.
-const PACK: [(&str, &str); 5] = [
+/// The image as the layer of a container.
+const CONTAINER: &str = r#"mkdir -p /tmp/oci/blobs/sha256 && cd /tmp/oci &&
+        tar --xattrs --numeric-owner -C /mnt/image -cf layer .
+        blob() { digest=sha256:$(sha256sum <$1 | cut -c1-64) size=$(stat -c %s $1) && mv $1 blobs/sha256/${digest#*:} &&
+            printf '{"mediaType":"%s","digest":"%s","size":%s}' "$2" "$digest" "$size"; }
+        type=application/vnd.oci.image id=sha256:$(sha256sum <layer | cut -c1-64)
+        printf '{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["%s"]}}' $id >config
+        printf '{"schemaVersion":2,"config":%s,"layers":[%s]}' "$(blob config $type.config.v1+json)" \
+            "$(blob layer $type.layer.v1.tar)" >manifest
+        printf '{"schemaVersion":2,"manifests":[%s]}' "$(blob manifest $type.manifest.v1+json)" >index.json
+        printf '{"imageLayoutVersion":"1.0.0"}' >oci-layout"#;
+
+/// The image packed as an archive, a squashfs, a qcow2, a container's layer, as it is, as a live medium, on
+/// a disk, or in a registry.
+const PACK: [(&str, &str); 8] = [
     (
         "/tmp/2.tar.gz",
         "tar --xattrs --numeric-owner -C /mnt/image -cf - . | gzip -1 >/tmp/2.tar.gz",
@@ -41,21 +54,43 @@ const PACK: [(&str, &str); 5] = [
         umount /makers/mnt/image",
     ),
     ("/tmp/4.qcow2", "qemu-img convert -c -O qcow2 /tmp/4.ext4 /tmp/4.qcow2"),
-    (
-        "/tmp/oci",
-        r#"mkdir -p /tmp/oci/blobs/sha256 && cd /tmp/oci &&
-        tar --xattrs --numeric-owner -C /mnt/image -cf layer .
-        blob() { digest=sha256:$(sha256sum <$1 | cut -c1-64) size=$(stat -c %s $1) && mv $1 blobs/sha256/${digest#*:} &&
-            printf '{"mediaType":"%s","digest":"%s","size":%s}' "$2" "$digest" "$size"; }
-        type=application/vnd.oci.image id=sha256:$(sha256sum <layer | cut -c1-64)
-        printf '{"os":"linux","architecture":"amd64","rootfs":{"type":"layers","diff_ids":["%s"]}}' $id >config
-        printf '{"schemaVersion":2,"config":%s,"layers":[%s]}' "$(blob config $type.config.v1+json)" \
-            "$(blob layer $type.layer.v1.tar)" >manifest
-        printf '{"schemaVersion":2,"manifests":[%s]}' "$(blob manifest $type.manifest.v1+json)" >index.json
-        printf '{"imageLayoutVersion":"1.0.0"}' >oci-layout"#,
-    ),
+    ("/tmp/oci", CONTAINER),
     ("/tmp/6.ext4", "true"),
+    (
+        "/makers/tmp/7.sqfs",
+        "mkdir -p /makers/tmp/live/LiveOS && mv /tmp/7.ext4 /makers/tmp/live/LiveOS/rootfs.img &&
+        chroot /makers mksquashfs /tmp/live /tmp/7.sqfs -quiet -no-progress -noappend >/dev/null &&
+        rm -r /makers/tmp/live",
+    ),
+    (
+        "/tmp/disk",
+        "truncate -s 80M /tmp/disk && sfdisk -q /tmp/disk <<END
+label: gpt
+start=2048, size=4096, type=uefi
+start=8192, size=131072, type=4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709
+END
+        dd if=/tmp/8.ext4 of=/tmp/disk bs=1M seek=4 conv=notrunc,sparse status=none",
+    ),
+    (
+        REGISTRY,
+        r#"cd /makers && for d in dev proc; do mount --bind /$d $d; done &&
+        place=tmp/registry/docker/registry/v2 && mkdir -p $place/blobs/sha256 &&
+        repository=$place/repositories/host && link() { mkdir -p $repository/$1 && printf sha256:$2 >$repository/$1/link; } &&
+        manifest=$(grep -o 'sha256:[0-9a-f]*' /tmp/oci/index.json) && manifest=${manifest#*:} &&
+        for blob in $(ls /tmp/oci/blobs/sha256); do
+            mkdir -p $place/blobs/sha256/$(expr substr $blob 1 2)/$blob && link _layers/sha256/$blob $blob
+            mv /tmp/oci/blobs/sha256/$blob $place/blobs/sha256/$(expr substr $blob 1 2)/$blob/data
+        done
+        link _manifests/revisions/sha256/$manifest $manifest && link _manifests/tags/9/current $manifest &&
+        link _manifests/tags/9/index/sha256/$manifest $manifest && chroot . ip link set lo up &&
+        printf 'version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: /tmp/registry\nhttp:\n  addr: 127.0.0.1:5000\n' >tmp/registry.yml &&
+        { chroot . docker-registry serve /tmp/registry.yml >/tmp/registry.log 2>&1 & } && echo $! >/run/registry &&
+        n=0; until grep -q 'listening on' /tmp/registry.log; do sleep 0.1; n=$((n + 1)); [ $n -lt 300 ]; done"#,
+    ),
 ];
+
+/// The image in a registry of this machine.
+const REGISTRY: &str = "oci://localhost:5000/host:9";
 
 /// More than twenty edits of the first layer.
 const EDITS: &str = r#"cd /mnt/layer &&
@@ -112,7 +147,7 @@ const KEPT: &str = r##"cd /mnt/layer && fail() { echo "lost: $*"; exit 1; }
 /// No source takes more memory.
 const MOST_KIB: u64 = 64 << 10;
 
-fn five_in_a_row(vm: &mut Vm) -> Outcome {
+fn in_a_row(vm: &mut Vm) -> Outcome {
     kit::init(vm)?;
     vm.ok(SYSTEM)?;
     let next = |n: usize| format!("set -e; N={n}; {NEXT}");
@@ -125,20 +160,25 @@ fn five_in_a_row(vm: &mut Vm) -> Outcome {
     let mut peaks = Vec::new();
     for (n, (image, pack)) in (2..).zip(PACK) {
         vm.ok(&next(n))?;
-        vm.ok(&format!("set -e; {pack}\ncd /; umount /mnt/image"))?;
+        let from_registry = image == REGISTRY;
+        let first = if from_registry { CONTAINER } else { "" };
+        vm.ok(&format!("set -e; {first}\n{pack}\ncd /; umount /mnt/image"))?;
         let (base, layer) = (format!("Host-{n}-1"), format!("Host-{n}-1+1"));
         // Told before anything is made, and then done.
-        let planned = vm.imgbase(&format!("--dry-run update {image} --nvr {base}"))?;
+        let imgbase = if from_registry { "/tools/liblvm/imgbase" } else { "imgbase" };
+        let planned = vm.ok(&format!("{imgbase} --dry-run update {image} --nvr {base}"))?;
         let changes =
             planned.split("would take over ").nth(1).and_then(|rest| rest.split(' ').next());
         let told = format!("{} changes of", changes.unwrap_or("no"));
-        must(planned.contains("would merge /etc/bash.bashrc"), planned.clone())?;
-        let done = vm.sh(&format!("imgbase update {image} --nvr {base} 2>&1"))?;
+        // What is in a registry is not looked into before.
+        let is_told = planned.contains("would merge /etc/bash.bashrc");
+        must(is_told != from_registry, planned.clone())?;
+        let done = vm.sh(&format!("{imgbase} update {image} --nvr {base} 2>&1"))?;
         let (said, peak) = (done.stdout, done.max_rss_kib);
         must(peak < MOST_KIB, format!("{image} takes {peak} KiB"))?;
         peaks.push(format!("{peak} KiB for {image}"));
         must(done.status == 0 && said.contains(&layer), said.clone())?;
-        must(said.contains(&told), format!("{planned}\n{said}"))?;
+        must(from_registry || said.contains(&told), format!("{planned}\n{said}"))?;
         must(!said.contains("imgnew") && said.contains("/etc/bash.bashrc"), said)?;
         // The base is the image, whatever that came in.
         vm.ok(&format!(
@@ -148,7 +188,7 @@ fn five_in_a_row(vm: &mut Vm) -> Outcome {
         vm.ok(&format!("imgbase mount {layer} /mnt/layer"))?;
         vm.ok(&format!("N={n}\n{KEPT}"))?;
         vm.ok(&format!("echo edit-{n} >/mnt/layer/etc/later-{n} && imgbase umount /mnt/layer"))?;
-        vm.ok(&format!("rm -rf {image} /tmp/{n}.ext4"))?;
+        vm.ok(&format!("rm -rf {image} /tmp/{n}.ext4 /tmp/oci"))?;
     }
     println!("     peak memory: {}", peaks.join(", "));
     // The first one is as it was.
@@ -157,9 +197,9 @@ fn five_in_a_row(vm: &mut Vm) -> Outcome {
     vm.says("imgbase recover --list; ls /sys/block | grep -c loop.*backing || true", "0")?;
     vm.says(
         "imgbase gc --keep 2",
-        "Host-1-1+1\nHost-1-1\nHost-2-1+1\nHost-2-1\nHost-3-1+1\nHost-3-1\nHost-4-1+1\nHost-4-1",
+        &(1..=7).map(|n| format!("Host-{n}-1+1\nHost-{n}-1")).collect::<Vec<_>>().join("\n"),
     )?;
-    vm.ok("umount /mnt/two")?;
+    vm.ok("kill $(cat /run/registry) && umount /mnt/two /makers/dev /makers/proc")?;
     kit::end(vm)
 }
 
