@@ -60,8 +60,8 @@ impl Tools for DryTools<'_> {
     }
 
     fn label(&self, labelling: &Labelling, _tree: (&Path, &str)) -> Result<Option<String>> {
-        let (program, count) = (labelling.program.join("/"), labelling.paths.len());
-        self.notes.add(format!("run /{program} for {count} entries"));
+        let (program, count) = (labelling.program, labelling.paths.len());
+        self.notes.add(format!("run {program} for {count} entries"));
         Ok(None)
     }
 }

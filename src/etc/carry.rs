@@ -589,7 +589,7 @@ mod tests {
                 write(&all.new, ".autorelabel", "");
             }
             let wanted = Labelling {
-                program: &["usr", "sbin", "setfiles"],
+                program: "/usr/sbin/setfiles",
                 contexts: "/etc/selinux/targeted/contexts/files/file_contexts".to_owned(),
                 paths: ["/etc/d", "/etc/d/mine"]
                     .iter()

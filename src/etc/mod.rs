@@ -219,8 +219,8 @@ pub struct Plan {
 /// What the image's own program is to label, in the new tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Labelling {
-    /// The program, from the tree's root.
-    pub program: &'static [&'static str],
+    /// The program, as a path in the tree.
+    pub program: &'static str,
     /// The file of the labels by the policy, as a path in the tree.
     pub contexts: String,
     /// What has come along.

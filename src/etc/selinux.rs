@@ -21,8 +21,7 @@ use crate::tree::place::open_folder;
 pub(crate) const MARK: &str = ".autorelabel";
 
 /// Where an image has the program that labels files.
-const SETFILES: [&[&str]; 3] =
-    [&["usr", "sbin", "setfiles"], &["usr", "bin", "setfiles"], &["sbin", "setfiles"]];
+const SETFILES: [&str; 3] = ["/usr/sbin/setfiles", "/usr/bin/setfiles", "/sbin/setfiles"];
 
 /// The file of labels of a policy that is in force in the second tree, where it is another one than
 /// the first's.
@@ -32,9 +31,10 @@ pub(super) fn other_policy<F: Folder>([old, new]: [&F; 2]) -> Result<Option<Stri
 }
 
 /// The program of a tree that labels files.
-pub(super) fn program<F: Folder>(new: &F) -> Result<Option<&'static [&'static str]>> {
+pub(super) fn program<F: Folder>(new: &F) -> Result<Option<&'static str>> {
     for path in SETFILES {
-        if !read(new, path)?.is_empty() {
+        let names: Vec<&str> = path.split('/').skip(1).collect();
+        if !read(new, &names)?.is_empty() {
             return Ok(Some(path));
         }
     }

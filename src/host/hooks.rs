@@ -83,19 +83,16 @@ fn with_processes(root: &Path) -> Result<()> {
 /// Runs the program of the tree at `root`, for which that is all there is.
 fn label_in(root: &Path, labelling: &Labelling) -> Result<Option<String>> {
     let list = patterns(labelling).context("make a list", "labels")?;
-    let program = format!("/{}", labelling.program.join("/"));
-    let mut command = Command::new(&program);
+    let program = labelling.program;
+    let mut command = Command::new(program);
     // All of a label is the policy's, also where the kernel knows none; the list has names of any bytes.
     command.args(["-F", "-m", "-0", "-f", "-", &labelling.contexts]).stdin(list);
     // It is only here that a thread has another root than the others.
     let begun = aside("root", || {
         let apart = unshare(CloneFlags::CLONE_FS).and_then(|()| chroot(root));
-        apart.map_err(io::Error::from).and_then(|()| begin(command)).context("run", &program)
+        apart.map_err(io::Error::from).and_then(|()| begin(command)).context("run", program)
     })?;
-    let ended = begun.wait(LABEL_LIMIT).context("run", &program)?;
-    let said = String::from_utf8_lossy(&ended.said);
-    said.lines().for_each(|line| log::info!("{program}: {line}"));
-    Ok(ended.why_not(LABEL_LIMIT))
+    Ok(begun.wait(LABEL_LIMIT).context("run", program)?.judged(program, LABEL_LIMIT))
 }
 
 /// The paths as the program takes them: it expands what a shell would.
@@ -192,9 +189,7 @@ fn one(hook: &Hook, run: &HookRun<'_>) -> Result<()> {
     let ended = ended.map_err(|error| {
         Error::new(ErrorKind::Tool, error).op("run it").at(format_args!("the hook {shown}"))
     })?;
-    let said = String::from_utf8_lossy(&ended.said);
-    said.lines().for_each(|line| log::info!("{}: {line}", hook.name));
-    match ended.why_not(run.limit) {
+    match ended.judged(&hook.name, run.limit) {
         None => Ok(()),
         Some(why) => Err(Error::new(ErrorKind::Tool, why).at(format_args!("the hook {shown}"))),
     }
@@ -227,9 +222,10 @@ struct Ended {
 }
 
 impl Ended {
-    /// Why it is of no use, with the last that it said, where it has failed.
-    fn why_not(&self, limit: Duration) -> Option<String> {
+    /// Logs what it said; gives why it is of no use, with the last of that, where it has failed.
+    fn judged(&self, name: &str, limit: Duration) -> Option<String> {
         let said = String::from_utf8_lossy(&self.said);
+        said.lines().for_each(|line| log::info!("{name}: {line}"));
         let last = said.lines().rev().find(|line| !line.trim().is_empty());
         let last = last.map(|line| format!(": {}", line.trim())).unwrap_or_default();
         Some(match self.code {

@@ -369,9 +369,7 @@ impl<'m> Pending<'m> {
                 // An image that asks for it itself is to have it.
                 carried.relabels = !labelling.marked;
             }
-            Some(why) => {
-                log::warn!("/{}: {why}: the first start does it", labelling.program.join("/"))
-            }
+            Some(why) => log::warn!("{}: {why}: the first start does it", labelling.program),
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ use imgbase::units::Bytes;
 use imgbase::{ErrorKind, Result};
 
 use crate::support::figures::figure;
-use crate::support::world::{DiskBytes, boot_on};
+use crate::support::world::{DiskBytes, boot_on, disk_bytes};
 use crate::support::{SimBootAt, SimMachine, bytes_of, ext4_of};
 
 const VG: &str = "onn";
@@ -88,8 +88,7 @@ fn installed(image: &[u8]) -> DiskBytes {
         edit.rename_lv(&lv("Seed-1-1"), &lv("root"))?;
         edit.rename_lv(&lv("ImagePool"), &lv("pool00"))
     });
-    let names = (0..2).map(|number| format!("/dev/sim{number}"));
-    names.zip(sim.all_bytes()).map(|(name, bytes)| (name, bytes.into())).collect()
+    disk_bytes(&sim)
 }
 
 /// The usual one.

@@ -96,9 +96,7 @@ impl SimMachine {
 
     /// Adds a disk with the same bytes as the first.
     pub(crate) fn copy_first_disk(&mut self) {
-        let (first, _) = self.disks.disks.values().next().expect("there is one");
-        let first = first.clone();
-        let first = bytes_of(first.as_ref());
+        let first = self.all_bytes().next().expect("there is one");
         let (path, number) = (PathBuf::from("/dev/simcopy"), DevNo { major: 8, minor: 99 });
         let dev = Arc::new(MemDev::new(path.display().to_string(), first));
         self.kernel.add_disk(number, dev.clone());

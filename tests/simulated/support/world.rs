@@ -35,9 +35,14 @@ pub(crate) fn disks() -> &'static DiskBytes {
         layer.sync().expect("memory does not fail");
         drop(layer);
         sim.imgbase().deactivate(&[]).expect("nothing is in use");
-        let names = (0..2).map(|number| format!("/dev/sim{number}"));
-        names.zip(sim.all_bytes()).map(|(name, bytes)| (name, bytes.into())).collect()
+        disk_bytes(&sim)
     })
+}
+
+/// The bytes of a machine's two disks.
+pub(crate) fn disk_bytes(sim: &SimMachine) -> DiskBytes {
+    let names = (0..2).map(|number| format!("/dev/sim{number}"));
+    names.zip(sim.all_bytes()).map(|(name, bytes)| (name, bytes.into())).collect()
 }
 
 /// A machine that has just booted on these disks.

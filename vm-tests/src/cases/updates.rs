@@ -213,17 +213,13 @@ for library in $(chroot . /lib64/ld-linux-x86-64.so.2 --list /$program | grep -o
     mkdir -p /tmp/system${library%/*} && cp -L .$library /tmp/system$library
 done
 cd /tmp/system/etc
-printf 'SELINUX=enforcing
-SELINUXTYPE=ours
-' >selinux/config
+printf 'SELINUX=enforcing\nSELINUXTYPE=ours\n' >selinux/config
 echo image >of-image && echo image >changed && echo image >axb && echo / / ext4 >fstab"#;
 
 /// The policy `N`, and the labels that whoever made the image has given.
 const POLICY: &str = r#"set -e; cd /tmp/system/etc; files=selinux/ours/contexts/files/file_contexts
-printf '/.*	system_u:object_r:all_%s_t:s0
-/etc(/.*)?	system_u:object_r:etc_%s_t:s0
-/etc/keys(/.*)?	--	system_u:object_r:key_%s_t:s0
-'     $N $N $N >$files
+printf '/.*\tsystem_u:object_r:all_%s_t:s0\n/etc(/.*)?\tsystem_u:object_r:etc_%s_t:s0\n' $N $N >$files
+printf '/etc/keys(/.*)?\t--\tsystem_u:object_r:key_%s_t:s0\n' $N >>$files
 for file in of-image changed axb; do setfattr -n security.selinux -v made:by:hand_${N}_t:s0 $file; done"#;
 
 /// What a layer has of its own, with labels of the first policy.
