@@ -4,6 +4,7 @@ mod ext4;
 mod init;
 mod labels;
 mod messages;
+mod others;
 mod runner;
 mod serve;
 mod state;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::{WaitOptions, wait};
 
 use crate::error::{Doing, Fail, Result};
+use crate::guest::others;
 use crate::wire::{self, Done, Hello, Run, text};
 
 /// Where commands of the guest are found: what the host handed in first.
@@ -39,6 +40,7 @@ pub(super) fn serve(mut port: File, flavour: &str) -> Result<Stop> {
             b"run" => answer_run(&mut port, fields)?,
             b"put" => answer(&mut port, put(fields))?,
             b"get" => answer(&mut port, get(fields))?,
+            b"end" => answer(&mut port, others::end().map(String::into_bytes))?,
             _ => answer(&mut port, Err(Fail::new("unknown message")))?,
         }
     }

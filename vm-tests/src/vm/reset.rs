@@ -3,9 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::error::Result;
+use crate::error::{Doing, Result};
 use crate::vm::Vm;
 use crate::vm::firmware::VARIABLES;
+use crate::wire::text;
 
 /// Ends in failure where anything is left; the machine is then thrown away.
 const RESET: &str = r#"
@@ -24,6 +25,8 @@ for disk in "$@"; do
 done
 rm -rf /etc/lvm/archive/* /etc/lvm/backup/* /etc/lvm/devices/* /run/lvm/* /tmp/* /mnt/*
 rm -rf /run/lock/lvm/*
+find /run -mindepth 1 -maxdepth 1 ! -name harness ! -name lock ! -name lvm ! -name udev \
+    -exec rm -rf {} +
 [ -d /run/udev ] && udevadm settle
 find /dev -xtype l -delete
 find /dev -mindepth 1 -maxdepth 1 -type d -empty ! -name shm ! -name mqueue -delete
@@ -31,15 +34,26 @@ find /dev -mindepth 1 -maxdepth 1 -type d -empty ! -name shm ! -name mqueue -del
 "#;
 
 impl Vm {
-    /// Undoes what a case did: mounts, devices, loops, disks, lvm2's folders.
+    /// Undoes what a case did: processes, mounts, devices, loops, disks, lvm2's folders, /run.
     ///
     /// # Errors
     /// Where something stays.
     pub fn reset(&mut self) -> Result<()> {
         self.forget_boots()?;
         self.limit(Duration::from_secs(60));
+        self.end_others()?;
         let names: Vec<String> = self.spec.disk_names().collect();
         self.ok(&format!("set -- {}\n{RESET}", names.join(" "))).map(drop)
+    }
+
+    /// Ends what commands have left running.
+    fn end_others(&mut self) -> Result<()> {
+        crate::wire::send(&mut self.channel, &[b"end"]).doing("the channel")?;
+        let ended = self.answer(b"ok")?.into_iter().next().unwrap_or_default();
+        for process in text(&ended).lines() {
+            self.note(&format!("left running and ended: {process}"));
+        }
+        Ok(())
     }
 
     /// UEFI's variables and the consoles of the machines that booted a disk.
