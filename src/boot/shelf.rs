@@ -15,6 +15,9 @@ use crate::units::Bytes;
 /// Longest file that is read as an entry; GRUB reads no longer one.
 const LONGEST: Bytes = Bytes::mib(1);
 
+/// So often a folder is read that others change meanwhile.
+const PATIENCE: u32 = 100;
+
 /// Where entries lie, and whose are ours.
 #[derive(Clone)]
 pub(super) struct Shelf<'b> {
@@ -29,34 +32,46 @@ impl<'b> Shelf<'b> {
         Self { folder, place, vg: vg.clone() }
     }
 
-    /// All entries, sorted by file name.
+    /// All entries, sorted by file name. Where another program renames one meanwhile, as
+    /// systemd-bless-boot does, they are read again.
     ///
     /// # Errors
-    /// What the folder gives.
+    /// [`Busy`](ErrorKind::Busy) where they change all the time; what the folder gives.
     pub(super) fn read(&self) -> Result<Vec<Found>> {
-        let (mut found, mut known) = (Vec::new(), Known::new());
-        for (name, kind) in self.folder.list(&self.place)? {
-            if matches!(kind, Kind::File(_)) && is_entry(&name) {
-                found.extend(self.read_one(&name, &kind, &mut known)?);
+        for _ in 0..PATIENCE {
+            if let Some(found) = self.read_once()? {
+                return Ok(found);
             }
         }
-        Ok(found)
+        let error = Error::new(ErrorKind::Busy, "its files are renamed all the time");
+        Err(error.op("read boot entries").at(shown(self.folder, &self.place)))
     }
 
-    fn read_one(&self, name: &str, kind: &Kind, known: &mut Known) -> Result<Option<Found>> {
-        let path = self.place.join(name)?;
-        if matches!(kind, Kind::File(size) if *size > LONGEST) {
-            return Ok(None);
+    /// Nothing where a file went before it was read.
+    fn read_once(&self) -> Result<Option<Vec<Found>>> {
+        let (mut found, mut known) = (Vec::new(), Known::new());
+        for (name, kind) in self.folder.list(&self.place)? {
+            let Kind::File(size) = kind else { continue };
+            if !is_entry(&name) || size > LONGEST {
+                continue;
+            }
+            let path = self.place.join(&name)?;
+            let Some(bytes) = self.folder.read(&path, LONGEST)? else { return Ok(None) };
+            found.push(self.found(path, &bytes, &mut known)?);
         }
-        let Some(bytes) = self.folder.read(&path, LONGEST)? else { return Ok(None) };
-        let entry = Entry::parse(&bytes);
+        Ok(Some(found))
+    }
+
+    fn found(&self, path: BootPath, bytes: &[u8], known: &mut Known) -> Result<Found> {
+        let name = path.name();
+        let entry = Entry::parse(bytes);
         let (id, counter) = Counter::split(name);
         let own = self.own(name, &entry);
         let title = entry.title().unwrap_or(name).to_owned();
         let missing = self.missing(&entry, known)?;
         let kernel = entry.linux().and_then(|linux| self.inside(&linux.replace('\\', "/")));
         let listed = entry.has_kernel() && kernel.is_none_or(|kernel| !missing.contains(&kernel));
-        Ok(Some(Found { path, id, entry, title, counter, own, missing, listed }))
+        Ok(Found { path, id, entry, title, counter, own, missing, listed })
     }
 
     /// Where it is a layer's: by its name, and by where its arguments lead.

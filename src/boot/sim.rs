@@ -59,6 +59,8 @@ struct World {
     events: Vec<Event>,
     calls: usize,
     fault: Option<Fault>,
+    /// What another program renames before a call, counted as for a fault.
+    renamed: Option<(usize, String, String)>,
     /// True where a sync does nothing.
     lazy: bool,
 }
@@ -75,8 +77,18 @@ impl SimBoot {
 
     fn with(facts: Facts, capacity: Bytes, tree: Tree, variables: Variables) -> Self {
         let start = (tree.clone(), variables.clone());
-        let (events, calls, fault, lazy) = (Vec::new(), 0, None, false);
-        let world = World { facts, capacity, start, tree, variables, events, calls, fault, lazy };
+        let world = World {
+            facts,
+            capacity,
+            start,
+            tree,
+            variables,
+            events: Vec::new(),
+            calls: 0,
+            fault: None,
+            renamed: None,
+            lazy: false,
+        };
         Self(Arc::new(Mutex::new(world)))
     }
 
@@ -182,6 +194,11 @@ impl SimBoot {
         self.lock().fault = None;
     }
 
+    /// Lets another program rename a file right before a call, counted from 0 over all calls.
+    pub fn rename_before(&self, call: usize, from: &str, to: &str) {
+        self.lock().renamed = Some((call, from.to_owned(), to.to_owned()));
+    }
+
     /// Lets syncs do nothing, to see that a test notices.
     pub fn forget_syncs(&self) {
         self.lock().lazy = true;
@@ -208,6 +225,11 @@ impl SimBoot {
         let mut world = self.lock();
         let this = world.calls;
         world.calls = world.calls.saturating_add(1);
+        if let Some((_, from, to)) = world.renamed.take_if(|(call, ..)| *call == this)
+            && let Some(node) = world.tree.remove(&from)
+        {
+            world.tree.insert(to, node);
+        }
         let fault = world.fault.filter(|f| f.call == this || (f.lasting && f.call < this));
         let Some(fault) = fault else { return run(&mut world) };
         if fault.late {

@@ -151,13 +151,24 @@ impl RealBoot {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             at => at?,
         };
+        let mut tries = PATIENCE;
+        loop {
+            match Self::names_in(&at) {
+                // What was renamed meanwhile has another name now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && tries > 0 => tries -= 1,
+                found => return found,
+            }
+        }
+    }
+
+    fn names_in(at: &OwnedFd) -> io::Result<Vec<(String, Kind)>> {
         let mut found = Vec::new();
-        for entry in Dir::read_from(&at)? {
+        for entry in Dir::read_from(at)? {
             let Ok(name) = String::from_utf8(entry?.file_name().to_bytes().to_vec()) else {
                 continue;
             };
             if name != "." && name != ".." {
-                let kind = Self::kind_at(&at, &name)?;
+                let kind = Self::kind_at(at, &name)?;
                 found.push((name, kind));
             }
         }
@@ -224,6 +235,9 @@ fn rename_to_new(at: &OwnedFd, from: &str, to: &str) -> io::Result<()> {
         Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
     }
 }
+
+/// So often a folder is listed that others change meanwhile.
+const PATIENCE: u32 = 100;
 
 /// How a folder is opened.
 const FOLDER: OFlags =

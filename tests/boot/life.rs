@@ -688,6 +688,40 @@ fn what_systemd_has_found_good_is_so() {
 }
 
 #[test]
+fn systemd_may_find_good_at_the_same_time() {
+    for loader in [V252, V257] {
+        let world = World::systemd(loader, true);
+        world.settle(A);
+        world.put(B).expect("it is made");
+        world.try_out(B, Some(A)).expect("it is chosen");
+        assert_eq!(world.start(), B);
+        let files = world.entry_files();
+        let counted = files.iter().find(|name| name.contains("+2-1")).expect("counted");
+        let path = format!("loader/entries/{counted}");
+        let mut calls = 0;
+        // systemd-bless-boot takes the counter off the name before each call in turn.
+        for call in 0.. {
+            let world = world.fork();
+            if call > 0 {
+                world.sim.rename_before(call - 1, &path, &path.replace("+2-1", ""));
+            }
+            assert!(world.bless(B).unwrap_or_else(|error| panic!("at call {call}: {error}")));
+            calls = calls.max(world.sim.calls());
+            for _ in 0..4 {
+                assert_eq!(world.start(), B, "at call {call}");
+            }
+            let state = world.boot().state().expect("read");
+            assert!(state.problems.is_empty(), "at call {call}: {:?}", state.problems);
+            assert!(state.is_blessed(&layer(B)), "at call {call}");
+            if call > calls {
+                break;
+            }
+        }
+        assert!(calls > 10);
+    }
+}
+
+#[test]
 fn entries_may_lie_beside_the_efi_partition() {
     let loader = SystemdBoot { esp: "efi", ..V252 };
     let base = World::systemd(V252, true);

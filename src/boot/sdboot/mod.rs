@@ -149,7 +149,13 @@ impl<'b> SystemdBoot<'b> {
         if is_default || is_meant {
             self.set_default(seen, new, &new.systemd_id())?;
         }
-        self.shelf.remove(old)
+        self.shelf.remove(old)?;
+        // systemd-bless-boot may have renamed one since they were read.
+        let now = self.shelf.read()?;
+        let same = |found: &&Found| {
+            found.own.as_ref().is_some_and(|own| own.name.pair == new.pair && own.name != *new)
+        };
+        self.shelf.remove(now.iter().filter(same))
     }
 }
 
