@@ -599,6 +599,12 @@ pub trait Lvm2Host: Send + Sync {
     /// never (`activation/thin_pool_autoextend_threshold`).
     fn autoextend_threshold(&self) -> u8;
 
+    /// What alone lvm2 lets be activated on this host (`activation/volume_list`): `VG`, `VG/LV`, `@TAG`;
+    /// `None` where all of it.
+    fn volume_list(&self) -> Option<&[String]> {
+        None
+    }
+
     /// Fails where lvm2's configuration forbids all writes (`global/metadata_read_only`).
     ///
     /// # Errors

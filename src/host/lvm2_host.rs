@@ -143,6 +143,10 @@ impl Lvm2Host for RealLvm2 {
         self.conf.autoextend_threshold
     }
 
+    fn volume_list(&self) -> Option<&[String]> {
+        self.conf.volume_list.as_deref()
+    }
+
     fn check_writable(&self) -> Result<()> {
         if !self.conf.metadata_read_only {
             return Ok(());

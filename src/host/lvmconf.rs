@@ -42,8 +42,8 @@ pub(super) struct LvmConf {
     pub(super) retain_days: u64,
     /// `activation/thin_pool_autoextend_threshold`, in percent.
     pub(super) autoextend_threshold: u8,
-    /// True where `activation/volume_list` is set.
-    pub(super) has_volume_list: bool,
+    /// `activation/volume_list`, where it is set.
+    pub(super) volume_list: Option<Vec<String>>,
 }
 
 impl LvmConf {
@@ -196,7 +196,9 @@ impl Settings {
             retain_min: usize::try_from(retain_min).unwrap_or(usize::MAX),
             retain_days: self.number("backup/retain_days", 30),
             autoextend_threshold: u8::try_from(threshold.min(100)).unwrap_or(100),
-            has_volume_list: self.find("activation/volume_list").is_some(),
+            volume_list: self
+                .find("activation/volume_list")
+                .map(|_| self.list("activation/volume_list")),
         }
     }
 
@@ -258,7 +260,9 @@ mod tests {
         assert_eq!(conf.archive_dir, Path::new("/nowhere/archive"));
         assert_eq!((conf.retain_min, conf.retain_days), (10, 30));
         assert_eq!((conf.autoextend_threshold, conf.system_id), (100, None));
-        assert!(conf.backup && conf.archive && !conf.metadata_read_only && !conf.has_volume_list);
+        assert!(
+            conf.backup && conf.archive && !conf.metadata_read_only && conf.volume_list.is_none()
+        );
     }
 
     #[test]
@@ -277,7 +281,8 @@ mod tests {
         assert_eq!(conf.filter, ["a|^/dev/sd|", "r|.*|"]);
         assert_eq!((conf.use_devicesfile, conf.retain_min), (Some(false), 3));
         assert_eq!(conf.autoextend_threshold, 70);
-        assert!(conf.metadata_read_only && conf.has_volume_list && conf.backup && !conf.archive);
+        assert!(conf.metadata_read_only && conf.backup && !conf.archive);
+        assert_eq!(conf.volume_list, Some(vec!["vg".to_owned()]));
     }
 
     #[test]

@@ -105,13 +105,14 @@ fn pool(session: &Session<'_>, layout: &Layout<'_>) -> Result<Vec<CheckReport>> 
 /// Does anybody grow the pool when it fills up?
 fn watched(session: &Session<'_>) -> CheckReport {
     let lvm2 = session.machine().lvm2;
-    if let Some(who) = lvm2.watcher(&session.vg().name) {
-        return report("watch", Health::Ok, format!("{who} grows the pool when it fills up"));
-    }
     let setting = match lvm2.autoextend_threshold() {
         100 => "is set never to".to_owned(),
         percent => format!("would from {percent} % on, where its dmeventd runs"),
     };
+    if let Some(who) = lvm2.watcher(&session.vg().name) {
+        let detail = format!("{who} grows the pool when it fills up; lvm2 {setting}");
+        return report("watch", Health::Ok, detail);
+    }
     let detail = format!(
         "nobody that we know of grows the pool when it fills up; lvm2 {setting}; run 'imgbase watch'"
     );
@@ -128,23 +129,26 @@ fn share(name: &str, used: u64, total: u64) -> CheckReport {
     report(name, health, format!("{percent} % in use"))
 }
 
+/// The mode in which the kernel has the pool, and what it does with a write for which there is no room.
 fn mode(name: &str, state: &PoolState) -> CheckReport {
     let policy = if state.error_if_no_space { "fails writes" } else { "holds writes back" };
-    match (state.needs_check, state.mode) {
-        (true, _) => report(name, Health::Failed, "its metadata needs a check (thin_check)"),
-        (false, PoolMode::ReadOnly) if state.is_out_of_metadata() => report(
-            name,
-            Health::Failed,
+    let mode = match state.mode {
+        PoolMode::ReadWrite => "read-write",
+        PoolMode::ReadOnly => "read-only",
+        PoolMode::OutOfDataSpace => "out of space for data",
+    };
+    let detail = format!("{mode}; when full it {policy}");
+    let failure = match state.mode {
+        _ if state.needs_check => "its metadata needs a check (thin_check)",
+        PoolMode::ReadWrite => return report(name, Health::Ok, detail),
+        PoolMode::OutOfDataSpace => "grow it with 'imgbase layout --grow', or remove layers",
+        PoolMode::ReadOnly if state.is_out_of_metadata() => {
             "its metadata is full: writes to new places fail; grow it with 'imgbase layout --grow', \
-             or remove layers",
-        ),
-        (false, PoolMode::ReadWrite) => {
-            report(name, Health::Ok, format!("read-write; when full it {policy}"))
+             or remove layers"
         }
-        (false, mode) => {
-            report(name, Health::Failed, format!("the kernel has it in mode {mode:?}"))
-        }
-    }
+        PoolMode::ReadOnly => "nothing new can be written to any volume",
+    };
+    report(name, Health::Failed, format!("{detail}; {failure}"))
 }
 
 fn pending(layout: &Layout<'_>) -> CheckReport {
@@ -243,6 +247,49 @@ pub(super) fn verdict(state: &BootState, running: Option<&LayerName>) -> Option<
                 "{layer} is on trial, and the loader does not count: is its folder read-only to it?"
             );
             Some((Health::Warning, text))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dm::status::PoolStatus;
+
+    #[test]
+    fn a_pool_says_its_mode_and_what_it_does_when_full() {
+        for (words, health, told) in [
+            (
+                "rw discard_passdown queue_if_no_space -",
+                Health::Ok,
+                "read-write; when full it holds",
+            ),
+            (
+                "rw discard_passdown error_if_no_space -",
+                Health::Ok,
+                "read-write; when full it fails",
+            ),
+            (
+                "out_of_data_space discard_passdown queue_if_no_space -",
+                Health::Failed,
+                "out of space for data; when full it holds writes back; grow it",
+            ),
+            (
+                "ro discard_passdown error_if_no_space -",
+                Health::Failed,
+                "read-only; when full it fails writes; nothing new",
+            ),
+            (
+                "ro discard_passdown error_if_no_space needs_check",
+                Health::Failed,
+                "read-only; when full it fails writes; its metadata needs a check (thin_check)",
+            ),
+        ] {
+            let line = format!("4 20/1024 100/1000 - {words} 1024");
+            let state = PoolStatus::parse(&line).and_then(PoolStatus::running).expect("a status");
+            let report = mode("pool", &state);
+            assert_eq!(report.health, health, "{line}");
+            assert!(report.detail.starts_with(told), "{line}: {}", report.detail);
         }
     }
 }

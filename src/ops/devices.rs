@@ -1,5 +1,6 @@
 //! A session's devices: activation, deactivation, the pool under them.
 
+use super::listed;
 use super::session::Session;
 use crate::dm::pool::{self, Decision, Mode, PoolMessage};
 use crate::dm::{self, ActivePool, PvNumbers, Stack};
@@ -18,7 +19,12 @@ impl Session<'_> {
         if !self.may_commit() {
             return Ok(active);
         }
-        pool::check_writable(&active.state).map_err(|error| error.at(&active.name))?;
+        if let Err(error) = pool::check_writable(&active.state) {
+            // It was not active for others to use.
+            let rested = self.pool_as_before();
+            rested.unwrap_or_else(|error| log::warn!("{}: it stays active: {error}", active.name));
+            return Err(error.at(&active.name));
+        }
         let segment = self.pool_segment()?;
         let (text, kernel) = (segment.transaction_id, active.state.transaction_id);
         let decision = pool::decide(kernel, text, !segment.messages.is_empty());
@@ -29,6 +35,12 @@ impl Session<'_> {
         self.bring_together(&active, decision)?;
         // The pool may have moved.
         self.open_pool()
+    }
+
+    /// Refuses an active pool that must not be changed, before any device above it goes.
+    pub(super) fn refuse_unsound(&self) -> Result<()> {
+        let Some(state) = self.pool_state()? else { return Ok(()) };
+        pool::check_writable(&state).map_err(|error| error.kept("nothing was changed"))
     }
 
     /// Activates the pool, where it is not, and leaves its transaction id as it is.
@@ -116,6 +128,7 @@ impl Session<'_> {
     pub(super) fn activate(&self, names: &[&LvName]) -> Result<()> {
         let names: Vec<LvName> = names.iter().map(|name| (*name).clone()).collect();
         self.refuse_doubtful()?;
+        self.refuse_unlisted(&names)?;
         let numbers = self.numbers()?;
         let sure = self.sure.borrow();
         self.stack(numbers).activate_over(self.machine.kernel, &names, &sure).map(drop)
@@ -127,6 +140,17 @@ impl Session<'_> {
         let names: Vec<LvName> = names.iter().map(|name| (*name).clone()).collect();
         self.sure.take();
         dm::deactivate(self.machine.kernel, &self.vg, &names).map(drop)
+    }
+
+    /// Refuses volumes that lvm2's configuration keeps off this host. What the host starts from is
+    /// another matter: lvm2's initramfs has a configuration of its own.
+    fn refuse_unlisted(&self, names: &[LvName]) -> Result<()> {
+        let Some(list) = self.machine.lvm2.volume_list() else { return Ok(()) };
+        let off = names.iter().find(|name| !listed::lets(list, &self.vg, name));
+        match off {
+            Some(lv) if !self.is_start() => Err(listed::refusal(format!("{}/{lv}", self.vg.name))),
+            _ => Ok(()),
+        }
     }
 
     /// Refuses to make devices while two disks are the same physical volume (one is an old copy,
@@ -150,9 +174,16 @@ impl Session<'_> {
 
 /// The error for a pool and a text, at these transactions, that nobody may bring together.
 pub(super) fn refusal((kernel, text): (u64, u64), pool: impl std::fmt::Display) -> Error {
-    let why = format!(
+    let error = Error::new(ErrorKind::Diverged, apart(kernel, text));
+    error.at(pool).kept("nothing was changed")
+}
+
+/// How far apart they are, and the ways out.
+pub(super) fn apart(kernel: u64, text: u64) -> String {
+    format!(
         "the pool is at transaction {kernel}, the metadata at {text}: no crash explains that; \
-         restore the metadata that belongs to this pool (vgcfgrestore --force)"
-    );
-    Error::new(ErrorKind::Diverged, why).at(pool).kept("nothing was changed")
+         restore the metadata that belongs to this pool (vgcfgrestore --force --file, an older one \
+         from /etc/lvm/archive), or, where all its volumes are known to be in the pool, one that \
+         says transaction_id = {kernel} for it"
+    )
 }

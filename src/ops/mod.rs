@@ -24,6 +24,7 @@ mod grow;
 mod init;
 mod late;
 mod list;
+mod listed;
 mod lost;
 mod mount;
 #[cfg(feature = "pack")]

@@ -369,9 +369,7 @@ fn detail(decision: Decision) -> String {
             "the pool is at transaction {from}, the metadata, with nothing to say, at {to}: the \
              pool is raised"
         ),
-        Decision::Refuse { kernel, text } => format!(
-            "the pool is at transaction {kernel}, the metadata at {text}: no crash explains that"
-        ),
+        Decision::Refuse { kernel, text } => super::devices::apart(kernel, text),
     }
 }
 

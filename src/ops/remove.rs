@@ -78,6 +78,7 @@ fn remove(
     if let Some((boot, _)) = &boot {
         refuse_needed(session, &boot.state()?, &images)?;
     }
+    session.refuse_unsound()?;
     session.deactivate(&names.iter().collect::<Vec<_>>())?;
     session.pool_on()?;
     session.remove_thins(&names)?;

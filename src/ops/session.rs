@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::find::{self, Look};
-use super::{Imgbase, Seen};
+use super::{Imgbase, Seen, listed};
 use crate::dev::Dev;
 use crate::dm::status::PoolState;
 use crate::dm::{Active, DevNo, DmInfo, PvNumbers, Sure, volume_of};
@@ -117,6 +117,14 @@ impl<'m> Session<'m> {
         }
     }
 
+    /// Refuses a group of which lvm2's configuration lets nothing be activated here.
+    fn check_listed(&self) -> Result<()> {
+        match self.machine.lvm2.volume_list() {
+            Some(list) if !listed::may_let(list, &self.vg) => Err(listed::refusal(&self.vg.name)),
+            _ => Ok(()),
+        }
+    }
+
     /// Locks and reads the group to change it. Refuses one that must not be written, and removes
     /// what a crash left unfinished; whoever opens the pool then brings it and the text in step.
     pub(super) fn change(imgbase: &Imgbase<'m>, what: &'static str) -> Result<Self> {
@@ -124,6 +132,7 @@ impl<'m> Session<'m> {
         let mut session = Self::open(imgbase, (LockMode::Exclusive, Look::WhereItIs), what)?;
         session.may_commit = true;
         session.check_writable()?;
+        session.check_listed()?;
         session.clear_leftovers()?;
         Ok(session)
     }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::Ordering;
 
+use imgbase::dm::sim::Breakage;
 use imgbase::dm::{Kernel, Visibility};
 use imgbase::ops::{Init, Unwatched};
 use imgbase::units::Bytes;
@@ -32,6 +33,27 @@ const VERBS: [(&str, Verb); 10] = [
     ("activate", |sim| sim.imgbase().activate(&[image(BASE)]).map(drop)),
     ("deactivate", |sim| sim.imgbase().deactivate(&[]).map(drop)),
 ];
+
+/// What changes no pool.
+const NOT_ABOUT_POOLS: [&str; 3] = ["base --pin", "activate", "deactivate"];
+
+/// The kernel keeps the pool from being changed: each verb that would change it is refused, with nothing
+/// written and the same devices.
+#[test]
+fn a_pool_that_is_not_sound_is_left_alone() {
+    let pool = "HostVG-ImagePool-tpool".parse().expect("a name");
+    for how in [Breakage::Fail, Breakage::ReadOnly, Breakage::NeedsCheck] {
+        for (name, verb) in VERBS.iter().filter(|(name, _)| !NOT_ABOUT_POOLS.contains(name)) {
+            let sim = machine();
+            let (bytes, devices) = (sim.bytes(), sim.kernel.list("").expect("listed"));
+            sim.kernel.break_pool(&pool, how).expect("a pool");
+            let error = verb(&sim).expect_err(name).to_string();
+            assert!(error.contains("pool"), "{name}, {how:?}: {error}");
+            assert!(sim.bytes() == bytes, "{name}, {how:?}: {error}: something was written");
+            assert_eq!(sim.kernel.list("").expect("listed"), devices, "{name}, {how:?}");
+        }
+    }
+}
 
 /// A machine whose layer is active.
 fn machine() -> SimMachine {

@@ -43,6 +43,7 @@ impl Imgbase<'_> {
                  removes it all the same"
             )));
         }
+        session.refuse_unsound()?;
         session.deactivate(&[&lv])?;
         session.pool_on()?;
         session.remove_thins(std::slice::from_ref(&lv))?;

@@ -12,6 +12,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("refusals::groups_of_others", groups_of_others),
         Case::new("refusals::groups_of_another_kind", groups_of_another_kind),
         Case::new("refusals::metadata_that_is_read_only", metadata_that_is_read_only),
+        Case::new("refusals::groups_that_are_kept_off", groups_that_are_kept_off),
         Case::new("refusals::a_disk_is_missing", a_disk_is_missing),
         Case::new("refusals::two_disks_are_one", two_disks_are_one),
     ]
@@ -103,6 +104,19 @@ fn metadata_that_is_read_only(vm: &mut Vm) -> Outcome {
     let refusals = not_written(vm, 3, &["metadata_read_only"]).and_then(|()| {
         unchanged(vm, |vm| refused(vm, 3, "layout --init /dev/vdc", &["metadata_read_only"]))
     });
+    vm.ok("cp /tmp/lvmlocal.conf /etc/lvm/lvmlocal.conf")?;
+    refusals
+}
+
+/// lvm2 is told to activate another group alone, and then also this one.
+fn groups_that_are_kept_off(vm: &mut Vm) -> Outcome {
+    small_layout(vm)?;
+    vm.ok("cp /etc/lvm/lvmlocal.conf /tmp/ && echo 'activation/volume_list = [ \"Other\" ]' >>/etc/lvm/lvmlocal.conf")?;
+    vm.fails(5, "lvchange -ay -K HostVG/ImagePool")?;
+    let refusals = closed(vm, 5, &["HostVG", "activation/volume_list"]);
+    vm.ok(
+        "sed -i 's/\"Other\"/\"Other\", \"HostVG\"/' /etc/lvm/lvmlocal.conf && imgbase layer --add",
+    )?;
     vm.ok("cp /tmp/lvmlocal.conf /etc/lvm/lvmlocal.conf")?;
     refusals
 }
