@@ -88,7 +88,7 @@ const PAIRS: [(&str, &str, &str, [u32; 2]); 3] = [
         "imgbase layer --add Small-1-1+1",
         "Small-1-1+2",
         "imgbase layer --remove Small-1-1+2",
-        [105, 105],
+        [116, 116],
     ),
     (
         "imgbase base --add Small-1-2 /tmp/small.ext4",
@@ -100,7 +100,7 @@ const PAIRS: [(&str, &str, &str, [u32; 2]); 3] = [
         "lvcreate -q -s -kn -ay -n rival HostVG/Small-1-1+1",
         "rival",
         "lvremove -q -y HostVG/rival",
-        [30, 0],
+        [8, 0],
     ),
 ];
 

@@ -1,6 +1,6 @@
 //! A host is updated again and again, each time by an image of another sort, and keeps every edit.
 
-use crate::case::{Case, Outcome, must};
+use crate::case::{Case, Outcome, Stop, must};
 use crate::cases::kit;
 use crate::vm::Vm;
 
@@ -157,7 +157,7 @@ fn in_a_row(vm: &mut Vm) -> Outcome {
     vm.ok("imgbase mount Host-1-1+1 /mnt/layer")?;
     vm.ok(EDITS)?;
     vm.ok("guest tree /mnt/layer >/tmp/first && imgbase umount /mnt/layer")?;
-    let mut peaks = Vec::new();
+    let (mut peaks, mut struck) = (Vec::new(), 0);
     for (n, (image, pack)) in (2..).zip(PACK) {
         vm.ok(&next(n))?;
         let from_registry = image == REGISTRY;
@@ -173,6 +173,7 @@ fn in_a_row(vm: &mut Vm) -> Outcome {
         // What is in a registry is not looked into before.
         let is_told = planned.contains("would merge /etc/bash.bashrc");
         must(is_told != from_registry, planned.clone())?;
+        struck += u32::from(strike(vm, &format!("{imgbase} update {image} --nvr {base}"), n)?);
         let done = vm.sh(&format!("{imgbase} update {image} --nvr {base} 2>&1"))?;
         let (said, peak) = (done.stdout, done.max_rss_kib);
         must(peak < MOST_KIB, format!("{image} takes {peak} KiB"))?;
@@ -191,6 +192,8 @@ fn in_a_row(vm: &mut Vm) -> Outcome {
         vm.ok(&format!("rm -rf {image} /tmp/{n}.ext4 /tmp/oci"))?;
     }
     println!("     peak memory: {}", peaks.join(", "));
+    println!("     {struck} of {} updates were stopped midway, and left nothing", PACK.len());
+    must(struck * 2 >= 8, "most updates were over before they could be stopped")?;
     // The first one is as it was.
     vm.ok("imgbase mount Host-1-1+1 /mnt/layer && guest tree /mnt/layer | diff /tmp/first - ;
         s=$?; imgbase umount /mnt/layer; exit $s")?;
@@ -201,6 +204,36 @@ fn in_a_row(vm: &mut Vm) -> Outcome {
     )?;
     vm.ok("kill $(cat /run/registry) && umount /mnt/two /makers/dev /makers/proc")?;
     kit::end(vm)
+}
+
+/// What stands in the group, the folder of its layers' devices, and what is mounted.
+const STATE: &str =
+    "lvs --noheadings -o lv_name,lv_size,lv_tags,thin_id HostVG | sort; ls /dev/mapper;
+    grep -c . /proc/mounts; losetup -a; imgbase recover --list";
+
+/// Ends an update by SIGKILL or SIGINT when it has run for a while; what that leaves is cleared by
+/// `recover`, or by itself. Tells whether it was hit while it ran.
+fn strike(vm: &mut Vm, update: &str, n: usize) -> Result<bool, Stop> {
+    let before = vm.ok(STATE)?;
+    let (how, wanted) = if n.is_multiple_of(2) { ("KILL", 137) } else { ("INT", 130) };
+    let after = format!("{}.{}", n / 5, n % 5 * 2);
+    let done = vm.sh(&format!("timeout --preserve-status -s {how} {after} {update} 2>&1"))?;
+    let said = format!("`{update}` ends by {how} with {}: {}", done.status, done.stdout);
+    if done.status == 0 {
+        let (base, layer) = (format!("Host-{n}-1"), format!("Host-{n}-1+1"));
+        kit::step(vm, &format!("layer --remove {layer}"))?;
+        kit::step(vm, &format!("base --remove {base}"))?;
+        return Ok(false);
+    }
+    must(done.status == wanted, &said)?;
+    if how == "KILL" {
+        vm.ok("imgbase recover")?;
+    } else {
+        must(said.contains("stopped") || done.stdout.is_empty(), &said)?;
+    }
+    let left = vm.ok(STATE)?;
+    must(left == before, format!("{said}\nleaves:\n{left}\nwhere there was:\n{before}"))?;
+    Ok(true)
 }
 
 /// A tree with a policy in force, in whose words all of `/etc` is `etc_1_t`, and with what labels files

@@ -34,7 +34,7 @@ impl fmt::Display for Left {
 }
 
 /// How often each cut is tried with some of the writes that were under way, where all is to be
-/// tried; else one of eight is tried once, with or without those, the first and the last always.
+/// tried; else one of twelve is tried once, with or without those, the first and the last always.
 const TEARS: usize = 30;
 
 impl Cuts {

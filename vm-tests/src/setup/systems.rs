@@ -117,7 +117,7 @@ chroot root dpkg --purge cron cron-daemon-common
 [ ! -e root/etc/crontab ]
 mke2fs -q -t ext4 -b 4096 -L root -d root systems/full.ext4 1G
 rm -rf root small small.img dracut.img fstab fstype
-mke2fs -q -t ext4 -O ^has_journal -d systems systems.img 3G
+mke2fs -q -t ext4 -O ^has_journal -L systems -d systems systems.img 3G
 rm -rf systems
 "#;
 

@@ -35,6 +35,7 @@ pub struct Start {
     pub(super) disk: String,
     firmware: Firmware,
     virtio: bool,
+    systems: bool,
 }
 
 /// UEFI's variables, in the folder of the bench.
@@ -47,13 +48,19 @@ impl Start {
     /// The bench's disk of that name, as NVMe: the kernel needs no module for it.
     #[must_use]
     pub fn nvme(disk: &str, firmware: Firmware) -> Self {
-        Self { disk: disk.to_owned(), firmware, virtio: false }
+        Self { disk: disk.to_owned(), firmware, virtio: false, systems: false }
     }
 
     /// The bench's disk of that name, as a virtio disk: the kernel needs modules for it.
     #[must_use]
     pub fn virtio(disk: &str, firmware: Firmware) -> Self {
         Self { virtio: true, ..Self::nvme(disk, firmware) }
+    }
+
+    /// The same with the systems that can be booted, as images on a file system of that label.
+    #[must_use]
+    pub fn with_systems(self) -> Self {
+        Self { systems: true, ..self }
     }
 
     /// Starts QEMU on a disk in `folder`.
@@ -77,7 +84,10 @@ impl Start {
                 Firmware::Kernel(direct) => kernel(command, host, direct, &initrd),
             }
             self.disk(command, &folder.join(format!("{}.img", self.disk)));
-            tools(command, host);
+            namespace(command, host, (TOOLS, 2), "tools");
+            if self.systems {
+                namespace(command, host, (SYSTEMS, 3), "systems");
+            }
         })
     }
 
@@ -117,14 +127,17 @@ fn flash(command: &mut Command, image: &Path, unit: u32, how: &str) {
     command.args(["-drive", &drive]);
 }
 
-/// The disk with the harness's own programs, which the system on the other one finds by its label.
-fn tools(command: &mut Command, host: &Host) {
-    let Some(file) = host.namespaces.get(TOOLS).map(|image: &PathBuf| escape(image)) else {
+/// A namespace of the bench, which the system on the other disk finds by its label: the harness's own
+/// programs, say.
+fn namespace(command: &mut Command, host: &Host, (place, nsid): (usize, u32), name: &str) {
+    let Some(file) = host.namespaces.get(place).map(|image: &PathBuf| escape(image)) else {
         return;
     };
-    let drive = format!("id=tools,if=none,format=raw,readonly=on,cache=unsafe,file={file}");
-    command.args(["-drive", &drive, "-device", "nvme-ns,bus=nvme,nsid=2,drive=tools"]);
+    let drive = format!("id={name},if=none,format=raw,readonly=on,cache=unsafe,file={file}");
+    let device = format!("nvme-ns,bus=nvme,nsid={nsid},drive={name}");
+    command.args(["-drive", &drive, "-device", &device]);
 }
 
-/// Its place among the namespaces of the bench.
+/// Their places among the namespaces of the bench.
 const TOOLS: usize = 1;
+const SYSTEMS: usize = 4;

@@ -21,7 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
 const VERBS: [(&str, [&str; 2]); 5] = [
     ("boot --set-default Small-1-2+1", [ONE, TWO]),
     ("boot --args Small-1-2+1 --add quiet", [TWO, TWO]),
-    ("boot --set-default Small-1-1+1", [TWO, ONE]),
+    ("rollback", [TWO, ONE]),
     ("layer --add Small-1-2", [ONE, ONE]),
     ("layer --remove Small-1-2+2", [ONE, ONE]),
 ];

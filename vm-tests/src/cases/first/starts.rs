@@ -8,7 +8,7 @@ use crate::vm::{Bus, Direct, Vm};
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("first::starts_a_layer", starts_a_layer).within(900),
-        Case::new("first::starts_without_an_initramfs", starts_without).within(600),
+        Case::new("first::starts_without_an_initramfs", starts_without).within(900),
         Case::new("first::starts_from_xfs", starts_from_xfs).within(600),
     ]
 }
@@ -49,7 +49,8 @@ fn starts_a_layer(vm: &mut Vm) -> Outcome {
     Ok(())
 }
 
-/// The kernel starts it by `init=` from a small partition, which it leaves.
+/// The kernel starts it by `init=` from a small partition, which it leaves; so it starts a layer of the
+/// next base, and the first one again where that one has come up in no way.
 fn starts_without(vm: &mut Vm) -> Outcome {
     prepare(vm)?;
     vm.ok(
@@ -58,9 +59,9 @@ fn starts_without(vm: &mut Vm) -> Outcome {
     vm.imgbase("initrd --folder /mnt/small --module virtio_console")?;
     vm.ok("cmp /tools/imgbase /mnt/small/imgbase && umount /mnt/small")?;
     let words = format!("root=/dev/nvme0n2 rootfstype=ext4 init=/imgbase img.bootid={LAYER}");
-    let direct = Direct::from("vda", Bus::Nvme).and("vdc", Bus::Nvme);
+    let partition = Direct::from("vda", Bus::Nvme).and("vdc", Bus::Nvme);
     for how in ["ro", "rw"] {
-        let direct = direct.clone().with(&format!("{words} {how}"));
+        let direct = partition.clone().with(&format!("{words} {how}"));
         let mut started = start(vm, &direct, LAYER)?;
         started.says_of("tr '\\0' ' ' </proc/1/cmdline", "/sbin/init")?;
         // It is mounted nowhere and busy no more, and was left in order.
@@ -77,10 +78,37 @@ fn starts_without(vm: &mut Vm) -> Outcome {
              od -An -t x4 -j 1120 -N 4 /dev/nvme0n2 | cut -c9",
             "1\n2",
         )?;
+        if how == "rw" {
+            started.ok("echo lives >/alive && sync")?;
+        }
         started.ends_quietly().map(drop)?;
     }
+    vm.imgbase("base --add Debian-12-2 /images/debian.ext4")?;
+    vm.imgbase("layer --add Debian-12-2")?;
+    fit_out(vm, NEXT)?;
+    let next = words.replace(LAYER, NEXT);
+    let mut started = start(vm, &partition.clone().with(&next), NEXT)?;
+    started.ok("[ ! -e /alive ]")?;
+    started.ends_quietly()?;
+    for (breaks, why) in [
+        ("rm /mnt/layer/sbin/init", "/sbin/init: No such file or directory"),
+        ("printf '#!/bin/nosuch\\n' >/mnt/layer/sbin/init", "/sbin/init: it needs /bin/nosuch"),
+        ("printf '#!/bin/sh\\nexit 1\\n' >/mnt/layer/sbin/init", "Attempted to kill init!"),
+    ] {
+        vm.imgbase(&format!("mount {NEXT} /mnt/layer"))?;
+        vm.ok(&format!("{breaks} && umount /mnt/layer"))?;
+        let mut started = vm.direct(&partition.clone().with(&format!("{next} panic=1")))?;
+        let said = started.ends()?;
+        must(said.contains(why), format!("{breaks}: {said}"))?;
+    }
+    let mut started = start(vm, &partition.with(&words), LAYER)?;
+    started.ok("grep -qx lives /alive")?;
+    started.ends_quietly()?;
     Ok(())
 }
+
+/// The layer of the next base.
+const NEXT: &str = "Debian-12-2+1";
 
 fn starts_from_xfs(vm: &mut Vm) -> Outcome {
     kit::folders(vm)?;
