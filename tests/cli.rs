@@ -150,6 +150,31 @@ fn every_verb_takes_global_options_before_and_after() {
 }
 
 #[test]
+fn the_configuration_says_what_boots_and_options_say_it_louder() {
+    if !nix::unistd::geteuid().is_root() {
+        // Without privileges nothing is read.
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a fresh folder");
+    let config = folder.path().join("imgbase.conf");
+    let config = config.to_str().expect("a plain path");
+    let write = |text: &str| std::fs::write(config, text).expect("written");
+    let list = ["--config", config, "boot", "--list"];
+    write("[files]\npaths = /opt\n[boot]\nloader = lilo\n");
+    let line = refused(&list, 2);
+    assert!(line.contains(&format!("{config}, line 4: 'lilo'")), "{line}");
+    assert!(line.contains("'systemd-boot', 'grub-bls', 'grub' or 'none'"), "{line}");
+    let object = refused_in_json(&[&["--json"], &list[..]].concat(), 2);
+    assert_eq!(object["error"]["kind"], "invalid");
+    write("[boot]\ndir = /nonexistent/boot\nloader = systemd-boot\n");
+    assert!(refused(&list, 3).contains("/nonexistent/boot"));
+    for wins in [["--loader", "none"], ["--boot-dir", folder.path().to_str().expect("plain")]] {
+        let output = imgbase(&[&wins[..], &list[..]].concat());
+        assert!(!stderr(&output).contains("/nonexistent/boot"), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn every_verb_that_needs_the_machine_needs_privileges() {
     if !nix::unistd::geteuid().is_root() {
         for (verb, args) in VERBS {

@@ -90,7 +90,7 @@ impl<'s> Session<'s> {
 
     fn host(&self) -> Result<Host> {
         process::require_privilege()?;
-        Host::new(self.settings.host())
+        Host::new(self.settings.host()?)
     }
 
     fn imgbase<'m>(&self, machine: Machine<'m>) -> Imgbase<'m> {

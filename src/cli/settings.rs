@@ -36,7 +36,7 @@ pub(crate) struct Settings {
     pub(crate) loudness: Loudness,
     /// True to change nothing.
     pub(crate) dry_run: bool,
-    /// The configuration file.
+    /// The file of configuration that was named.
     pub(crate) config: Option<PathBuf>,
     /// How long a lock is waited for.
     pub(crate) lock_timeout: Duration,
@@ -99,21 +99,22 @@ impl Settings {
         Ok(())
     }
 
-    /// How the machine is to be used.
-    pub(crate) fn host(&self) -> HostConfig {
-        HostConfig {
+    /// How the machine is to be used: what was typed counts more than what the configuration says.
+    pub(crate) fn host(&self) -> Result<HostConfig> {
+        let said = HostConfig::read(self.config.as_deref())?;
+        Ok(HostConfig {
             lock_timeout: self.lock_timeout,
             metadata: self.metadata,
-            loader: match self.loader {
-                None => host::BootLoader::Any,
-                Some(Loader::None) => host::BootLoader::None,
-                Some(Loader::SystemdBoot) => host::BootLoader::Known(LoaderKind::SystemdBoot),
-                Some(Loader::GrubBls) => host::BootLoader::Known(LoaderKind::GrubBls),
-                Some(Loader::Grub) => host::BootLoader::Known(LoaderKind::Grub),
-            },
-            boot_dir: self.boot_dir.clone(),
+            loader: self.loader.map_or(said.loader, |loader| match loader {
+                Loader::None => host::BootLoader::None,
+                Loader::SystemdBoot => host::BootLoader::Known(LoaderKind::SystemdBoot),
+                Loader::GrubBls => host::BootLoader::Known(LoaderKind::GrubBls),
+                Loader::Grub => host::BootLoader::Known(LoaderKind::Grub),
+            }),
+            boot_dir: self.boot_dir.clone().or(said.boot_dir),
             program: Some(PathBuf::from("/proc/self/exe")),
-            ..HostConfig::default()
-        }
+            tries: said.tries,
+            before_udev: said.before_udev,
+        })
     }
 }

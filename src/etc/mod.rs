@@ -26,6 +26,7 @@ pub mod accounts;
 mod apply;
 #[cfg(feature = "host")]
 mod carry;
+pub(crate) mod config;
 pub(crate) mod hooks;
 mod late;
 mod lines;

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::BESIDE;
+use super::config::{bad_word, each_setting, lines, of_line};
 use super::hooks::{Hook, HookPlace, hooks_in};
 use super::pattern::Pattern;
 use crate::error::{Error, ErrorKind, Result};
@@ -101,9 +102,7 @@ impl Wishes {
     fn list(&mut self, volume: &dyn RootFiles, path: &str, list: List) -> Result<()> {
         let text = text(volume, path)?;
         for (number, line) in lines(&text) {
-            if !is_comment(line) {
-                self.add(list, line.trim()).map_err(|error| of_line(error, path, number))?;
-            }
+            self.add(list, line.trim()).map_err(|error| of_line(error, path, number))?;
         }
         Ok(())
     }
@@ -121,27 +120,10 @@ impl Wishes {
         Ok(())
     }
 
-    /// One file of configuration: sections, keys and values, a value going on in lines that begin
-    /// with a blank. Sections that are not ours are imgbased's.
+    /// One file of configuration. Sections that are not ours are imgbased's, or the program's own.
     fn config(&mut self, layer: &dyn RootFiles, path: &str) -> Result<()> {
         let text = text(layer, path)?;
-        let (mut section, mut key) = ("", "");
-        for (number, line) in lines(&text).filter(|(_, line)| !is_comment(line)) {
-            let word = line.trim();
-            let name = word.strip_prefix('[').and_then(|word| word.strip_suffix(']'));
-            let value = if line.starts_with([' ', '\t']) && !key.is_empty() {
-                word
-            } else if let Some(name) = name {
-                (section, key) = (name.trim(), "");
-                continue;
-            } else {
-                let (name, value) = word.split_once('=').unwrap_or((word, ""));
-                key = name.trim();
-                value.trim()
-            };
-            self.set(section, key, value).map_err(|error| of_line(error, path, number))?;
-        }
-        Ok(())
+        each_setting(&text, path, &mut |section, key, value| self.set(section, key, value))
     }
 
     fn set(&mut self, section: &str, key: &str, value: &str) -> Result<()> {
@@ -150,8 +132,8 @@ impl Wishes {
             ("rebase", "paths") => List::Rebase,
             ("hooks", "timeout") => {
                 let seconds = value.parse().ok().filter(|seconds| (1..=86_400).contains(seconds));
-                let bad = || Error::new(ErrorKind::Invalid, "it is no number of seconds");
-                let seconds = seconds.ok_or_else(|| bad().at(format_args!("'{value}'")))?;
+                let seconds =
+                    seconds.ok_or_else(|| bad_word(value, "it is no number of seconds"))?;
                 self.hook_limit = Some(Duration::from_secs(seconds));
                 return Ok(());
             }
@@ -159,12 +141,7 @@ impl Wishes {
                 self.identity = match value {
                     "keep" => Identity::Keep,
                     "new" => Identity::New,
-                    _ => {
-                        let why = "the policy is 'keep' or 'new'";
-                        return Err(
-                            Error::new(ErrorKind::Invalid, why).at(format_args!("'{value}'"))
-                        );
-                    }
+                    _ => return Err(bad_word(value, "the policy is 'keep' or 'new'")),
                 };
                 return Ok(());
             }
@@ -174,8 +151,7 @@ impl Wishes {
                     "identity" => "policy",
                     _ => "paths",
                 };
-                let why = format!("[{section}] has the key '{known}' alone");
-                return Err(Error::new(ErrorKind::Invalid, why).at(format_args!("'{key}'")));
+                return Err(bad_word(key, format!("[{section}] has the key '{known}' alone")));
             }
             _ => return Ok(()),
         };
@@ -195,20 +171,6 @@ pub(super) fn named_in(files: &dyn RootFiles, folder: &str) -> Result<Vec<String
 fn text(files: &dyn RootFiles, path: &str) -> Result<String> {
     let bytes = files.read(path, CONFIG_MOST)?.unwrap_or_default();
     String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::Invalid, "it is no text").at(path))
-}
-
-/// Lines by number, the first one is 1.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    (1..).zip(text.lines())
-}
-
-fn is_comment(line: &str) -> bool {
-    let line = line.trim_start();
-    line.is_empty() || line.starts_with(['#', ';'])
-}
-
-fn of_line(error: Error, path: &str, number: usize) -> Error {
-    error.op(format!("read {path}, line {number}"))
 }
 
 #[cfg(test)]

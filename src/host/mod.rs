@@ -3,6 +3,7 @@
 
 mod archive;
 mod boot;
+mod config;
 mod disks;
 mod filter;
 pub mod first;
@@ -41,6 +42,7 @@ use crate::error::Result;
 use crate::machine::{BootAt, InitrdMaker, Machine};
 
 pub use self::boot::{HostBoot, RealBoot, RealVars};
+pub use self::config::CONFIG;
 pub use self::disks::FileDev;
 pub use self::keys::{KEYS, signature_of};
 
@@ -64,6 +66,9 @@ pub struct HostConfig {
     /// The folder that the loader reads, as it is mounted now; else it is looked for at `/boot`,
     /// `/efi` and `/boot/efi`.
     pub boot_dir: Option<PathBuf>,
+    /// How often a layer on trial is started; else as often as `/etc/kernel/tries` says, else three
+    /// times.
+    pub tries: Option<Tries>,
     /// This program as a file, linked statically, to make an initramfs of for a layer that has none;
     /// `None`: such a layer's entries have none.
     pub program: Option<PathBuf>,
@@ -80,6 +85,7 @@ impl Default for HostConfig {
             metadata: Metadata::Native,
             loader: BootLoader::Any,
             boot_dir: None,
+            tries: None,
             program: None,
             before_udev: false,
         }
@@ -155,13 +161,14 @@ impl Host {
             BootLoader::None => None,
             _ => HostBoot::open(config.boot_dir.as_deref(), loader)?,
         };
+        let tries = config.tries.or_else(|| boot.as_ref().and_then(|_| boot::tries()));
         Ok(Self {
             disks: RealDisks::new(filters),
             kernel: if config.before_udev { RealKernel::before_udev() } else { RealKernel::new() },
             mounts: RealMounts,
             tools: RealTools,
             lvm2,
-            tries: boot.as_ref().and_then(|_| boot::tries()).unwrap_or_default(),
+            tries: tries.unwrap_or_default(),
             release: boot.as_ref().and_then(|_| boot::release()),
             boot,
             needs_no_entries,

@@ -11,11 +11,15 @@ Each layer has one boot entry for each kernel in its own /boot. Kernels lie in t
 however many layers share them. Arguments belong to the layer and are inherited by those made from it.
 
 A layer that was never found good is on trial when it becomes the default: the loader starts it three \
-times at most (see --tries, and /etc/kernel/tries), then the layer before it again. What runs is found \
-good by --bless, which a system calls once it is up: the unit imgbase-bless.service does.
+times at most (see --tries and below), then the layer before it again. What runs is found good by \
+--bless, which a system calls once it is up: the unit imgbase-bless.service does.
 
 With --boot-dir the folder is the one that the loader reads, as it is mounted now; else it is looked \
-for at /boot, /efi and /boot/efi.";
+for at /boot, /efi and /boot/efi.
+
+The host's /etc/imgbase.conf, or the file that --config names, may say so for good: loader =, dir = and \
+tries = in the section [boot], as --loader, --boot-dir and --tries take them. Options count more, and \
+/etc/kernel/tries counts where neither says how many tries there are.";
 
 const USAGE: &str = "\
 imgbase boot --list | --get-default [OPTIONS]

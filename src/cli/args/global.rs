@@ -53,15 +53,16 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, overrides_with = "debug")]
     pub(crate) debug: bool,
 
-    /// Read this configuration file
+    /// Read this file's section [boot] in place of that in /etc/imgbase.conf: what boots this host,
+    /// where no option here says otherwise
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
-    /// The folder that the boot loader reads (default: found by itself)
+    /// The folder that the boot loader reads (default: as configured, else found by itself)
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) boot_dir: Option<PathBuf>,
 
-    /// The boot loader (default: found by itself)
+    /// The boot loader (default: as configured, else found by itself)
     #[arg(long, global = true, value_name = "LOADER", value_enum)]
     pub(crate) loader: Option<Loader>,
 
