@@ -6,7 +6,7 @@ use std::fmt;
 use super::args::Args;
 use super::entry::{Entry, Text};
 use super::files;
-use super::folder::{BootFolder, BootPath, Kind};
+use super::folder::{BootFolder, BootPath, Kind, Room};
 use super::grub::{Grub, GrubBls};
 use super::loader::{Loader, OnTrial, Place, Tries, detect, grub_folder};
 use super::name::{KernelVersion, Pair};
@@ -167,6 +167,14 @@ impl<'b> Boot<'b> {
     pub fn check_room_beside(&self, artefacts: &Artefacts<'_>, others: Bytes) -> Result<Bytes> {
         let plan = Plan::make(self.folder(), artefacts)?;
         plan.check_room(self.folder(), self.reserve.saturating_add(others))
+    }
+
+    /// True where there is room whatever of it is there already: by the sizes alone, of the files of
+    /// each kernel.
+    pub(crate) fn has_room_for(&self, kernels: &[Vec<Bytes>]) -> Result<bool> {
+        let Room { free, unit } = self.folder().room()?;
+        let each = kernels.iter().map(|sizes| store::room_for(unit, sizes.iter().copied()));
+        Ok(each.fold(self.reserve, Bytes::saturating_add) <= free)
     }
 
     /// Stores files that an entry is to name; until it does, whoever removes what no entry names may

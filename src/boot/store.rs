@@ -86,6 +86,16 @@ struct Item<'p, 'a> {
     there: bool,
 }
 
+/// How much room files of these sizes take, which belong to one kernel, and what comes beside.
+pub(super) fn room_for(unit: Bytes, sizes: impl Iterator<Item = Bytes>) -> Bytes {
+    let beside = unit.checked_mul(BESIDE).unwrap_or(unit);
+    let each = sizes.map(|size| {
+        // The file, and its folder.
+        size.round_up(unit).unwrap_or(Bytes::new(u64::MAX)).saturating_add(unit)
+    });
+    each.fold(beside, Bytes::saturating_add)
+}
+
 /// What is to be stored, looked at.
 pub(super) struct Plan<'p, 'a> {
     groups: Vec<Group<'p, 'a>>,
@@ -122,13 +132,8 @@ impl<'p, 'a> Plan<'p, 'a> {
     /// How much room storing it takes.
     pub(super) fn need(&self, unit: Bytes) -> Bytes {
         let mut seen = BTreeSet::new();
-        let sizes = self.missing().filter(|item| seen.insert(&item.path)).map(|item| {
-            // The file, and its folder.
-            let size = Bytes::new(item.size).round_up(unit).unwrap_or(Bytes::new(u64::MAX));
-            size.saturating_add(unit)
-        });
-        let beside = unit.checked_mul(BESIDE).unwrap_or(unit);
-        sizes.fold(beside, Bytes::saturating_add)
+        let missing = self.missing().filter(|item| seen.insert(&item.path));
+        room_for(unit, missing.map(|item| Bytes::new(item.size)))
     }
 
     /// Fails where there is not that much room above the reserve.

@@ -1,9 +1,10 @@
 //! `layer --add`: a writable snapshot of a base or a layer.
 //!
-//! Order: the text with the volume, tagged pending, and the message for the
-//! pool; the message; the device, its file system's own UUID, its own root in
-//! its fstab, its kernels in the boot folder; the text without tag and message,
-//! which is the commit point; its boot entries.
+//! Order: room in the boot folder is reckoned, as far as it can be; the text
+//! with the volume, tagged pending, and the message for the pool; the message;
+//! the device, its file system's own UUID, its own root in its fstab, its
+//! kernels in the boot folder; the text without tag and message, which is the
+//! commit point; its boot entries.
 
 use std::path::PathBuf;
 
@@ -14,6 +15,7 @@ use super::thin::{NewThin, Role};
 use super::transact::Pending;
 use super::{Imgbase, Watch, after_commit, filesystem};
 use crate::boot::Boot;
+use crate::dm::ActivePool;
 use crate::error::{Error, ErrorKind, Result};
 use crate::etc::{Carried, Wishes};
 use crate::layout::{BaseName, ImageName, LayerName, Layout};
@@ -31,7 +33,8 @@ impl Imgbase<'_> {
     ///
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) where the origin is not there,
-    /// [`NoSpace`](ErrorKind::NoSpace) where the pool has no room for a snapshot's metadata,
+    /// [`NoSpace`](ErrorKind::NoSpace) where the pool has no room for a snapshot's metadata, or the
+    /// boot folder none for its kernels,
     /// [`Unsupported`](ErrorKind::Unsupported) where the group must not be changed. Everything
     /// is as before then.
     ///
@@ -104,6 +107,9 @@ impl Imgbase<'_> {
         let boot = session.boot()?;
         let pool = session.pool_on()?;
         session.check_room(&pool, Bytes::ZERO)?;
+        if let (Some(boot), Whose::Origin | Whose::Anew) = (&boot, &plan.whose) {
+            check_boot_room(&mut session, &plan, boot, &pool)?;
+        }
         if let Some(from) = plan.from() {
             let volumes = from.volumes();
             let config = session.hooks_volume(from.wishes);
@@ -132,6 +138,23 @@ impl Imgbase<'_> {
         };
         Ok((added, made.carried))
     }
+}
+
+/// Fails where the boot folder has no room for what the origin starts from; the pool is as before
+/// then.
+fn check_boot_room(
+    session: &mut Session<'_>,
+    plan: &Plan<'_>,
+    boot: &Boot<'_>,
+    pool: &ActivePool,
+) -> Result<()> {
+    let origin = plan.origin.lv_name();
+    let Err(error) = session.check_boot_room(boot, (&origin, &plan.boot_dir()), pool) else {
+        return Ok(());
+    };
+    session.pool_as_before()?;
+    session.settle()?;
+    Err(error)
 }
 
 /// What became of the snapshot before it was a layer.

@@ -13,6 +13,7 @@ use crate::boot::args::Args;
 use crate::boot::name::KernelVersion;
 use crate::boot::store::{Artefacts, Reopen, Source, Stored};
 use crate::boot::{Boot, Files, NewEntry};
+use crate::dm::ActivePool;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{ImageName, LayerName};
 use crate::machine::{Held, LockMode};
@@ -96,6 +97,48 @@ impl<'m> Session<'m> {
             }
             mounts.with_folder(boot, &mut |boot| with(&WithBoot::new(root, boot)))
         })
+    }
+
+    /// Fails where the boot folder has no room for the kernels on a volume that a layer is to be made
+    /// of, before it is made. A volume that is not active is looked into where that takes no mount.
+    ///
+    /// # Errors
+    /// [`NoSpace`](ErrorKind::NoSpace).
+    pub(super) fn check_boot_room(
+        &self,
+        boot: &Boot<'_>,
+        (lv, at): (&LvName, &Path),
+        pool: &ActivePool,
+    ) -> Result<()> {
+        let mut look = |root: &dyn RootFiles| check_boot_room(boot, root);
+        only_room(if self.devices_of([lv])?.is_active(self.vg(), lv) {
+            self.with_boot_files((lv, at), &mut look)
+        } else if self.is_on_paper(lv)? {
+            Ok(())
+        } else {
+            self.with_files_asleep((lv, pool), &mut look)
+        })
+    }
+
+    /// Shows the tree on a volume that is not active, where it is an ext4 that needs no mount. The
+    /// volume is not active afterwards, the pool is.
+    fn with_files_asleep(
+        &self,
+        (lv, pool): (&LvName, &ActivePool),
+        with: &mut dyn FnMut(&dyn RootFiles) -> Result<()>,
+    ) -> Result<()> {
+        // While it is open it does not go with its last volume.
+        let _held = self.machine().kernel.open(&pool.name)?;
+        self.activate(&[lv])?;
+        let looked = self.open_volume(lv).and_then(|device| {
+            let file_system = filesystem::read(device.as_ref())?;
+            let tree = filesystem::open_tree(device.as_ref(), &file_system)?;
+            tree.map_or(Ok(()), |tree| with(&tree))
+        });
+        if let Err(error) = self.deactivate(&[lv]) {
+            log::warn!("{lv} stays active: {error}");
+        }
+        looked
     }
 
     /// Stores a layer's kernels, all of them or none that is named; `None` where its tree has none.
@@ -260,17 +303,56 @@ fn store(
         Some(args) => args,
         None => Args::parse(&default_arguments(root)?),
     };
-    let mut need = Bytes::ZERO;
-    for kernel in found {
-        let more = with_artefacts(root, kernel, made, |all| boot.check_room_beside(all, need))?;
-        need = need.saturating_add(more);
-    }
+    check_room(boot, root, (found, made))?;
     let mut kernels = Vec::new();
     for kernel in found {
         let stored = with_artefacts(root, kernel, made, |all| boot.store(all))?;
         kernels.push((kernel.version.parse()?, stored));
     }
     Ok(Start { kernels, args, machine_id: OsRelease::read(root)?.machine_id })
+}
+
+fn check_room(
+    boot: &Boot<'_>,
+    root: &dyn RootFiles,
+    (found, made): (&[KernelFiles], &OwnInitrds),
+) -> Result<()> {
+    let mut need = Bytes::ZERO;
+    for kernel in found {
+        let more = with_artefacts(root, kernel, made, |all| boot.check_room_beside(all, need))?;
+        need = need.saturating_add(more);
+    }
+    Ok(())
+}
+
+/// Fails where the boot folder has no room for a tree's kernels; an initramfs of ours, which is made
+/// later, is not reckoned.
+pub(super) fn check_boot_room(boot: &Boot<'_>, root: &dyn RootFiles) -> Result<()> {
+    let kernels = find_kernels(root)?;
+    let sizes: Result<Vec<_>> = kernels.iter().map(|kernel| sizes(root, kernel)).collect();
+    if boot.has_room_for(&sizes?)? {
+        return Ok(());
+    }
+    // What is there already takes none; to know it, all has to be read.
+    check_room(boot, root, (&kernels, &OwnInitrds::new()))
+}
+
+/// Of a look beforehand what is wrong with the room; all else is told when kernels are stored.
+pub(super) fn only_room(looked: Result<()>) -> Result<()> {
+    match looked {
+        Err(error) if !matches!(error.kind(), ErrorKind::NoSpace { .. }) => {
+            log::info!("room in the boot folder is reckoned later: {error}");
+            Ok(())
+        }
+        looked => looked,
+    }
+}
+
+/// The sizes of a kernel and what belongs to it.
+fn sizes(root: &dyn RootFiles, kernel: &KernelFiles) -> Result<Vec<Bytes>> {
+    let beside = kernel.initrd.iter().chain(kernel.extras.iter().map(|(_, path)| path));
+    let size = |path: &String| Ok(root.open(path)?.map_or(Bytes::ZERO, |(_, size)| size));
+    [&kernel.kernel].into_iter().chain(beside).map(size).collect()
 }
 
 /// A file of a tree.

@@ -168,7 +168,10 @@ pub(super) fn with_files(
 }
 
 /// `None` where only the kernel can read it, or has it mounted for writing.
-fn open_tree<'d>(device: &'d dyn Dev, file_system: &FileSystem) -> Result<Option<Tree<'d>>> {
+pub(super) fn open_tree<'d>(
+    device: &'d dyn Dev,
+    file_system: &FileSystem,
+) -> Result<Option<Tree<'d>>> {
     match file_system {
         FileSystem::Ext4(superblock) if superblock.is_clean() => {}
         _ => return Ok(None),

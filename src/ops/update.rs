@@ -6,9 +6,11 @@
 
 use super::add_layer::OldLayer;
 use super::content::Opened;
+use super::entries::{check_boot_room, only_room};
 use super::session::Session;
 use super::{AddBase, ImageRequest, Imgbase, Watch, after_commit};
 use crate::error::{Error, ErrorKind, Result};
+use crate::ext4::Tree;
 use crate::layout::{BaseName, ImageName, LayerName};
 use crate::name::LvName;
 use crate::report::{Collected, Updated};
@@ -50,6 +52,7 @@ impl Imgbase<'_> {
         let wishes = self.wishes(&from).map_err(|error| error.kept("nothing was changed"))?;
         watch.step("look at the image");
         let mut opened = Opened::open(&self.machine, &request.image, watch)?;
+        self.check_boot_room(&opened)?;
         let mut content = opened.content(&self.machine)?;
         let add = AddBase {
             nvr: request.nvr.clone(),
@@ -111,6 +114,15 @@ impl Imgbase<'_> {
             collected,
             vg_seqno: layer.vg_seqno,
         })
+    }
+
+    /// Fails where the boot folder has no room for the image's kernels, before anything is made; where
+    /// the image is no ext4 that can be read as it lies there, that is told once it is copied.
+    fn check_boot_room(&self, image: &Opened<'_>) -> Result<()> {
+        let Opened::File(file) = image else { return Ok(()) };
+        let Some(boot) = Session::read(self)?.boot()? else { return Ok(()) };
+        let tree = Tree::open(file.dev.as_ref());
+        only_room(tree.and_then(|tree| check_boot_room(&boot, &tree)))
     }
 
     /// Old bases go once the new one is there; what fails is told and no more.

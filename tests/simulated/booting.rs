@@ -2,6 +2,7 @@
 
 use imgbase::ErrorKind;
 use imgbase::boot::Tries;
+use imgbase::boot::folder::BootFolder;
 use imgbase::boot::sim::Fault;
 use imgbase::dm::Kernel;
 use imgbase::etc::{LateEdit, LateKind};
@@ -349,6 +350,83 @@ fn no_room_in_the_boot_folder_leaves_everything_as_it_was() {
     let layout = sim.imgbase().layout().expect("readable");
     assert_eq!(layout.bases[0].layers.iter().map(|it| &it.nvr).collect::<Vec<_>>(), [&first]);
     assert!(layout.pending.is_empty());
+}
+
+/// A file system that needs no mount to be read, with that kernel.
+fn plain(kernel: &str) -> Vec<u8> {
+    let mut files = FILES;
+    files[0].1 = kernel;
+    ext4_of("metadata_csum", "16M", &files)
+}
+
+/// Fails for want of room, and not a byte of the group is another one.
+fn without_a_commit(sim: &SimMachine, change: &dyn Fn(&SimMachine) -> imgbase::Result<()>) {
+    let seen = |sim: &SimMachine| {
+        (sim.bytes(), boot(sim).sim.files(), sim.imgbase().layout().expect("readable"))
+    };
+    let before = seen(sim);
+    let error = change(sim).expect_err("no room");
+    assert!(matches!(error.kind(), ErrorKind::NoSpace { .. }), "{error}");
+    assert!(error.to_string().ends_with("; nothing was changed"), "{error}");
+    assert!(seen(sim) == before, "{error}");
+}
+
+#[test]
+fn a_full_boot_folder_stops_a_layer_before_anything_is_made() {
+    let sim = empty();
+    for (nvr, kernel) in [(BASE, "a kernel"), ("Base-2-0", "another")] {
+        let image = sim.put_bytes(nvr, plain(kernel));
+        sim.add_base_of(nvr, image).expect("the base is made");
+    }
+    let add = |on: &'static str| {
+        move |sim: &SimMachine| {
+            sim.imgbase().add_layer(Some(&on.parse().expect("a name")), &mut Unwatched).map(drop)
+        }
+    };
+    let full = || boot(&sim).sim.set_capacity(Bytes::mib(1));
+    let empty = || boot(&sim).sim.set_capacity(Bytes::mib(64));
+    full();
+    without_a_commit(&sim, &add(BASE));
+    empty();
+    let first = add_layer(&sim, BASE);
+    full();
+    // The origin is active; it is not; and as it was.
+    without_a_commit(&sim, &add("Base-1-0+1"));
+    without_a_commit(&sim, &add("Base-2-0"));
+    without_a_commit(&sim, &|sim| sim.imgbase().reset_layer(&first, &mut Unwatched).map(drop));
+    // Room for a kernel that is there, and for no other.
+    empty();
+    let free = boot(&sim).sim.folder().room().expect("known").free;
+    let used = Bytes::mib(64).saturating_sub(free);
+    boot(&sim).sim.set_capacity(used.saturating_add(Bytes::kib(2048 + 36)));
+    without_a_commit(&sim, &add("Base-2-0"));
+    add_layer(&sim, BASE);
+}
+
+#[test]
+fn a_full_boot_folder_stops_an_update_before_anything_is_made() {
+    let mut sim = empty();
+    let image = sim.put_bytes(BASE, plain("a kernel"));
+    sim.add_base_of(BASE, image).expect("the base is made");
+    let first = add_layer(&sim, BASE);
+    run_from(&mut sim, &first);
+    let update = |image: Vec<u8>| {
+        let (nvr, image) = ("Base-1-1".parse().expect("a name"), sim.put_bytes("Base-1-1", image));
+        let image = ImageSource::Path(image).into();
+        let update = Update { nvr, image, size: None, share: true, keep: None };
+        move |sim: &SimMachine| sim.imgbase().update(&update, &mut Unwatched).map(drop)
+    };
+    boot(&sim).sim.set_capacity(Bytes::mib(1));
+    without_a_commit(&sim, &update(plain("another")));
+    // What only a mount shows is found out once it is copied, and taken back.
+    let files = FILES.map(|(path, text)| (path.to_owned(), text.as_bytes().to_vec()));
+    *sim.mounts.files.lock().expect("not poisoned") = files.into();
+    let seqno = sim.imgbase().layout().expect("readable").vg_seqno;
+    let error = update(strange_ext4("16M"))(&sim).expect_err("no room");
+    assert!(matches!(error.kind(), ErrorKind::NoSpace { .. }), "{error}");
+    assert!(error.to_string().contains("undone: everything is as before"), "{error}");
+    let layout = sim.imgbase().layout().expect("readable");
+    assert!(layout.bases.len() == 1 && layout.pending.is_empty() && layout.vg_seqno > seqno);
 }
 
 #[test]
