@@ -26,11 +26,43 @@ const EXIT_STATUS: [(&str, &str); 10] = [
 ];
 
 /// Files that are read or written.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 17] = [
+    ("/boot", "Or /efi, /boot/efi: the folder that the boot loader reads. Files in it:"),
+    ("loader/entries", "Entries; with GRUB that does not read them: imgbase/entries."),
+    ("loader/loader.conf", "systemd-boot's settings, of which the line default is written."),
+    ("imgbase/DIGEST", "Kernels and what belongs to them, by their content."),
+    ("grub/custom.cfg", "GRUB's, with one line of ours. It may be grub2, here and below."),
+    ("grub/imgbase.cfg, grub/imgbase-NUMBER.cfg", "What leads to the menu in force, and menus."),
+    ("grub/imgbase.env", "The menu in force, what boots next and once, and the tries left."),
+    ("grub/grubenv", "The same where GRUB reads entries."),
+    (
+        "/etc/imgbase.conf, /etc/imgbase.conf.d",
+        "What boots (in the former), and what updates carry over.",
+    ),
+    ("/etc/imgbase/keys", "Keys (NAME.pub), one of which must have signed an image."),
+    ("/etc/imgbase/hooks.d", "Programs that are run over a new layer."),
+    ("/etc/kernel/cmdline, /etc/kernel/devicetree", "A tree's kernel arguments and device tree."),
+    ("/etc/kernel/tries", "How many tries a layer on trial has."),
+    ("/run/imgbase", "Our own locks, and trees that are shown to hooks."),
     ("/dev/VG/NAME", "A volume that is active."),
     ("/run/lock/lvm", "lvm2's locks, which are taken and honoured."),
-    ("/etc/lvm/lvm.conf", "lvm2's configuration, where lvm2 is installed."),
-    ("/etc/lvm/archive, /etc/lvm/backup", "Metadata as text, written where lvm2 asks for it."),
+    (
+        "/etc/lvm/lvm.conf, /etc/lvm/archive, /etc/lvm/backup",
+        "lvm2's configuration, where lvm2 is installed, and metadata as text, where it asks for it.",
+    ),
+];
+
+/// Words of the kernel's command line that the first process knows.
+const KERNEL_WORDS: [(&str, &str); 9] = [
+    ("img.bootid=LAYER", "The layer to start, of the group in rd.lvm.lv= or root=, else of ours."),
+    ("imgbase.root=VG/LV", "A volume to start; counts more."),
+    ("root=/dev/mapper/VG-LV", "The same, where neither of the two is there."),
+    ("ro, rw, rootflags=OPTIONS, rootfstype=TYPE", "How it is mounted; read-only without rw."),
+    ("init=PATH, imgbase.init=PATH", "Its first program, the latter where init= names imgbase."),
+    ("imgbase.timeout=SECONDS", "How long its disks are waited for; 30 without it."),
+    ("imgbase.onfail=prompt|reboot", "What follows where it cannot be started."),
+    ("panic=N, rd.emergency=reboot", "A reboot follows, after N seconds."),
+    ("imgbase.debug", "Each step goes to the kernel's log."),
 ];
 
 /// Variables that are looked at.
@@ -63,6 +95,7 @@ fn write_page(out: &mut Vec<u8>) -> std::io::Result<()> {
     }
     list(out, "EXIT STATUS", &EXIT_STATUS)?;
     list(out, "FILES", &FILES)?;
+    list(out, "KERNEL COMMAND LINE", &KERNEL_WORDS)?;
     list(out, "ENVIRONMENT", &ENVIRONMENT)?;
     heading(out, "EXAMPLES")?;
     examples(out, &root)?;
@@ -165,7 +198,9 @@ mod tests {
             let heading = format!(".SH {section}");
             assert_eq!(page.lines().filter(|line| *line == heading).count(), 1, "{section}");
         }
-        assert!(page.contains(".SH \"EXIT STATUS\""));
+        for section in ["EXIT STATUS", "KERNEL COMMAND LINE"] {
+            assert!(page.contains(&format!(".SH \"{section}\"")), "{section}");
+        }
         for command in Cli::command().get_subcommands() {
             let heading = format!(".SS \"imgbase {}\"", command.get_name());
             assert!(page.contains(&heading), "{heading}");
