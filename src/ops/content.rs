@@ -506,15 +506,14 @@ fn open_mounted<'m>(
 ) -> Result<Opened<'m>> {
     let mut name = path.display().to_string();
     let mut held = machine.mounts.hold_image(path, fs_type).map_err(unchanged)?;
-    if fs_type == image::ISO {
-        let inside = LIVE_SYSTEMS.iter().find_map(|place| {
-            held.hold_inside(place, image::SQUASHFS).map(|found| Some((*place, found?))).transpose()
-        });
-        let (place, system) = inside.transpose().map_err(unchanged)?.ok_or_else(|| {
+    // A squashfs that has none is the system itself; an ISO never is.
+    match live_system(held.as_ref()).map_err(unchanged)? {
+        Some((place, system)) => (held, name) = (system, format!("{name}: {place}")),
+        None if fs_type == image::ISO => {
             let why = format!("it holds no system: none of {} is there", LIVE_SYSTEMS.join(", "));
-            unchanged(Error::new(ErrorKind::Unsupported, why).at(&name))
-        })?;
-        (held, name) = (system, format!("{name}: {place}"));
+            return Err(unchanged(Error::new(ErrorKind::Unsupported, why).at(&name)));
+        }
+        None => {}
     }
     for place in LIVE_IMAGES {
         if let Some(file) = held.image(place).map_err(unchanged)? {
@@ -534,6 +533,18 @@ fn open_mounted<'m>(
         }
     }
     weighed(held, name, watch)
+}
+
+/// The system that a live medium holds as a squashfs of its own, and where.
+fn live_system<'m>(
+    medium: &(dyn HeldTree + 'm),
+) -> Result<Option<(&'static str, Box<dyn HeldTree>)>> {
+    for place in LIVE_SYSTEMS {
+        if let Some(system) = medium.hold_inside(place, image::SQUASHFS)? {
+            return Ok(Some((place, system)));
+        }
+    }
+    Ok(None)
 }
 
 /// Where a live medium has its system: Fedora's and oVirt's, Debian's, Ubuntu's.

@@ -14,6 +14,7 @@ use imgbase::machine::MountEntry;
 use imgbase::ops::{
     AddBase, ImageRequest, ImageSource, Imgbase, Init, Unwatched, Watch, WatchPolicy,
 };
+use imgbase::tree::Measure;
 use imgbase::units::Bytes;
 
 use crate::support::{SimMachine, ext4_of};
@@ -203,6 +204,37 @@ fn an_image_with_another_signature_leaves_nothing() {
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     let layout = sim.imgbase().layout().expect("it can be read");
     assert_eq!((layout.bases.len(), layout.pending.len()), (0, 0));
+}
+
+#[test]
+fn a_live_system_is_found_in_a_squashfs_and_on_a_medium() {
+    let of = |mib| Measure { data: Bytes::mib(mib), ..Measure::default() };
+    let squashfs = b"hsqs".to_vec();
+    let medium = [&[0; 32769][..], b"CD001"].concat();
+    let live = [("", of(20)), ("/LiveOS/squashfs.img", of(30))];
+    let debian = [("", of(20)), ("/live/filesystem.squashfs", of(30))];
+    for (head, inside, holds) in [
+        (&squashfs, &live[..1], Some(20)),
+        (&squashfs, &live, Some(30)),
+        (&squashfs, &debian, Some(30)),
+        (&medium, &live, Some(30)),
+        (&medium, &live[..1], None),
+    ] {
+        let mut sim = SimMachine::with_disks(2);
+        sim.init();
+        sim.mounts.inside = inside.to_vec();
+        let image = [&head[..], &[0; 1 << 16]].concat();
+        let image = ImageSource::Path(sim.put_bytes("live", image)).into();
+        let nvr = BASE.parse().expect("a name");
+        let request = AddBase { nvr, image, size: None, share: true };
+        match (sim.imgbase().add_base(&request, &mut Unwatched), holds) {
+            (Ok(added), Some(mib)) => assert_eq!(added.written_bytes, Bytes::mib(mib).get()),
+            (Err(error), None) => {
+                assert!(error.to_string().contains("/LiveOS/squashfs.img"), "{error}");
+            }
+            (other, _) => panic!("{inside:?}: {other:?}"),
+        }
+    }
 }
 
 #[test]

@@ -21,9 +21,9 @@ use imgbase::dm::sim::SimKernel;
 use imgbase::etc::{Carried, Labelling, LateEdit};
 use imgbase::image::ImageFile;
 use imgbase::machine::{
-    BootAt, CarryOver, Creator, Disks, FileTarget, FolderOf, Held, HookRun, InUse, InitrdMaker,
-    LateLook, LockMode, Lvm2Host, Machine, MountEntry, MountHow, Mounts, NewFile, NewPv, Preview,
-    StagedBackup, Tool, ToolOutput, Tools,
+    BootAt, CarryOver, Creator, Disks, FileTarget, FolderOf, Held, HeldTree, HookRun, InUse,
+    InitrdMaker, LateLook, LockMode, Lvm2Host, Machine, MountEntry, MountHow, Mounts, NewFile,
+    NewPv, Preview, StagedBackup, Tool, ToolOutput, Tools,
 };
 use imgbase::name::VgName;
 use imgbase::ops::{AddBase, ImageSource, Imgbase, Init, Unwatched};
@@ -495,6 +495,8 @@ pub(crate) struct SimMounts {
     pub(crate) holds: Option<Measure>,
     /// What was copied from where.
     pub(crate) copied: Mutex<Vec<String>>,
+    /// The file systems in the mounted image, each in the one before: where, and what it holds.
+    pub(crate) inside: Vec<(&'static str, Measure)>,
     /// The tree that a look finds.
     pub(crate) tree: Option<PathBuf>,
     /// The files that every private mount shows.
@@ -563,15 +565,11 @@ impl Mounts for SimMounts {
         if self.refuse_once { Err(missing(device)) } else { make(&mut Forgotten) }
     }
 
-    fn hold_image(
-        &self,
-        image: &Path,
-        _fs_type: &str,
-    ) -> Result<Box<dyn imgbase::machine::HeldTree>> {
-        Err(missing(image))
+    fn hold_image(&self, image: &Path, _fs_type: &str) -> Result<Box<dyn HeldTree>> {
+        SimTree::of(&self.inside).ok_or_else(|| missing(image))
     }
 
-    fn hold_folder(&self, _folder: &Path) -> Result<Option<Box<dyn imgbase::machine::HeldTree>>> {
+    fn hold_folder(&self, _folder: &Path) -> Result<Option<Box<dyn HeldTree>>> {
         Ok(None)
     }
 
@@ -611,6 +609,38 @@ impl Mounts for SimMounts {
     fn late_edits(&self, look: LateLook<'_>) -> Result<Vec<LateEdit>> {
         let late = self.late.iter().filter(|(when, _)| *when >= look.since);
         Ok(late.map(|(_, edit)| edit.clone()).collect())
+    }
+}
+
+/// A mounted image that holds so much, and perhaps another at that path.
+struct SimTree {
+    measure: Measure,
+    inside: Vec<(&'static str, Measure)>,
+}
+
+impl SimTree {
+    fn of(images: &[(&'static str, Measure)]) -> Option<Box<dyn HeldTree>> {
+        let (first, inside) = images.split_first()?;
+        Some(Box::new(Self { measure: first.1, inside: inside.to_vec() }))
+    }
+}
+
+impl HeldTree for SimTree {
+    fn image(&self, _path: &str) -> Result<Option<ImageFile>> {
+        Ok(None)
+    }
+
+    fn hold_inside(&self, path: &str, _fs_type: &str) -> Result<Option<Box<dyn HeldTree>>> {
+        let is_there = self.inside.first().is_some_and(|(place, _)| *place == path);
+        Ok(Self::of(&self.inside).filter(|_| is_there))
+    }
+
+    fn weigh(&self, _tell: Tell<'_>) -> Result<Measure> {
+        Ok(self.measure)
+    }
+
+    fn copy_to(&self, _to: &mut dyn NewTree, _tell: Tell<'_>) -> Result<Measure> {
+        Ok(self.measure)
     }
 }
 

@@ -120,7 +120,15 @@ fn from_live_media(vm: &mut Vm) -> Outcome {
     ))?;
     step_says(vm, "base --add Debian-12-2 /makers/tmp/live.sqfs", "Debian-12-2")?;
     kit::holds_the_sample(vm, "Debian-12-2")?;
-    vm.ok("mv /makers/tmp/live.sqfs /makers/tmp/iso/LiveOS/squashfs.img &&
+    // The same medium's files as a squashfs.
+    vm.ok(&format!(
+        "mv /makers/tmp/live.sqfs /makers/tmp/iso/LiveOS/squashfs.img && {}",
+        squash("/tmp/iso", "medium.sqfs")
+    ))?;
+    step_says(vm, "base --add Debian-12-4 /makers/tmp/medium.sqfs", "Debian-12-4")?;
+    kit::holds_the_sample(vm, "Debian-12-4")?;
+    step(vm, "base --remove Debian-12-4")?;
+    vm.ok("rm /makers/tmp/medium.sqfs &&
         chroot /makers xorrisofs -quiet -R -o /tmp/live.iso /tmp/iso && rm -r /makers/tmp/iso")?;
     step_says(vm, "base --add Debian-12-3 /makers/tmp/live.iso", "Debian-12-3")?;
     kit::holds_the_sample(vm, "Debian-12-3")?;
