@@ -10,6 +10,10 @@ const ATTRIBUTE: &[u8] = b"SCHILY.xattr.";
 /// The same by libarchive alone, with the value in another writing. It writes both.
 const ATTRIBUTE_AGAIN: &[u8] = b"LIBARCHIVE.xattr.";
 
+/// Linux takes no longer value of an attribute, and what an ext4 keeps of a file's names and values in
+/// all is far less.
+const ATTRIBUTES_MOST: usize = 64 << 10;
+
 /// What records say of an entry, names of GNU's own sort among them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Records {
@@ -94,6 +98,13 @@ impl Records {
 
     /// All attributes.
     pub(super) fn xattrs(&self) -> Result<Xattrs> {
+        let lens = self.attributes.iter().map(|(name, value)| name.len() + value.len());
+        let all = lens.sum::<usize>();
+        if all > ATTRIBUTES_MOST {
+            let why =
+                format!("its attributes have {all} bytes, where {ATTRIBUTES_MOST} are the most");
+            return Err(Error::new(ErrorKind::Unsupported, why));
+        }
         match self.again.iter().find(|name| !self.attributes.contains_key(*name)) {
             None => Ok(self.attributes.clone()),
             Some(name) => {
@@ -165,6 +176,26 @@ mod tests {
             b"99999999999999999999 a=b\n",
         ] {
             assert!(Records::default().read(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn attributes_are_no_larger_than_linux_has_them() {
+        let of = |name: &str, len: usize| {
+            let rest = format!(" SCHILY.xattr.user.{name}={}\n", "x".repeat(len));
+            // The length counts its own digits, of which there may be zeros in front.
+            format!("{:08}{rest}", rest.len() + 8).into_bytes()
+        };
+        let mut records = Records::default();
+        for name in ["a", "b", "c"] {
+            records.read(&of(name, 20_000)).expect("a record");
+        }
+        assert_eq!(records.xattrs().expect("not too much").len(), 3);
+        for (name, len) in [("d", 6_000), ("a", 66_000)] {
+            let mut more = records.clone();
+            more.read(&of(name, len)).expect("a record");
+            let error = more.xattrs().expect_err("too much");
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{error}");
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 
 use super::{Archive, Entry, Pass, corrupt, unreadable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::tree::{self, Kind, Making, Measure, NewTree, Stopped, Tell};
+use crate::tree::{self, Kind, Making, Measure, NewTree, Room, Stopped, Tell};
 use crate::units::Bytes;
 
 /// Reads an archive to its end to know what it holds. Holes are not read, however long they are.
@@ -102,6 +102,9 @@ pub(super) fn finish(tree: &mut dyn NewTree) -> Result<()> {
 
 /// What an error was that came of making an entry: one of the archive's, or the file system's.
 pub(super) fn failed(error: io::Error) -> Error {
+    if let Some(told) = Room::told(&error) {
+        return told.op("make the tree");
+    }
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => unreadable(error),
         _ if Stopped::is(&error)

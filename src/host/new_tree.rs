@@ -11,7 +11,10 @@ use rustix::fs::{self as sys, AtFlags, FileType, Mode, XattrFlags};
 use rustix::io::Errno;
 
 use crate::tree::place::{FOLDER, Place, open_folder, split, times_of};
-use crate::tree::{ACL_DEFAULT, Kind, Making, Meta, NewTree, Time, TreePath, Xattrs};
+use crate::tree::{ACL_DEFAULT, Kind, Making, Meta, NewTree, Room, Time, TreePath, Xattrs};
+
+/// More folders than any system has, some 200 000: what is kept of them until all is made.
+const FOLDERS_MOST: usize = 32 << 20;
 
 /// A tree below a folder of this machine.
 pub(super) struct RealTree<'t> {
@@ -20,6 +23,7 @@ pub(super) struct RealTree<'t> {
     last: Option<(Vec<u8>, OwnedFd)>,
     /// Folders, and what they get in the end.
     late: BTreeMap<TreePath, Late>,
+    room: Room,
 }
 
 /// What a folder gets when all is in it.
@@ -29,10 +33,31 @@ struct Late {
     inherited: Option<Vec<u8>>,
 }
 
+impl Late {
+    fn len(&self) -> usize {
+        self.inherited.as_ref().map_or(0, Vec::len)
+    }
+}
+
 impl<'t> RealTree<'t> {
     /// The tree at that path.
     pub(super) fn new(root: &'t Path) -> Self {
-        Self { root, last: None, late: BTreeMap::new() }
+        let room = Room::of(FOLDERS_MOST, "folders");
+        Self { root, last: None, late: BTreeMap::new(), room }
+    }
+
+    /// Keeps what a folder gets in the end.
+    fn keep(&mut self, path: &TreePath, late: Late) -> io::Result<()> {
+        self.forget(path);
+        self.room.take(path, late.len())?;
+        self.late.insert(path.clone(), late);
+        Ok(())
+    }
+
+    fn forget(&mut self, path: &TreePath) {
+        if let Some(old) = self.late.remove(path) {
+            self.room.give(path, old.len());
+        }
     }
 
     fn last(&self, path: &[u8]) -> Option<io::Result<OwnedFd>> {
@@ -74,7 +99,7 @@ impl<'t> RealTree<'t> {
             Some(_) if keep(path) => Ok(()),
             Some(FileType::Directory) => {
                 self.last = None;
-                self.late.remove(path);
+                self.forget(path);
                 place.remove(AtFlags::REMOVEDIR)
             }
             Some(_) => place.remove(AtFlags::empty()),
@@ -120,7 +145,7 @@ impl NewTree for RealTree<'_> {
         let mut now = xattrs.clone();
         if meta.kind == Kind::Folder {
             let inherited = now.remove(ACL_DEFAULT);
-            self.late.insert(path.clone(), Late { mtime: meta.mtime, inherited });
+            self.keep(path, Late { mtime: meta.mtime, inherited })?;
         }
         let xattrs = &now;
         if *path == TreePath::root() {
@@ -426,6 +451,30 @@ mod tests {
         assert!(left.len() == 1 && root.join("lost+found").is_dir(), "{left:?}");
         put(&mut tree, "/a/b/new").expect("made");
         assert_eq!(fs::read(outside.join("d/f")).expect("there"), b"mine");
+    }
+
+    #[test]
+    fn what_is_kept_of_folders_is_bounded() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut tree = RealTree::new(dir.path());
+        tree.room = Room::of(1000, "folders");
+        let rights = Xattrs::from([(ACL_DEFAULT.to_vec(), vec![0; 500])]);
+        let mut folder = |at: &str, xattrs: &Xattrs| {
+            tree.put(&path(at), &meta(Kind::Folder), xattrs, Making::Other)
+        };
+        // One that comes again takes the place of what was kept of it.
+        for _ in 0..20 {
+            folder("/a", &Xattrs::new()).expect("kept");
+        }
+        for n in 0..3 {
+            folder(&format!("/{n}"), &Xattrs::new()).expect("kept");
+        }
+        let error = folder("/b", &rights).expect_err("too much");
+        let told = Room::told(&error).expect("that is why");
+        assert!(told.to_string().contains("so many folders"), "{told}");
+        tree.remove(&path("/a"), &|_| false).expect("removed");
+        tree.put(&path("/c"), &meta(Kind::Folder), &Xattrs::new(), Making::Other).expect("room");
+        tree.finish().expect("done");
     }
 
     #[test]

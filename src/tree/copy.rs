@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
-use super::new::{Stopped, Whole, data_of};
+use super::new::{Room, Stopped, Whole, data_of};
 use super::{Folder, Kind, Making, Measure, Meta, NewTree, Tell, TreePath};
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::Bytes;
 
 /// The folder of a system that has its kernels, often on a file system of its own.
 const BOOT: &[u8] = b"/boot";
+
+/// More names of files with several than any system has that is no store of files: what is kept of them.
+const NAMES_MOST: usize = 24 << 20;
 
 /// What sort of tree it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +58,10 @@ pub fn copy<F: Folder>(from: &F, of: Of, to: &mut dyn NewTree, tell: Tell<'_>) -
 }
 
 fn failed(error: io::Error, at: &TreePath) -> Error {
-    if Stopped::is(&error) { Stopped::told() } else { Error::io(error).op("copy").at(at) }
+    if Stopped::is(&error) {
+        return Stopped::told();
+    }
+    Room::told(&error).unwrap_or_else(|| Error::io(error)).op("copy").at(at)
 }
 
 struct Walk<'w> {
@@ -63,12 +69,14 @@ struct Walk<'w> {
     of: Of,
     /// Files with several names, by file system and inode, and the first of these.
     names: BTreeMap<(u64, u64), TreePath>,
+    room: Room,
     tell: Tell<'w>,
 }
 
 impl<'w> Walk<'w> {
     fn new(tell: Tell<'w>, of: Of) -> Self {
-        Self { measure: Measure::default(), of, names: BTreeMap::new(), tell }
+        let room = Room::of(NAMES_MOST, "files that have several names");
+        Self { measure: Measure::default(), of, names: BTreeMap::new(), room, tell }
     }
 
     fn folder<F: Folder>(
@@ -88,7 +96,7 @@ impl<'w> Walk<'w> {
             let is_boot = self.of == Of::System && path.bytes() == BOOT;
             let mounted = meta.fs != fs && !is_boot;
             self.count(&meta, &path)?;
-            if let Some(first) = self.first_name(&meta, &path) {
+            if let Some(first) = self.first_name(&meta, &path).map_err(told)? {
                 if let Some(to) = to.as_deref_mut() {
                     to.link(&path, &first).map_err(told)?;
                 }
@@ -144,16 +152,17 @@ impl<'w> Walk<'w> {
     }
 
     /// The name by which a file was met before.
-    fn first_name(&mut self, meta: &Meta, path: &TreePath) -> Option<TreePath> {
+    fn first_name(&mut self, meta: &Meta, path: &TreePath) -> io::Result<Option<TreePath>> {
         if meta.kind == Kind::Folder || meta.links < 2 {
-            return None;
+            return Ok(None);
         }
         let inode = (meta.fs, meta.ino);
         let first = self.names.get(&inode).cloned();
         if first.is_none() {
+            self.room.take(path, 0)?;
             self.names.insert(inode, path.clone());
         }
-        first
+        Ok(first)
     }
 }
 
@@ -170,5 +179,44 @@ impl<R: Read> Read for Watched<'_, R> {
             return Err(io::Error::other(Stopped));
         }
         self.from.read(buf)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_names_is_bounded() {
+        let mut tell = |_: Measure| false;
+        let mut walk = Walk::new(&mut tell, Of::Image);
+        walk.room = Room::of(1000, "files that have several names");
+        let at = |n: u64| TreePath::root().join(n.to_string().as_bytes());
+        let mut name = |ino: u64, n: u64| {
+            let meta = Meta {
+                kind: Kind::File,
+                mode: 0o644,
+                uid: 0,
+                gid: 0,
+                size: Bytes::ZERO,
+                held: Bytes::ZERO,
+                rdev: (0, 0),
+                ino,
+                fs: 1,
+                links: 9,
+                mtime: (0, 0),
+                ctime: (0, 0),
+            };
+            walk.first_name(&meta, &at(n))
+        };
+        // Others of one file take nothing.
+        for n in 0..100 {
+            let first = name(1, n).expect("it is kept once");
+            assert_eq!(first, (n > 0).then(|| at(0)));
+        }
+        let error = (2..100).find_map(|ino| name(ino, ino).err()).expect("not all are kept");
+        let error = failed(error, &at(5));
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("several names"), "{error}");
     }
 }

@@ -8,9 +8,9 @@ mod path;
 pub(crate) mod place;
 
 pub use copy::{Of, copy, weigh};
-#[cfg(feature = "host")]
-pub(crate) use new::Whole;
 pub use new::{Content, Making, Measure, NewTree, Tell};
+#[cfg(feature = "host")]
+pub(crate) use new::{Room, Whole};
 #[cfg(feature = "pack")]
 pub(crate) use new::{Stopped, data_of};
 pub use part::{Part, PartFolder};

@@ -57,6 +57,55 @@ impl Stopped {
     }
 }
 
+/// How much may still be kept in memory of a tree: what is made of it is bounded by nothing else.
+#[derive(Debug)]
+pub(crate) struct Room {
+    most: usize,
+    left: usize,
+    /// Of what.
+    of: &'static str,
+}
+
+/// What is kept for each path beside its bytes, at the most: its place in a map and on the heap.
+const EACH: usize = 112;
+
+#[derive(Debug, thiserror::Error)]
+#[error("a tree with so many {of} is not copied: no more than {most} bytes are kept of them")]
+struct NoRoom {
+    most: usize,
+    of: &'static str,
+}
+
+impl Room {
+    pub(crate) const fn of(most: usize, of: &'static str) -> Self {
+        Self { most, left: most, of }
+    }
+
+    /// Takes what a path and so many bytes beside it need; it fails where that is not left.
+    pub(crate) fn take(&mut self, path: &TreePath, beside: usize) -> io::Result<()> {
+        let Self { most, left, of } = *self;
+        let no_room = || io::Error::other(NoRoom { most, of });
+        self.left = left.checked_sub(Self::need(path, beside)).ok_or_else(no_room)?;
+        Ok(())
+    }
+
+    /// Gives back what was taken so.
+    #[cfg(feature = "host")]
+    pub(crate) fn give(&mut self, path: &TreePath, beside: usize) {
+        self.left = self.left.saturating_add(Self::need(path, beside));
+    }
+
+    fn need(path: &TreePath, beside: usize) -> usize {
+        path.bytes().len().saturating_add(beside).saturating_add(EACH)
+    }
+
+    /// What the caller is told, where that is what an error says.
+    pub(crate) fn told(error: &io::Error) -> Option<Error> {
+        let no_room = error.get_ref()?.downcast_ref::<NoRoom>()?;
+        Some(Error::new(ErrorKind::Unsupported, no_room.to_string()))
+    }
+}
+
 /// A new file's content.
 pub trait Content: Read {
     /// How many zeros come next that are a hole; they are passed over.
