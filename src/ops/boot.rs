@@ -138,13 +138,7 @@ impl Imgbase<'_> {
     pub fn is_on_trial(&self) -> Result<bool> {
         let session = Session::read(self)?;
         let layer = session.running()?.ok_or_else(not_from_a_layer)?;
-        let state = session.need_boot()?.state()?;
-        let place = state.on_trial().map(|trial| trial.entry);
-        let on_trial = place.and_then(|place| state.entry(place)).and_then(Found::layer);
-        // Where it is the default by itself, nothing else would be started.
-        let comes_back = state.default_layer() == Some(&layer);
-        let waits = state.is_bootable(&layer) && !state.is_blessed(&layer);
-        Ok(on_trial == Some(&layer) || (waits && !comes_back))
+        Ok(is_on_trial(&session.need_boot()?.state()?, &layer))
     }
 
     /// A layer's own kernel arguments, as its entries have them.
@@ -264,6 +258,20 @@ impl<'m> Session<'m> {
         Ok(layer.map(|layer| layer.name.clone()))
     }
 
+    /// Fails while the running layer is on trial: what it may fall back to, and from, is to stay as
+    /// it is until it was found good.
+    pub(super) fn refuse_on_trial(&self) -> Result<()> {
+        let (Some(layer), Some(state)) = (self.running()?, self.boot_state()?) else {
+            return Ok(());
+        };
+        if !is_on_trial(&state, &layer) {
+            return Ok(());
+        }
+        let why = "the running layer was not found good yet: run 'imgbase boot --bless' first, or \
+                   give --force";
+        Err(Error::new(ErrorKind::Busy, why).at(layer).kept("nothing was changed"))
+    }
+
     /// The names of all layers, unfinished ones too.
     pub(super) fn layer_names(&self) -> Result<std::collections::BTreeSet<LayerName>> {
         let names = self.vg().lvs.iter().filter_map(|lv| lv.name.as_str().parse().ok());
@@ -341,6 +349,16 @@ impl<'m> Session<'m> {
         }
         Ok(())
     }
+}
+
+/// True where a layer that runs was not found good yet, and fails over to another.
+fn is_on_trial(state: &BootState, layer: &LayerName) -> bool {
+    let place = state.on_trial().map(|trial| trial.entry);
+    let on_trial = place.and_then(|place| state.entry(place)).and_then(Found::layer);
+    // Where it is the default by itself, nothing else would be started.
+    let comes_back = state.default_layer() == Some(layer);
+    let waits = state.is_bootable(layer) && !state.is_blessed(layer);
+    on_trial == Some(layer) || (waits && !comes_back)
 }
 
 /// All layers in the order in which they were made.

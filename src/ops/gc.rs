@@ -17,13 +17,20 @@ impl Imgbase<'_> {
     /// newer ones before older ones. What is pinned or in use, what the machine may fall back to and
     /// the last that it could start stay in any case, and the report says so.
     ///
+    /// While the running layer is [on trial](Self::is_on_trial) nothing is removed, unless `force`
+    /// says so.
+    ///
     /// # Errors
-    /// Those of [`remove_base`](Self::remove_base) but `Busy`;
+    /// [`Busy`](ErrorKind::Busy) where the running layer is on trial; those of
+    /// [`remove_base`](Self::remove_base) but `Busy`;
     /// [`Interrupted`](ErrorKind::Interrupted) between two bases. What was removed before is gone.
     ///
     /// # Commit point
     /// That of each base's removal.
-    pub fn collect(&self, keep: u32, watch: &mut dyn Watch) -> Result<Collected> {
+    pub fn collect(&self, keep: u32, force: bool, watch: &mut dyn Watch) -> Result<Collected> {
+        if !force {
+            Session::read(self)?.refuse_on_trial()?;
+        }
         let mut collected = Collected::default();
         for nvr in self.surplus(keep)? {
             if watch.cancelled() {

@@ -30,6 +30,8 @@ pub struct Update {
     /// So many bases of each name are left in the end, where that is said: see
     /// [`Imgbase::collect`].
     pub keep: Option<u32>,
+    /// Make it also while the running layer is [on trial](Imgbase::is_on_trial).
+    pub force: bool,
 }
 
 impl Imgbase<'_> {
@@ -40,7 +42,8 @@ impl Imgbase<'_> {
     ///
     /// # Errors
     /// Those of [`add_base`](Self::add_base) and [`add_layer`](Self::add_layer);
-    /// [`NotFound`](ErrorKind::NotFound) where there is no layer to take over from. Nothing of the
+    /// [`NotFound`](ErrorKind::NotFound) where there is no layer to take over from;
+    /// [`Busy`](ErrorKind::Busy) while the running layer is on trial. Nothing of the
     /// update is left then, or the error says what is.
     ///
     /// # Commit point
@@ -48,6 +51,9 @@ impl Imgbase<'_> {
     /// layer boots next with what [`set_default_layer`](Self::set_default_layer) says. What fails
     /// after they exist is told as a warning.
     pub fn update(&self, request: &Update, watch: &mut dyn Watch) -> Result<Updated> {
+        if !request.force {
+            Session::read(self)?.refuse_on_trial()?;
+        }
         let (from, awake) = self.update_from()?;
         let wishes = self.wishes(&from).map_err(|error| error.kept("nothing was changed"))?;
         watch.step("look at the image");
@@ -129,7 +135,7 @@ impl Imgbase<'_> {
     fn collect_after(&self, keep: Option<u32>, watch: &mut dyn Watch) -> Collected {
         let Some(keep) = keep else { return Collected::default() };
         watch.step("remove old bases");
-        self.collect(keep, watch).unwrap_or_else(|error| {
+        self.collect(keep, true, watch).unwrap_or_else(|error| {
             watch.warn(&format!("{error}; try again with 'imgbase gc --keep {keep}'"));
             Collected::default()
         })

@@ -84,6 +84,13 @@ fn run_from(sim: &mut SimMachine, layer: &LayerName) {
     }];
 }
 
+/// An update to a base of that name.
+fn update_to(sim: &SimMachine, nvr: &str) -> Update {
+    let image = ImageSource::Path(sim.put_bytes(nvr, strange_ext4("16M"))).into();
+    let nvr = nvr.parse().expect("a name");
+    Update { nvr, image, size: None, share: true, keep: None, force: false }
+}
+
 /// Folders of the store.
 fn stored(sim: &SimMachine) -> usize {
     let files = boot(sim).sim.files();
@@ -508,10 +515,7 @@ fn what_was_edited_after_an_update_is_told_once_the_new_layer_runs() {
     let mut sim = machine();
     let first = add_layer(&sim, BASE);
     run_from(&mut sim, &first);
-    let image = sim.put_bytes("Base-1-1", strange_ext4("16M"));
-    let nvr = "Base-1-1".parse().expect("a name");
-    let update =
-        Update { nvr, image: ImageSource::Path(image).into(), size: None, share: true, keep: None };
+    let update = update_to(&sim, "Base-1-1");
     let updated = sim.imgbase().update(&update, &mut Unwatched).expect("it is made");
     run_from(&mut sim, &updated.layer);
     let none = sim.imgbase().late_edits().expect("readable").expect("it took over a state");
@@ -559,10 +563,7 @@ fn an_update_boots_next_with_the_state_of_the_running_layer() {
     let second = add_layer(&sim, BASE);
     run_from(&mut sim, &first);
     sim.imgbase().bless().expect("it runs");
-    let image = sim.put_bytes("Base-1-1", strange_ext4("16M"));
-    let nvr = "Base-1-1".parse().expect("a name");
-    let update =
-        Update { nvr, image: ImageSource::Path(image).into(), size: None, share: true, keep: None };
+    let update = update_to(&sim, "Base-1-1");
     // What cannot be carried over is no update at all.
     sim.mounts.refuse_carry = true;
     let error = sim.imgbase().update(&update, &mut Unwatched).expect_err("it fails");
@@ -598,6 +599,64 @@ fn an_update_boots_next_with_the_state_of_the_running_layer() {
 }
 
 #[test]
+fn nothing_is_updated_or_collected_while_the_running_layer_is_on_trial() {
+    let mut sim = machine();
+    let first = add_layer(&sim, BASE);
+    run_from(&mut sim, &first);
+    // The first layer was never found good, but nothing else would be started.
+    let second = sim.imgbase().update(&update_to(&sim, "Base-1-1"), &mut Unwatched);
+    let second = second.expect("it is made").layer;
+    run_from(&mut sim, &second);
+    let before = sim.bytes();
+    let update = update_to(&sim, "Base-1-2");
+    let refused = [
+        sim.imgbase().update(&update, &mut Unwatched).map(drop),
+        sim.imgbase().collect(1, false, &mut Unwatched).map(drop),
+    ];
+    for refused in refused {
+        let error = refused.expect_err("it is on trial");
+        assert_eq!(error.kind().exit_code(), 3, "{error}");
+        let told = error.to_string();
+        assert!(told.contains("imgbase boot --bless") && told.contains("--force"), "{told}");
+    }
+    assert!(sim.bytes() == before, "nothing was changed");
+    let forced = Update { force: true, ..update };
+    sim.imgbase().update(&forced, &mut Unwatched).expect("it is asked for");
+    sim.imgbase().collect(1, true, &mut Unwatched).expect("it is asked for");
+    // One that was found good is as good as any.
+    sim.imgbase().bless().expect("it runs");
+    sim.imgbase().collect(3, false, &mut Unwatched).expect("it is good");
+    sim.imgbase().update(&update_to(&sim, "Base-1-3"), &mut Unwatched).expect("it is good");
+}
+
+#[test]
+fn an_update_may_take_old_bases_away() {
+    let mut sim = machine();
+    let first = add_layer(&sim, BASE);
+    run_from(&mut sim, &first);
+    sim.imgbase().bless().expect("it runs");
+    for (nvr, left) in [
+        // The running layer stays, and so does what boots next.
+        ("Base-1-1", &["Base-1-0", "Base-1-1"][..]),
+        ("Base-1-2", &["Base-1-0", "Base-1-2"]),
+    ] {
+        let update = Update { keep: Some(1), ..update_to(&sim, nvr) };
+        let updated = sim.imgbase().update(&update, &mut Unwatched).expect("it is made");
+        let layout = sim.imgbase().layout().expect("readable");
+        let bases: Vec<String> = layout.bases.iter().map(|base| base.nvr.to_string()).collect();
+        assert_eq!(bases, left);
+        assert_eq!(sim.imgbase().default_layer().expect("a layer"), updated.layer);
+        assert_eq!(updated.fallback, Some(first.clone()));
+    }
+    let newest = sim.imgbase().default_layer().expect("a layer");
+    run_from(&mut sim, &newest);
+    sim.imgbase().bless().expect("it runs");
+    let gone = sim.imgbase().collect(1, false, &mut Unwatched).expect("it works").removed;
+    let gone: Vec<String> = gone.iter().map(ToString::to_string).collect();
+    assert_eq!(gone, ["Base-1-0+1", "Base-1-0"]);
+}
+
+#[test]
 fn lists_and_hooks_of_the_host_are_part_of_an_update() {
     let mut sim = machine();
     let first = add_layer(&sim, BASE);
@@ -606,10 +665,7 @@ fn lists_and_hooks_of_the_host_are_part_of_an_update() {
         let mut files = sim.mounts.files.lock().expect("not poisoned");
         files.insert(path.into(), text.into());
     };
-    let image = sim.put_bytes("Base-1-1", strange_ext4("16M"));
-    let nvr = "Base-1-1".parse().expect("a name");
-    let update =
-        Update { nvr, image: ImageSource::Path(image).into(), size: None, share: true, keep: None };
+    let update = update_to(&sim, "Base-1-1");
     // What cannot be understood is told before anything is made.
     put(&sim, "/etc/imgbase.conf", "[files]\npaths = /opt/app\n  opt/more\n");
     let before = sim.bytes();
@@ -646,10 +702,7 @@ fn lists_and_hooks_of_the_host_are_part_of_an_update() {
 fn an_update_needs_a_layer_to_take_over_from() {
     let sim = machine();
     let before = sim.bytes();
-    let image = sim.put_bytes("Base-1-1", strange_ext4("16M"));
-    let nvr = "Base-1-1".parse().expect("a name");
-    let update =
-        Update { nvr, image: ImageSource::Path(image).into(), size: None, share: true, keep: None };
+    let update = update_to(&sim, "Base-1-1");
     let error = sim.imgbase().update(&update, &mut Unwatched).expect_err("there is none");
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(sim.bytes() == before, "nothing was changed");

@@ -683,7 +683,7 @@ fn old_bases_go_but_for_those_that_are_needed() {
         layout.bases.iter().map(|base| base.nvr.to_string()).collect()
     };
     let collect = |sim: &SimMachine, keep| {
-        let collected = sim.imgbase().collect(keep, &mut Unwatched).expect("it works");
+        let collected = sim.imgbase().collect(keep, false, &mut Unwatched).expect("it works");
         let gone: Vec<String> = collected.removed.iter().map(ToString::to_string).collect();
         (gone, collected.kept)
     };

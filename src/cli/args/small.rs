@@ -139,7 +139,8 @@ Examples:
 /// Of each name so many bases stay: the newest, those whose layers this host runs from or boots next,
 /// then newer ones before older ones. What is pinned (imgbase base --pin) or in use, what a layer on
 /// trial may fall back to and the last that could be started stay in any case, and are told on standard
-/// error. What was removed is printed, one name a line.
+/// error. What was removed is printed, one name a line. While the running layer is on trial nothing is
+/// removed, unless --force is given: find it good first (imgbase boot --bless).
 #[derive(Args, Debug)]
 #[command(after_long_help = GC_AFTER)]
 pub(crate) struct GcArgs {
@@ -147,6 +148,10 @@ pub(crate) struct GcArgs {
     #[arg(long, value_name = "N", default_value = "2")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) keep: u32,
+
+    /// Remove them also while the running layer is on trial
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 const WATCH_AFTER: &str = "\

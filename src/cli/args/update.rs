@@ -21,7 +21,8 @@ it is told how many changes would come along, what would be merged, and what is 
 the old layer afterwards is told by 'imgbase boot --bless' and 'imgbase check' in the new one.
 
 The new base shares what it has in common with an older one of its name, see 'imgbase base --help'. With \
---keep, old bases go afterwards as by 'imgbase gc'.
+--keep, old bases go afterwards as by 'imgbase gc'. While the running layer is on trial itself there is no \
+update, unless --force is given: find it good first, by 'imgbase boot --bless'.
 What else comes along is listed on the volume Config: paths, with * and the like, a line each, in files and \
 files.d/* (taken as a whole where anything of it was changed) and in rebase.d/* (merged as /etc is); or in \
 /etc/imgbase.conf, as 'paths =' in the sections [files] and [rebase]. Programs in hooks.d/ there, or in \
@@ -62,6 +63,10 @@ pub(crate) struct UpdateArgs {
     /// Remove old bases and their layers afterwards, until so many of a name are left
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) keep: Option<u32>,
+
+    /// Update also while the running layer is on trial
+    #[arg(long)]
+    pub(crate) force: bool,
 
     #[command(flatten)]
     pub(crate) of: ImageArgs,

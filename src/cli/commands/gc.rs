@@ -8,5 +8,7 @@ use crate::cli::session::Session;
 
 /// Runs it.
 pub(super) fn run(args: &GcArgs, session: &Session<'_>) -> Result<Answer> {
-    session.change(|imgbase, watch| imgbase.collect(args.keep, watch).map(Answer::Collected))
+    session.change(|imgbase, watch| {
+        imgbase.collect(args.keep, args.force, watch).map(Answer::Collected)
+    })
 }

@@ -28,6 +28,7 @@ pub(super) fn run(args: &UpdateArgs, session: &Session<'_>) -> Result<Answer> {
             size: args.size,
             share: !args.no_share,
             keep: args.keep,
+            force: args.force,
         };
         imgbase.update(&request, watch).map(Answer::Updated)
     })?;

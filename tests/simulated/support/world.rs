@@ -77,7 +77,8 @@ pub(crate) fn add_layer(sim: &SimMachine, on: &str) -> Result<()> {
 pub(crate) fn update(sim: &SimMachine, nvr: &str) -> Result<()> {
     let path = sim.put_bytes(nvr, small_ext4());
     let image = ImageSource::Path(path).into();
-    let update = Update { nvr: nvr.parse()?, image, size: None, share: true, keep: None };
+    let update =
+        Update { nvr: nvr.parse()?, image, size: None, share: true, keep: None, force: false };
     sim.imgbase().update(&update, &mut Unwatched).map(drop)
 }
 
