@@ -215,6 +215,19 @@ mod tests {
     }
 
     #[test]
+    fn imgbased_s_own_files_say_it_too() {
+        let layer = Files::of(&[
+            ("/etc/imgbased.conf", "[core]\ndebug = 1\n[files]\npaths = /opt/app\n"),
+            ("/etc/imgbased.conf.d/20-more", "[files]\npaths = /srv\n  /opt/more\n"),
+            ("/etc/imgbased.conf.d/10-first", "[rebase]\npaths = /usr/local/etc\n"),
+        ]);
+        let mut wishes = Wishes::default();
+        wishes.read_layer(&layer).expect("readable");
+        assert_eq!(shown(&wishes.files), ["/opt/app", "/srv", "/opt/more"]);
+        assert_eq!(shown(&wishes.rebase), ["/usr/local/etc"]);
+    }
+
+    #[test]
     fn hooks_are_what_root_alone_can_change_and_all_can_run() {
         let volume = Files::of(&[
             ("/hooks.d/20-b", "#!/bin/sh\n"),
