@@ -279,6 +279,7 @@ fn options_that_exclude_each_other_are_refused() {
         "volume",
         "volume --list --remove /x",
         "volume --create /x",
+        "volume --create /var/logs",
         "volume --create /x big",
         "volume --create /etc 1G",
         "volume --create x 1G",
@@ -290,6 +291,17 @@ fn options_that_exclude_each_other_are_refused() {
     ] {
         refused(&args.split(' ').collect::<Vec<_>>(), 2);
     }
+}
+
+#[test]
+fn a_volume_has_a_usual_size_or_needs_one() {
+    for path in ["/home", "/tmp", "/var", "/var/crash", "/var/log", "/var/log/audit", "/var/tmp"] {
+        // All that is missing is the group.
+        let output = imgbase(&["volume", "--create", path, "--vg", "NoSuchGroup"]);
+        assert_ne!(output.status.code(), Some(2), "{path}: {}", stderr(&output));
+    }
+    let line = refused(&["volume", "--create", "/opt"], 2);
+    assert!(line.contains("/opt") && line.contains("8G"), "{line}");
 }
 
 #[test]

@@ -7,8 +7,9 @@ const LONG_ABOUT: &str = "\
 Keeps data that all layers share, as logs or home folders, on volumes of its own.
 
 A volume is an ext4 on a thin volume of the pool, named for its place (/var/log is var_log), and mounted \
-there by a line in a layer's fstab. --create makes it of the SIZE given, copies into it what the layer has \
-at PATH, and adds the line: all of it or, where something fails, nothing. What the layer has there itself \
+there by a line in a layer's fstab. --create makes it of the SIZE given (or of a usual one: 1G for /home and \
+/tmp, 5G for /var, 8G for /var/log, 2G for /var/log/audit, 10G for /var/tmp and /var/crash; any other path \
+needs one), copies into it what the layer has at PATH, and adds the line: all of it or, where something fails, nothing. What the layer has there itself \
 stays, below the mount. Layers made of that one mount the volume too, and so do those that 'imgbase \
 update' makes of it; --attach lets another layer, and --detach takes the line out.
 
@@ -21,13 +22,14 @@ fstab of any layer names it, unless --force is given: such a layer waits for it 
 
 const USAGE: &str = "\
 imgbase volume --list [OPTIONS]
-       imgbase volume --create PATH SIZE [--layer LAYER] [OPTIONS]
+       imgbase volume --create PATH [SIZE] [--layer LAYER] [OPTIONS]
        imgbase volume --attach PATH | --detach PATH [--layer LAYER] [OPTIONS]
        imgbase volume --remove PATH [--force] [OPTIONS]";
 
 const AFTER: &str = "\
 Examples:
   imgbase volume --create /var/log 8G
+  imgbase volume --create /var/crash
   imgbase volume --create /home 20G --layer Debian-12-1+3
   imgbase volume --attach /var/log --layer Debian-12-1+2
   imgbase volume --list
@@ -45,8 +47,8 @@ pub(crate) struct VolumeArgs {
     #[arg(long)]
     pub(crate) list: bool,
 
-    /// Make a volume for what is at this path, and print its name
-    #[arg(long, num_args = 2, value_names = ["PATH", "SIZE"])]
+    /// Make a volume for what is at this path, of that size or a usual one, and print its name
+    #[arg(long, num_args = 1..=2, value_names = ["PATH", "SIZE"])]
     pub(crate) create: Option<Vec<String>>,
 
     /// Let a layer mount the volume that is there

@@ -34,7 +34,13 @@ pub(super) fn run(args: &VolumeArgs, session: &Session<'_>) -> Result<Answer> {
 
 /// What `--create` asks for.
 fn request(args: &VolumeArgs, words: &[String]) -> Result<AddVolume> {
-    let [path, size] = words else { return Err(invalid("--create takes a path and a size")) };
-    let size = size.parse().map_err(|bad| invalid(format!("--create: {bad}")))?;
-    Ok(AddVolume { path: path.parse()?, size, layer: args.layer.clone() })
+    let [path, size @ ..] = words else { return Err(invalid("--create takes a path")) };
+    let path = path.parse()?;
+    let size = match size {
+        [size, ..] => size.parse().map_err(|bad| invalid(format!("--create: {bad}")))?,
+        [] => AddVolume::usual_size(&path).ok_or_else(|| {
+            invalid(format!("--create: no size is usual for {path}: give one (--create {path} 8G)"))
+        })?,
+    };
+    Ok(AddVolume { path, size, layer: args.layer.clone() })
 }

@@ -32,6 +32,24 @@ pub struct AddVolume {
     pub layer: Option<LayerName>,
 }
 
+/// What layers share on most hosts, and how large imgbased makes it.
+const USUAL: [(&str, Bytes); 7] = [
+    ("/home", Bytes::gib(1)),
+    ("/tmp", Bytes::gib(1)),
+    ("/var", Bytes::gib(5)),
+    ("/var/crash", Bytes::gib(10)),
+    ("/var/log", Bytes::gib(8)),
+    ("/var/log/audit", Bytes::gib(2)),
+    ("/var/tmp", Bytes::gib(10)),
+];
+
+impl AddVolume {
+    /// The size that is usual for a path; `None` where none is.
+    pub fn usual_size(path: &VolumePath) -> Option<Bytes> {
+        USUAL.iter().find(|(usual, _)| *usual == path.as_str()).map(|(_, size)| *size)
+    }
+}
+
 /// What was found out before anything is made.
 struct Survey {
     layer: LayerName,
