@@ -10,13 +10,13 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{self as sys, AtFlags, FileType};
+use rustix::fs::{self as sys, AtFlags, FileType, Mode};
 
 use super::accounts::IdMap;
-use super::{Action, BESIDE, MetaChange, Plan, Step};
+use super::{Action, BESIDE, MetaChange, OURS_BESIDE, Plan, Step};
 use crate::diff::Mounted;
 use crate::error::{Error, Result};
-use crate::tree::place::{Place, open_folder, split};
+use crate::tree::place::{FOLDER, Place, open_folder, split};
 use crate::tree::{Folder, Kind, Making, TreePath, Whole};
 
 /// The name that something has until it takes its place.
@@ -44,7 +44,12 @@ impl Target<'_> {
         let (parent, name) = split(path)?;
         let place = Place { folder: open_folder(self.root, parent)?, name };
         match action {
-            Action::Copy => self.copy(&place, parent, *entry),
+            Action::Copy => copy((&self.our_folder(parent)?, name), &place, *entry),
+            Action::Beside => {
+                let beside = [name, OURS_BESIDE.as_bytes()].concat();
+                let place = Place { name: &beside, ..place };
+                copy_all((&self.our_folder(parent)?, name), &place, *entry)
+            }
             Action::HardLink(first) => self.link(&place, first),
             Action::Content(bytes) => place.rewrite(bytes),
             Action::Meta(change) => change_meta(&place, change),
@@ -58,34 +63,8 @@ impl Target<'_> {
         }
     }
 
-    fn copy(&self, place: &Place<'_>, parent: &[u8], kind: Kind) -> io::Result<()> {
-        let ours = Mounted::from(open_folder(self.ours, parent)?);
-        let meta = ours.meta(place.name)?;
-        if meta.kind != kind {
-            return Err(io::Error::other("it has become something else meanwhile"));
-        }
-        let xattrs = ours.xattrs(place.name)?;
-        if kind == Kind::Folder {
-            let there = place.kind()?;
-            if there != Some(FileType::Directory) {
-                if there.is_some() {
-                    place.remove(AtFlags::empty())?;
-                }
-                place.make_folder()?;
-                place.disinherit(&xattrs)?;
-            }
-            return place.dress(&meta, &xattrs);
-        }
-        let new = Place { folder: place.folder.try_clone()?, name: TEMPORARY };
-        new.clear()?;
-        match kind {
-            Kind::File => new.make(&meta, Making::File(&mut Whole(ours.file(place.name)?)))?,
-            Kind::Link => new.make(&meta, Making::Link(&ours.target(place.name)?))?,
-            _ => new.make(&meta, Making::Other)?,
-        }
-        new.disinherit(&xattrs)?;
-        new.dress(&meta, &xattrs)?;
-        new.take(place)
+    fn our_folder(&self, path: &[u8]) -> io::Result<Mounted> {
+        Ok(Mounted::from(open_folder(self.ours, path)?))
     }
 
     fn link(&self, place: &Place<'_>, first: &TreePath) -> io::Result<()> {
@@ -99,6 +78,52 @@ impl Target<'_> {
         // Of two names of one file the rename is no change.
         new.clear()
     }
+}
+
+/// Copies what is at a name of a folder of ours; of a folder nothing that is in it.
+fn copy((ours, name): (&Mounted, &[u8]), place: &Place<'_>, kind: Kind) -> io::Result<()> {
+    let meta = ours.meta(name)?;
+    if meta.kind != kind {
+        return Err(io::Error::other("it has become something else meanwhile"));
+    }
+    let xattrs = ours.xattrs(name)?;
+    if kind == Kind::Folder {
+        let there = place.kind()?;
+        if there != Some(FileType::Directory) {
+            if there.is_some() {
+                place.remove(AtFlags::empty())?;
+            }
+            place.make_folder()?;
+            place.disinherit(&xattrs)?;
+        }
+        return place.dress(&meta, &xattrs);
+    }
+    let new = Place { folder: place.folder.try_clone()?, name: TEMPORARY };
+    new.clear()?;
+    match kind {
+        Kind::File => new.make(&meta, Making::File(&mut Whole(ours.file(name)?)))?,
+        Kind::Link => new.make(&meta, Making::Link(&ours.target(name)?))?,
+        _ => new.make(&meta, Making::Other)?,
+    }
+    new.disinherit(&xattrs)?;
+    new.dress(&meta, &xattrs)?;
+    new.take(place)
+}
+
+/// The same with all that is in it.
+fn copy_all((ours, name): (&Mounted, &[u8]), place: &Place<'_>, kind: Kind) -> io::Result<()> {
+    copy((ours, name), place, kind)?;
+    if kind != Kind::Folder {
+        return Ok(());
+    }
+    let inside = ours.folder(name)?;
+    for name in inside.names()? {
+        let folder = sys::openat(&place.folder, place.os_name(), FOLDER, Mode::empty())?;
+        let place = Place { folder, name: &name };
+        copy_all((&inside, &name), &place, inside.meta(&name)?.kind)?;
+    }
+    // The time of its last change once more.
+    copy((ours, name), place, kind)
 }
 
 fn change_meta(place: &Place<'_>, change: &MetaChange) -> io::Result<()> {

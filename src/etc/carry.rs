@@ -8,11 +8,11 @@ use super::apply::{self, Target};
 use super::rules::Treatment;
 use super::side::Side;
 use super::{
-    Action, Carried, Identity, Labelling, LateEdit, MACHINE_ID, Pattern, Plan, Rules, Step, Wishes,
-    late_edits, merge, selinux,
+    Action, Carried, Identity, Labelling, LateEdit, MACHINE_ID, OURS_BESIDE, OnConflict, Pattern,
+    Plan, Rules, Step, Wishes, late_edits, merge, selinux,
 };
 use crate::diff::Mounted;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::tree::{Folder, Kind, Part, TreePath};
 
 /// What is merged on any host, with all that is in it.
@@ -53,7 +53,8 @@ const READ_MOST: u64 = 16 << 20;
 /// to what is carried over. Nothing is durable before the file system is synced.
 ///
 /// # Errors
-/// Those of the file systems, naming the path. The new tree is of no use then.
+/// Those of the file systems, naming the path; [`Exists`](ErrorKind::Exists) for what is in conflict,
+/// where the wishes allow none. The new tree is of no use then.
 ///
 /// # Commit point
 /// None: the new tree belongs to nothing yet.
@@ -61,7 +62,7 @@ pub fn carry(trees: [&Path; 3], root: &str, wishes: &Wishes) -> Result<Carried> 
     let [_, ours, new] = trees;
     let trees = open(trees)?;
     let rules = rules([&trees[1], &trees[2]], root, wishes)?;
-    let plan = merge(trees, &rules)?;
+    let plan = plan(trees, &rules, wishes)?;
     let mut carried = Carried::default();
     // All is planned before the first change. Owners first: what is copied has ours already.
     if !rules.ids.is_empty() {
@@ -96,8 +97,19 @@ pub fn preview(
     let rules = rules([&trees[1], &trees[2]], root, wishes)?;
     let policy = selinux::other_policy([&trees[1], &trees[2]])?;
     let mut carried = Carried::default();
-    carried.note(merge(trees, &rules)?, policy.is_some());
+    carried.note(plan(trees, &rules, wishes)?, policy.is_some());
     Ok(carried)
+}
+
+/// What is to be done; refused where there is a conflict and none is to be.
+fn plan<F: Folder>(trees: [F; 3], rules: &Rules, wishes: &Wishes) -> Result<Plan> {
+    let plan = merge(trees, rules)?;
+    if wishes.on_conflict != OnConflict::Fail || plan.conflicts.is_empty() {
+        return Ok(plan);
+    }
+    let paths: Vec<String> = plan.conflicts.iter().map(|at| at.path.to_string()).collect();
+    let why = format!("changed here and otherwise in the image: {}", paths.join(", "));
+    Err(Error::new(ErrorKind::Exists, why).op("carry over without a conflict"))
 }
 
 /// Whether a path may be carried over, or leads to one that may be.
@@ -151,6 +163,7 @@ fn rules_for(wishes: &Wishes) -> Rules {
         renewed,
         left: patterns(&LEFT),
         mounts: wishes.mounts.clone(),
+        image_stands: wishes.on_conflict == OnConflict::Image,
         ..Rules::default()
     }
 }
@@ -177,10 +190,13 @@ fn changed(plan: &Plan) -> Vec<TreePath> {
     let comes = |step: &&Step| match step.action {
         Action::Remove | Action::SetAside => false,
         Action::Meta(_) | Action::Content(_) => step.entry != Kind::Folder,
-        Action::Copy | Action::HardLink(_) => true,
+        Action::Copy | Action::HardLink(_) | Action::Beside => true,
     };
-    let steps = plan.steps.iter().filter(comes);
-    steps.map(|step| step.path.clone()).collect()
+    let path = |step: &Step| match (&step.action, &step.path) {
+        (Action::Beside, path) => path.with(OURS_BESIDE),
+        (_, path) => path.clone(),
+    };
+    plan.steps.iter().filter(comes).map(path).collect()
 }
 
 /// There is nothing of that name, or no folder.
@@ -312,6 +328,31 @@ mod tests {
         let names: Vec<_> =
             fs::read_dir(after).expect("there").map(|e| e.expect("one").file_name()).collect();
         assert_eq!(names.len(), 2, "{names:?}");
+    }
+
+    #[test]
+    fn the_image_s_may_stand_or_nothing_is_done() {
+        let base = [("etc/motd", "1\n"), ("etc/sort", "1")];
+        let all = trees(&base, &[("etc/motd", "3\n"), ("etc/sort", "3")]);
+        write(&all.ours, "etc/motd", "2\n");
+        fs::set_permissions(all.ours.join("etc/motd"), fs::Permissions::from_mode(0o600))
+            .expect("set");
+        fs::remove_file(all.ours.join("etc/sort")).expect("removed");
+        write(&all.ours, "etc/sort/deep/x", "2");
+        let wishes = |on_conflict| Wishes { on_conflict, ..Wishes::default() };
+        let error = wished(&all, &wishes(OnConflict::Fail)).expect_err("two");
+        assert_eq!(error.kind(), ErrorKind::Exists);
+        assert!(error.to_string().contains("/etc/motd, /etc/sort"), "{error}");
+        assert_eq!(fs::read_dir(all.new.join("etc")).expect("there").count(), 2, "as it was");
+        let carried = wished(&all, &wishes(OnConflict::Image)).expect("it is done");
+        assert_eq!(carried.conflicts.len(), 2);
+        assert!(carried.conflicts.iter().all(|conflict| conflict.image_stands));
+        assert_eq!([read(&all.new, "etc/motd"), read(&all.new, "etc/sort")], ["3\n", "3"]);
+        assert_eq!(read(&all.new, "etc/motd.imgold"), "2\n");
+        assert_eq!(read(&all.new, "etc/sort.imgold/deep/x"), "2");
+        let mode = |name: &str| fs::metadata(all.new.join(name)).expect("there").mode() & 0o7777;
+        assert_eq!(mode("etc/motd.imgold"), 0o600);
+        assert_eq!(fs::read_dir(all.new.join("etc")).expect("there").count(), 4);
     }
 
     #[test]

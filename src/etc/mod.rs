@@ -17,7 +17,9 @@
 //! | another sort of thing on each side | | ours, the image's as `NAME.imgnew` |
 //! | mode, owner, group, an attribute, a link's target | | each for itself; ours where both differ |
 //!
-//! Each row from the fourth on but the one where both changes fit is a [`Conflict`], and told.
+//! Each row from the fourth on but the one where both changes fit is a [`Conflict`], and told. Where
+//! [`OnConflict`] says so, the image's stands instead and ours lies beside it as `NAME.imgold`, or
+//! nothing is done at all.
 //! Accounts are merged by entry: see [`accounts`]. [`Rules`] say where this is done, and where ours is
 //! taken as a whole instead; [`Wishes`] are what the owner of the host adds to them.
 
@@ -63,6 +65,21 @@ pub use wishes::{Identity, Wishes};
 /// What the name of an image's file ends in where ours has its name.
 pub const BESIDE: &str = ".imgnew";
 
+/// What the name of ours ends in where the image's file has its name.
+pub const OURS_BESIDE: &str = ".imgold";
+
+/// What is done where both sides do not fit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnConflict {
+    /// Ours stands, the image's lies beside it.
+    #[default]
+    Keep,
+    /// The image's stands, ours lies beside it.
+    Image,
+    /// Nothing is carried over.
+    Fail,
+}
+
 /// Where a host has the number that is its own.
 const MACHINE_ID: &str = "/etc/machine-id";
 
@@ -102,6 +119,9 @@ pub enum Action {
     Remove,
     /// It gets the name with [`BESIDE`], in the place of what has that name, with all that is in it.
     SetAside,
+    /// What the old layer has there is copied to the name with [`OURS_BESIDE`], with all that is in
+    /// it.
+    Beside,
 }
 
 /// A step, in order: a folder is made before what is in it, and removed after.
@@ -131,19 +151,42 @@ pub enum ConflictKind {
     Metadata,
 }
 
-/// Something of which the image's side was not taken.
+/// Something of which one side alone was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Conflict {
     /// Where.
     pub path: TreePath,
     /// Why.
     pub kind: ConflictKind,
+    /// True where the image's was taken, and not ours.
+    pub image_stands: bool,
+}
+
+impl Conflict {
+    fn told_of_image(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = &self.path;
+        let what = match self.kind {
+            ConflictKind::BothChanged => "changed here and in the image, whose stands",
+            ConflictKind::RemovedInImage => "changed here, and no longer in the image",
+            ConflictKind::RemovedHere => "removed here, changed in the image: it is there again",
+            ConflictKind::Type => "something else in the image, which stands",
+            ConflictKind::Metadata => {
+                "mode, owner or attributes changed here and in the image; the image's"
+            }
+        };
+        write!(f, "{path}: {what}")?;
+        match self.kind {
+            ConflictKind::RemovedHere | ConflictKind::Metadata => Ok(()),
+            _ => write!(f, "; ours is {path}{OURS_BESIDE}"),
+        }
+    }
 }
 
 impl fmt::Display for Conflict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = &self.path;
         match self.kind {
+            _ if self.image_stands => self.told_of_image(f),
             ConflictKind::BothChanged => {
                 write!(f, "{path}: changed here and in the image; the image's is {path}{BESIDE}")
             }

@@ -22,6 +22,8 @@ pub struct Rules {
     pub left: Vec<Pattern>,
     /// The same, where the layer has other file systems mounted at folders.
     pub mounts: Vec<TreePath>,
+    /// The image's stands where both sides do not fit.
+    pub image_stands: bool,
     /// What the image's ids become.
     pub ids: IdMap,
     /// What the line of the root in fstab names, whatever it names on either side: each layer has

@@ -171,6 +171,12 @@ fn apply(plan: &Plan, ours: &mut Node, theirs: &Node) -> Node {
                 let gone = folder.inside.remove(&name).expect("it is there");
                 assert!(gone.inside.is_empty(), "{path}: not empty");
             }
+            Action::Beside => {
+                let beside = [name.as_slice(), OURS_BESIDE.as_bytes()].concat();
+                let copy = there.expect("it is copied from there");
+                assert_eq!(copy.kind, *entry, "{path}");
+                folder.inside.insert(beside, copy);
+            }
             Action::SetAside => {
                 let aside = [name.as_slice(), BESIDE.as_bytes()].concat();
                 let node = folder.inside.remove(&name).expect("it is there");
@@ -390,6 +396,76 @@ fn what_was_set_aside_before_gives_way() {
 }
 
 #[test]
+fn the_image_s_may_stand_with_ours_beside_it() {
+    let mode = |mode: u32| Node { mode, ..file("1") };
+    let base = folder([
+        ("clash", file("a\n")),
+        ("here", file("1")),
+        ("there", file("1")),
+        ("d", folder([("deep", file("1")), ("same", file("1"))])),
+        ("sort", file("1")),
+        ("mode", mode(0o644)),
+        ("mine", file("1")),
+        ("id", file("1")),
+        ("old", file("1")),
+    ]);
+    let ours = folder([
+        ("clash", file("b\n")),
+        ("there", file("2")),
+        ("d", folder([("deep", file("2")), ("same", file("1"))])),
+        ("sort", folder([("x", file("2"))])),
+        ("mode", mode(0o600)),
+        ("mine", file("2")),
+        ("id", file("2")),
+        ("old", file("2")),
+        ("old.imgold", file("of the update before")),
+    ]);
+    let theirs = folder([
+        ("clash", file("c\n")),
+        ("here", file("3")),
+        ("sort", link("t")),
+        ("mode", mode(0o640)),
+        ("mine", file("1")),
+        ("id", file("3")),
+        ("old", file("3")),
+    ]);
+    let rules = Rules {
+        image_stands: true,
+        identity: vec![Pattern::parse("/id").expect("a pattern")],
+        ..all()
+    };
+    let (new, plan) = merged(&base, &ours, &theirs, &rules);
+    let wanted = folder([
+        ("clash", file("c\n")),
+        ("clash.imgold", file("b\n")),
+        ("here", file("3")),
+        ("there.imgold", file("2")),
+        ("d", folder([("deep.imgold", file("2"))])),
+        ("sort", link("t")),
+        ("sort.imgold", folder([("x", file("2"))])),
+        ("mode", mode(0o640)),
+        ("mine", file("2")),
+        ("id", file("2")),
+        ("old", file("3")),
+        ("old.imgold", file("2")),
+    ]);
+    assert_eq!(new.list(), wanted.list());
+    let told: Vec<String> = plan.conflicts.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "/clash: changed here and in the image, whose stands; ours is /clash.imgold",
+            "/d/deep: changed here, and no longer in the image; ours is /d/deep.imgold",
+            "/here: removed here, changed in the image: it is there again",
+            "/mode: mode, owner or attributes changed here and in the image; the image's",
+            "/old: changed here and in the image, whose stands; ours is /old.imgold",
+            "/sort: something else in the image, which stands; ours is /sort.imgold",
+            "/there: changed here, and no longer in the image; ours is /there.imgold",
+        ]
+    );
+}
+
+#[test]
 fn names_of_one_file_stay_that() {
     let one = |data: &str| Node { ino: 5, ..file(data) };
     let base = folder([]);
@@ -475,6 +551,38 @@ proptest! {
             if here_too && what.0 != Kind::Folder {
                 prop_assert_eq!(result.get(path), Some(what), "{}", path);
             }
+        }
+    }
+
+    /// Where the image's stands, whatever was changed here is there, or beside it, or in a folder
+    /// that is; and the conflicts are those that there are the other way round.
+    #[test]
+    fn no_edit_is_lost_where_the_image_s_stands(
+        base in any_tree(),
+        ours in any_tree(),
+        theirs in any_tree(),
+    ) {
+        let rules = Rules { image_stands: true, ..all() };
+        let (new, plan) = merged(&base, &ours, &theirs, &rules);
+        let (_, kept) = merged(&base, &ours, &theirs, &all());
+        let paths = |plan: &Plan| -> Vec<(TreePath, ConflictKind)> {
+            plan.conflicts.iter().map(|at| (at.path.clone(), at.kind)).collect()
+        };
+        prop_assert_eq!(paths(&plan), paths(&kept));
+        let [old, here, result] = [&base, &ours, &new].map(Node::list);
+        for (path, (kind, _, _, data, _)) in &here {
+            let was = old.get(path).is_some_and(|(k, _, _, d, _)| (k, d) == (kind, data));
+            let is_merged = plan.merged.iter().any(|merged| merged.to_string() == *path);
+            if *kind == Kind::Folder || was || is_merged {
+                continue;
+            }
+            let ends = path.match_indices('/').skip(1).map(|(at, _)| at).chain([path.len()]);
+            let beside = ends.map(|end| format!("{}{OURS_BESIDE}{}", &path[..end], &path[end..]));
+            let places: Vec<String> = beside.chain([path.clone()]).collect();
+            let is = |place: &String| {
+                result.get(place).is_some_and(|(k, _, _, d, _)| (k, d) == (kind, data))
+            };
+            prop_assert!(places.iter().any(is), "{} is lost", path);
         }
     }
 

@@ -5,7 +5,8 @@ use std::io::{self, Read};
 
 use super::rules::{Rules, Treatment};
 use super::{
-    Action, BESIDE, Conflict, ConflictKind, MetaChange, Plan, SkipReason, Step, accounts, lines,
+    Action, BESIDE, Conflict, ConflictKind, MetaChange, OURS_BESIDE, Plan, SkipReason, Step,
+    accounts, lines,
 };
 use crate::diff::{Comparer, Difference, Differences, Trust};
 use crate::error::{Error, Result};
@@ -174,7 +175,9 @@ impl Walk<'_> {
             self.step(entry, kind, Action::Remove);
             return Ok(true);
         }
-        self.step(entry, kind, Action::SetAside);
+        if !self.rules.image_stands {
+            self.step(entry, kind, Action::SetAside);
+        }
         self.conflict(entry, ConflictKind::RemovedHere);
         Ok(false)
     }
@@ -184,7 +187,13 @@ impl Walk<'_> {
         let same_folders =
             entry.kind(BASE) == Some(Kind::Folder) && entry.kind(OURS) == Some(Kind::Folder);
         let changed = !in_base || !self.differs(entry, BASE, OURS)?.is_empty();
-        let kept = changed || self.rules.is_identity(entry.path);
+        let is_identity = self.rules.is_identity(entry.path);
+        let kept = changed || is_identity;
+        if changed && in_base && !same_folders && self.rules.image_stands && !is_identity {
+            self.beside(entry);
+            self.conflict(entry, ConflictKind::RemovedInImage);
+            return Ok(());
+        }
         if kept {
             self.copy(entry);
             // A folder with another mode is not worth a word, what is in it is.
@@ -215,6 +224,10 @@ impl Walk<'_> {
             }
             if there {
                 self.conflict(entry, ConflictKind::Type);
+                if self.rules.image_stands {
+                    self.beside(entry);
+                    return Ok(());
+                }
             }
             return self.replace(entry, there);
         }
@@ -303,7 +316,7 @@ impl Walk<'_> {
         let content = [Difference::Content, Difference::Target, Difference::Device];
         let content =
             content.into_iter().find(|what| apart.contains(*what) && here.contains(*what));
-        let mut copied = false;
+        let (mut copied, mut yields) = (false, comparable && self.rules.image_stands);
         if let Some(what) = content {
             match there.contains(what) {
                 false => copied = true,
@@ -313,9 +326,14 @@ impl Walk<'_> {
                         self.plan.merged.push(entry.path.clone());
                     }
                     None => {
-                        self.step(entry, kind, Action::SetAside);
                         self.conflict(entry, ConflictKind::BothChanged);
-                        copied = true;
+                        yields = self.rules.image_stands;
+                        copied = !yields;
+                        if yields {
+                            self.beside(entry);
+                        } else {
+                            self.step(entry, kind, Action::SetAside);
+                        }
                     }
                 },
             }
@@ -335,12 +353,12 @@ impl Walk<'_> {
                 return theirs;
             }
             clash |= base != Some(theirs);
-            ours
+            if yields && base != Some(theirs) { theirs } else { ours }
         };
         let mode = pick(base.map(|meta| meta.mode), ours.mode, theirs.mode);
         let uid = pick(base.map(|meta| meta.uid), ours.uid, theirs.uid);
         let gid = pick(base.map(|meta| meta.gid), ours.gid, theirs.gid);
-        let (wanted, odd) = self.wanted_xattrs(entry, comparable)?;
+        let (wanted, odd) = self.wanted_xattrs(entry, comparable, yields)?;
         let change = MetaChange {
             mode: (mode != has.mode).then_some(mode),
             uid: (uid != has.uid).then_some(uid),
@@ -360,6 +378,7 @@ impl Walk<'_> {
         &self,
         entry: &Entry<'_, F>,
         comparable: bool,
+        yields: bool,
     ) -> io::Result<(Xattrs, bool)> {
         let base = if comparable { entry.xattrs(BASE)? } else { Xattrs::new() };
         let (ours, theirs) = (entry.xattrs(OURS)?, entry.xattrs(THEIRS)?);
@@ -370,6 +389,9 @@ impl Walk<'_> {
                 continue;
             }
             clash |= other != old;
+            if yields && other != old {
+                continue;
+            }
             match new {
                 Some(value) => drop(wanted.insert(name.clone(), value.clone())),
                 None => drop(wanted.remove(name)),
@@ -444,8 +466,17 @@ impl Walk<'_> {
         self.plan.steps.push(Step { path: entry.path.clone(), entry: kind, action });
     }
 
+    /// Ours beside the image's; what has that name by now is of an update before.
+    fn beside<F: Folder>(&mut self, entry: &Entry<'_, F>) {
+        let Some(kind) = entry.kind(OURS) else { return };
+        self.step(entry, kind, Action::Beside);
+        self.aside.push([entry.path.bytes(), OURS_BESIDE.as_bytes()].concat());
+    }
+
     fn conflict<F>(&mut self, entry: &Entry<'_, F>, kind: ConflictKind) {
-        self.plan.conflicts.push(Conflict { path: entry.path.clone(), kind });
+        // Who a host is is not for the image to say.
+        let image_stands = self.rules.image_stands && !self.rules.is_identity(entry.path);
+        self.plan.conflicts.push(Conflict { path: entry.path.clone(), kind, image_stands });
     }
 }
 

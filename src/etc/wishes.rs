@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::BESIDE;
 use super::config::{bad_word, each_setting, lines, of_line};
 use super::hooks::{Hook, HookPlace, hooks_in};
 use super::pattern::Pattern;
+use super::{BESIDE, OURS_BESIDE, OnConflict};
 use crate::error::{Error, ErrorKind, Result};
 use crate::order;
 use crate::root::{self, CONFIG_MOST, RootFiles};
@@ -39,6 +39,8 @@ pub struct Wishes {
     pub mounts: Vec<TreePath>,
     /// Whether it stays who it is.
     pub identity: Identity,
+    /// What is done where both sides do not fit; not read from anywhere.
+    pub on_conflict: OnConflict,
     /// What is run over the new layer, in this order.
     pub hooks: Vec<Hook>,
     /// How long each may take; [`HOOK_LIMIT`](super::HOOK_LIMIT) where nothing was said.
@@ -163,7 +165,8 @@ impl Wishes {
 /// editors and merges leave beside them.
 pub(super) fn named_in(files: &dyn RootFiles, folder: &str) -> Result<Vec<String>> {
     let mut names = files.list(folder)?;
-    names.retain(|name| !name.starts_with('.') && !name.ends_with('~') && !name.ends_with(BESIDE));
+    let is_beside = |name: &str| ["~", BESIDE, OURS_BESIDE].iter().any(|end| name.ends_with(end));
+    names.retain(|name| !name.starts_with('.') && !is_beside(name));
     Ok(names.into_iter().map(|name| format!("{folder}/{name}")).collect())
 }
 

@@ -5,7 +5,7 @@ use super::filesystem::root_source;
 use super::session::Session;
 use super::{ImageRequest, ImageSource, Imgbase, Watch};
 use crate::error::Result;
-use crate::etc::{Carried, Wishes, is_carried};
+use crate::etc::{Carried, OnConflict, Wishes, is_carried};
 use crate::layout::LayerName;
 use crate::machine::Preview;
 use crate::name::LvName;
@@ -18,13 +18,19 @@ impl Imgbase<'_> {
     ///
     /// # Errors
     /// As [`update`](Self::update) before its first change.
-    pub fn plan_update(&self, image: &ImageRequest, watch: &mut dyn Watch) -> Result<CarryPlan> {
+    pub fn plan_update(
+        &self,
+        image: &ImageRequest,
+        on_conflict: OnConflict,
+        watch: &mut dyn Watch,
+    ) -> Result<CarryPlan> {
         let (from, _) = self.update_from()?;
         if image.source == ImageSource::Stdin {
             let why = Some("it comes as a stream".to_owned());
             return Ok(CarryPlan { from, carried: None, why });
         }
-        let wishes = self.wishes(&from)?;
+        let mut wishes = self.wishes(&from)?;
+        wishes.on_conflict = on_conflict;
         let wanted = is_carried(&wishes);
         let mut part = Part::new(&wanted);
         watch.step("look at the image");

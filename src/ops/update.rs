@@ -10,6 +10,7 @@ use super::entries::{check_boot_room, only_room};
 use super::session::Session;
 use super::{AddBase, ImageRequest, Imgbase, Watch, after_commit};
 use crate::error::{Error, ErrorKind, Result};
+use crate::etc::OnConflict;
 use crate::ext4::Tree;
 use crate::layout::{BaseName, ImageName, LayerName};
 use crate::name::LvName;
@@ -30,6 +31,8 @@ pub struct Update {
     /// So many bases of each name are left in the end, where that is said: see
     /// [`Imgbase::collect`].
     pub keep: Option<u32>,
+    /// What becomes of what was changed here and in the image, where both do not fit.
+    pub on_conflict: OnConflict,
     /// Make it also while the running layer is [on trial](Imgbase::is_on_trial).
     pub force: bool,
 }
@@ -43,7 +46,8 @@ impl Imgbase<'_> {
     /// # Errors
     /// Those of [`add_base`](Self::add_base) and [`add_layer`](Self::add_layer);
     /// [`NotFound`](ErrorKind::NotFound) where there is no layer to take over from;
-    /// [`Busy`](ErrorKind::Busy) while the running layer is on trial. Nothing of the
+    /// [`Busy`](ErrorKind::Busy) while the running layer is on trial; [`Exists`](ErrorKind::Exists)
+    /// for conflicts, where none are to be. Nothing of the
     /// update is left then, or the error says what is.
     ///
     /// # Commit point
@@ -55,7 +59,8 @@ impl Imgbase<'_> {
             Session::read(self)?.refuse_on_trial()?;
         }
         let (from, awake) = self.update_from()?;
-        let wishes = self.wishes(&from).map_err(|error| error.kept("nothing was changed"))?;
+        let mut wishes = self.wishes(&from).map_err(|error| error.kept("nothing was changed"))?;
+        wishes.on_conflict = request.on_conflict;
         watch.step("look at the image");
         let mut opened = Opened::open(&self.machine, &request.image, watch)?;
         self.check_boot_room(&opened)?;

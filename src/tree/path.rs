@@ -23,6 +23,12 @@ impl TreePath {
         Self([self.0.as_slice(), b"/", name].concat())
     }
 
+    /// The same with something behind the last name.
+    #[cfg(feature = "host")]
+    pub(crate) fn with(&self, end: &str) -> Self {
+        Self([self.0.as_slice(), end.as_bytes()].concat())
+    }
+
     /// The path of these names from the root.
     pub(crate) fn of<'n>(names: impl Iterator<Item = &'n [u8]>) -> Self {
         Self(names.flat_map(|name| [b"/", name].concat()).collect())

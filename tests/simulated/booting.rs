@@ -5,7 +5,7 @@ use imgbase::boot::Tries;
 use imgbase::boot::folder::BootFolder;
 use imgbase::boot::sim::Fault;
 use imgbase::dm::Kernel;
-use imgbase::etc::{LateEdit, LateKind};
+use imgbase::etc::{LateEdit, LateKind, OnConflict};
 use imgbase::ext4::Tree;
 use imgbase::layout::{ImageName, LayerName};
 use imgbase::machine::MountEntry;
@@ -88,7 +88,15 @@ fn run_from(sim: &mut SimMachine, layer: &LayerName) {
 fn update_to(sim: &SimMachine, nvr: &str) -> Update {
     let image = ImageSource::Path(sim.put_bytes(nvr, strange_ext4("16M"))).into();
     let nvr = nvr.parse().expect("a name");
-    Update { nvr, image, size: None, share: true, keep: None, force: false }
+    Update {
+        nvr,
+        image,
+        size: None,
+        share: true,
+        keep: None,
+        on_conflict: OnConflict::Keep,
+        force: false,
+    }
 }
 
 /// Folders of the store.
@@ -627,6 +635,29 @@ fn nothing_is_updated_or_collected_while_the_running_layer_is_on_trial() {
     sim.imgbase().bless().expect("it runs");
     sim.imgbase().collect(3, false, &mut Unwatched).expect("it is good");
     sim.imgbase().update(&update_to(&sim, "Base-1-3"), &mut Unwatched).expect("it is good");
+}
+
+#[test]
+fn an_update_that_allows_no_conflict_leaves_nothing_where_there_is_one() {
+    let mut sim = machine();
+    let first = add_layer(&sim, BASE);
+    run_from(&mut sim, &first);
+    sim.mounts.conflict = true;
+    let update = Update { on_conflict: OnConflict::Fail, ..update_to(&sim, "Base-1-1") };
+    let error = sim.imgbase().update(&update, &mut Unwatched).expect_err("there is one");
+    assert_eq!(error.kind().exit_code(), 3, "{error}");
+    let told = error.to_string();
+    assert!(told.contains("/etc/motd") && told.contains("everything is as before"), "{told}");
+    let layout = sim.imgbase().layout().expect("readable");
+    assert_eq!((layout.bases.len(), layout.pending.len()), (1, 0));
+    let update = Update { on_conflict: OnConflict::Image, ..update };
+    let mut warned = Warned::default();
+    let updated = sim.imgbase().update(&update, &mut warned).expect("it is made");
+    assert_eq!(updated.carried.map(|carried| carried.conflicts.len()), Some(1));
+    assert_eq!(
+        warned.0,
+        ["/etc/motd: changed here and in the image, whose stands; ours is /etc/motd.imgold"]
+    );
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(crate) use small::{
     CheckArgs, CompletionsArgs, DiffArgs, GcArgs, ImagesArgs, InitrdArgs, ManArgs, MountArgs,
     RecoverArgs, UmountArgs, WatchArgs,
 };
-pub(crate) use update::UpdateArgs;
+pub(crate) use update::{Stands, UpdateArgs};
 pub(crate) use volume::VolumeArgs;
 pub(crate) use word::Word;
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use imgbase::layout::BaseName;
 use imgbase::units::Bytes;
 
@@ -15,7 +15,9 @@ before it boots again.
 
 What was changed in /etc and /root since the old layer's base comes along: what only one side changed is \
 taken from there, texts that both changed are merged by lines, accounts by entry. Where both do not fit, \
-ours stays, the image's lies beside it as NAME.imgnew, and a warning names it. machine-id, host keys and \
+ours stays, the image's lies beside it as NAME.imgnew, and a warning names it; with --on-conflict image it is \
+the other way round, ours being NAME.imgold, and with --on-conflict fail the update is stopped, all of them \
+are named, and nothing is left of it. machine-id, host keys and \
 the like are the host's. The old layer is only read; nothing of an update that fails is left. With --dry-run \
 it is told how many changes would come along, what would be merged, and what is in conflict. What is edited in \
 the old layer afterwards is told by 'imgbase boot --bless' and 'imgbase check' in the new one.
@@ -38,6 +40,17 @@ Examples:
   imgbase update ./debian-12.3.ext4 --nvr Debian-12-3 --keep 2
   ssh store cat debian.raw.xz | imgbase update - --nvr Debian-12-2
   imgbase --dry-run update ./debian.qcow2 --nvr Debian-12-2";
+
+/// Which side stands where both do not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stands {
+    /// Ours; the image's lies beside it as NAME.imgnew
+    Keep,
+    /// The image's; ours lies beside it as NAME.imgold
+    Image,
+    /// Neither: the update is stopped, and nothing is left of it
+    Fail,
+}
 
 /// Make a layer of a new image that takes over the state of this one, and boots next
 #[derive(Args, Debug)]
@@ -63,6 +76,10 @@ pub(crate) struct UpdateArgs {
     /// Remove old bases and their layers afterwards, until so many of a name are left
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) keep: Option<u32>,
+
+    /// What stands where both sides do not fit: ours, the image's, or nothing of the update
+    #[arg(long, value_name = "WHICH", value_enum, default_value = "keep")]
+    pub(crate) on_conflict: Stands,
 
     /// Update also while the running layer is on trial
     #[arg(long)]

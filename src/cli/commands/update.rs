@@ -3,21 +3,29 @@
 use std::io::{IsTerminal, stdin};
 
 use imgbase::Result;
+use imgbase::etc::OnConflict;
 use imgbase::ops::Update;
 use imgbase::report::CarryPlan;
 
 use super::image;
 use crate::cli::answer::Answer;
-use crate::cli::args::UpdateArgs;
+use crate::cli::args::{Stands, UpdateArgs};
 use crate::cli::session::Session;
 
 /// Runs it.
 pub(super) fn run(args: &UpdateArgs, session: &Session<'_>) -> Result<Answer> {
     let source = image::source(&args.image, stdin().is_terminal())?;
     let image = image::request(source, &args.of)?;
+    let on_conflict = match args.on_conflict {
+        Stands::Keep => OnConflict::Keep,
+        Stands::Image => OnConflict::Image,
+        Stands::Fail => OnConflict::Fail,
+    };
     // Read from the real volumes: a simulated kernel has none to look into.
     let planned = match session.settings().dry_run {
-        true => Some(session.read(|imgbase, watch| imgbase.plan_update(&image, watch))?),
+        true => {
+            Some(session.read(|imgbase, watch| imgbase.plan_update(&image, on_conflict, watch))?)
+        }
         false => None,
     };
     let answer = session.change(|imgbase, watch| {
@@ -28,6 +36,7 @@ pub(super) fn run(args: &UpdateArgs, session: &Session<'_>) -> Result<Answer> {
             size: args.size,
             share: !args.no_share,
             keep: args.keep,
+            on_conflict,
             force: args.force,
         };
         imgbase.update(&request, watch).map(Answer::Updated)

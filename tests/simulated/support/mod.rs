@@ -18,7 +18,7 @@ use imgbase::boot::{Place, Tries};
 use imgbase::dev::{Dev, MemDev, Outlet};
 use imgbase::dm::DevNo;
 use imgbase::dm::sim::SimKernel;
-use imgbase::etc::{Carried, Labelling, LateEdit};
+use imgbase::etc::{Carried, Conflict, ConflictKind, Labelling, LateEdit, OnConflict};
 use imgbase::image::ImageFile;
 use imgbase::machine::{
     BootAt, CarryOver, Creator, Disks, FileTarget, FolderOf, Held, HeldTree, HookRun, InUse,
@@ -489,6 +489,8 @@ pub(crate) struct SimMounts {
     pub(crate) refuse_once: bool,
     /// True where no state can be carried over.
     pub(crate) refuse_carry: bool,
+    /// True where `/etc/motd` was changed here and in every image.
+    pub(crate) conflict: bool,
     /// What was changed in every layer, and when.
     pub(crate) late: Vec<(i64, LateEdit)>,
     /// What each folder holds.
@@ -597,7 +599,15 @@ impl Mounts for SimMounts {
             return Err(missing(volumes.new.0));
         }
         let listed = volumes.wishes.files.len() as u64;
-        Ok(Carried { taken: 1 + listed, ..Carried::default() })
+        let on_conflict = volumes.wishes.on_conflict;
+        if self.conflict && on_conflict == OnConflict::Fail {
+            return Err(Error::new(ErrorKind::Exists, "changed in both: /etc/motd"));
+        }
+        let image_stands = on_conflict == OnConflict::Image;
+        let path = TreePath::from_text("/etc/motd").expect("a path");
+        let motd = Conflict { path, kind: ConflictKind::BothChanged, image_stands };
+        let conflicts = if self.conflict { vec![motd] } else { Vec::new() };
+        Ok(Carried { taken: 1 + listed, conflicts, ..Carried::default() })
     }
 
     fn preview(&self, of: Preview<'_>) -> Result<Carried> {

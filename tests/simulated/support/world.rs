@@ -7,6 +7,7 @@ use imgbase::Result;
 use imgbase::dev::Dev;
 use imgbase::dev::overlay::Overlay;
 use imgbase::dm::Kernel;
+use imgbase::etc::OnConflict;
 use imgbase::layout::ImageName;
 use imgbase::ops::{ImageSource, Unwatched, Update};
 use imgbase::units::Bytes;
@@ -77,8 +78,15 @@ pub(crate) fn add_layer(sim: &SimMachine, on: &str) -> Result<()> {
 pub(crate) fn update(sim: &SimMachine, nvr: &str) -> Result<()> {
     let path = sim.put_bytes(nvr, small_ext4());
     let image = ImageSource::Path(path).into();
-    let update =
-        Update { nvr: nvr.parse()?, image, size: None, share: true, keep: None, force: false };
+    let update = Update {
+        nvr: nvr.parse()?,
+        image,
+        size: None,
+        share: true,
+        keep: None,
+        on_conflict: OnConflict::Keep,
+        force: false,
+    };
     sim.imgbase().update(&update, &mut Unwatched).map(drop)
 }
 
