@@ -310,4 +310,115 @@ mod tests {
         let wanted = "a:100000:65536\na:300000:10\nb:165536:65536\n";
         assert_eq!(String::from_utf8_lossy(&merged), wanted);
     }
+
+    #[test]
+    fn passwords_and_admins_of_groups_too() {
+        let base = b"wheel:!:boss:a,b\nold:!::\ngone:!::\n";
+        let ours = b"wheel:secret:boss,me:a,b,mine\nold:!::\ngone:!::x\nown:!:me:\n";
+        let theirs = b"wheel:!:chief,boss:a\nnew:!::n\n";
+        let merged = Table::Gshadow.merge([base, ours, theirs], &IdMap::default());
+        let wanted = "wheel:secret:boss,me,chief:a,mine\ngone:!::x\nown:!:me:\nnew:!::n\n";
+        assert_eq!(String::from_utf8_lossy(&merged), wanted);
+        let path = TreePath::from_text("/etc/gshadow").expect("a path");
+        assert_eq!(Table::at(&path), Some(Table::Gshadow));
+    }
+
+    mod random {
+        use proptest::collection::{btree_map, btree_set};
+        use proptest::prelude::*;
+
+        use super::*;
+
+        /// By name an id of its own, and members.
+        type Side = BTreeMap<String, (u32, BTreeSet<String>)>;
+
+        fn side() -> impl Strategy<Value = Side> {
+            let id = prop_oneof![0u32..6, 100u32..103, 997u32..1003];
+            btree_map("[a-f]", (id, btree_set("[a-d]", 0..3)), 0..6).prop_map(|mut side: Side| {
+                let mut seen = BTreeSet::new();
+                side.retain(|_, (id, _)| seen.insert(*id));
+                side
+            })
+        }
+
+        fn members(of: &BTreeSet<String>) -> String {
+            of.iter().cloned().collect::<Vec<_>>().join(",")
+        }
+
+        /// `passwd`, `group` and `gshadow`: each user has the group of its name and that id.
+        fn tables(side: &Side) -> [Vec<u8>; 3] {
+            let of = |line: &dyn Fn(&String, u32, &str) -> String| -> Vec<u8> {
+                let lines = side.iter().map(|(name, (id, who))| line(name, *id, &members(who)));
+                lines.collect::<String>().into_bytes()
+            };
+            [
+                of(&|name, id, who| format!("{name}:x:{id}:{id}:{who}:/:/bin/sh\n")),
+                of(&|name, id, who| format!("{name}:x:{id}:{who}\n")),
+                of(&|name, _, who| format!("{name}:!:{who}:{who}\n")),
+            ]
+        }
+
+        fn fields(table: &[u8]) -> Vec<Vec<String>> {
+            let text = String::from_utf8_lossy(table).into_owned();
+            text.lines().map(|line| line.split(':').map(str::to_owned).collect()).collect()
+        }
+
+        proptest! {
+            #[test]
+            fn no_account_is_lost_and_none_is_there_twice(
+                base in side(),
+                ours in side(),
+                theirs in side(),
+            ) {
+                let all = [tables(&base), tables(&ours), tables(&theirs)];
+                let two = |side: &[Vec<u8>; 3]| [side[0].clone(), side[1].clone()];
+                let (here, there) = (two(&all[1]), two(&all[2]));
+                let ids = IdMap::new([&here[0], &here[1]], [&there[0], &there[1]]);
+                let sorts = [Table::Passwd, Table::Group, Table::Gshadow];
+                let merged: Vec<Vec<Vec<String>>> = (0..3)
+                    .map(|n| fields(&sorts[n].merge([&all[0][n], &all[1][n], &all[2][n]], &ids)))
+                    .collect();
+                for (n, table) in merged.iter().enumerate() {
+                    let names: BTreeSet<&String> = table.iter().map(|line| &line[0]).collect();
+                    prop_assert_eq!(names.len(), table.len(), "names of {:?}", table);
+                    for (name, (id, _)) in &ours {
+                        let as_it_was = base.get(name) == ours.get(name);
+                        let line = table.iter().find(|line| line[0] == *name);
+                        prop_assert!(line.is_some() || (as_it_was && !theirs.contains_key(name))
+                            || (n == 2 && !theirs.contains_key(name)), "{} is lost", name);
+                        if let Some(line) = line.filter(|_| n < 2) {
+                            prop_assert_eq!(&line[2], &id.to_string(), "the id of {}", name);
+                        }
+                    }
+                    for name in theirs.keys().filter(|name| !base.contains_key(*name)) {
+                        prop_assert!(names.contains(name), "{} of the image is lost", name);
+                    }
+                    for name in base.keys().filter(|name| !ours.contains_key(*name)) {
+                        prop_assert!(!names.contains(name), "{} is back", name);
+                    }
+                }
+                for table in &merged[..2] {
+                    let ids: BTreeSet<&String> = table.iter().map(|line| &line[2]).collect();
+                    prop_assert_eq!(ids.len(), table.len(), "ids of {:?}", table);
+                }
+                // Members that were added here are there; who is new still has its own group.
+                for (table, place) in [(1, 3), (2, 2), (2, 3)] {
+                    for line in &merged[table] {
+                        let of = |side: &Side| side.get(&line[0]).map(|is| is.1.clone()).unwrap_or_default();
+                        let is: Vec<&str> = line[place].split(',').collect();
+                        for member in of(&ours).difference(&of(&base)) {
+                            prop_assert!(is.contains(&member.as_str()), "{} left {:?}", member, line);
+                        }
+                    }
+                }
+                for line in &merged[0] {
+                    let is_new = !base.contains_key(&line[0]) && !ours.contains_key(&line[0]);
+                    let group = merged[1].iter().find(|group| group[0] == line[0]);
+                    if let Some(group) = group.filter(|_| is_new) {
+                        prop_assert_eq!(&line[3], &group[2], "the group of {}", &line[0]);
+                    }
+                }
+            }
+        }
+    }
 }

@@ -7,6 +7,9 @@ use super::*;
 use crate::tree::{Folder, Meta, Xattrs};
 use crate::units::Bytes;
 
+/// Paths, and what is there: sort, mode, owner, content, attributes.
+type List = BTreeMap<String, (Kind, u32, u32, Vec<u8>, Xattrs)>;
+
 /// An entry of a tree in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Node {
@@ -69,13 +72,13 @@ impl Node {
     }
 
     /// All paths and what they are, but for inode numbers.
-    fn list(&self) -> BTreeMap<String, (Kind, u32, u32, Vec<u8>, Xattrs)> {
+    fn list(&self) -> List {
         let mut all = BTreeMap::new();
         self.gather_list("", &mut all);
         all
     }
 
-    fn gather_list(&self, at: &str, all: &mut BTreeMap<String, (Kind, u32, u32, Vec<u8>, Xattrs)>) {
+    fn gather_list(&self, at: &str, all: &mut List) {
         let (data, xattrs) = (self.data.clone(), self.xattrs.clone());
         all.insert(at.to_owned(), (self.kind, self.mode, self.uid, data, xattrs));
         for (name, node) in &self.inside {
@@ -477,21 +480,180 @@ fn names_of_one_file_stay_that() {
     assert_eq!(actions, [&Action::Copy, &Action::HardLink(first), &Action::Copy]);
 }
 
+/// A tree, and twice what edits have made of it.
+fn three_of_one() -> impl Strategy<Value = [Node; 3]> {
+    let edits = || proptest::collection::vec(0_u32..16, 40);
+    (any_tree(), edits(), edits()).prop_map(|(base, ours, theirs)| {
+        let [ours, theirs] = [ours, theirs].map(|edits| {
+            let mut tree = base.clone();
+            edit(&mut tree, &mut edits.into_iter().cycle());
+            tree
+        });
+        [base, ours, theirs]
+    })
+}
+
+/// Changes what is in a folder, one number an entry: most of it stays.
+fn edit(folder: &mut Node, edits: &mut impl Iterator<Item = u32>) {
+    folder.inside.retain(|_, _| edits.next() != Some(0));
+    for node in folder.inside.values_mut() {
+        let line = |node: &mut Node, from: &str, to: &str| {
+            if node.kind == Kind::File {
+                let text = String::from_utf8_lossy(&node.data).replace(from, to);
+                node.data = text.into_bytes();
+            }
+        };
+        match edits.next() {
+            Some(1) => *node = link("edited"),
+            Some(2) => node.mode ^= 0o022,
+            Some(3) => node.uid += 7,
+            Some(4) => drop(node.xattrs.insert(b"w".to_vec(), b"edited".to_vec())),
+            Some(5) => node.xattrs.clear(),
+            Some(6 | 7 | 12) => line(node, "a", "a edited\na"),
+            Some(8 | 9 | 13) => line(node, "i", "i edited\ni"),
+            Some(10) => line(node, "e", "another e"),
+            Some(11) if node.kind == Kind::Folder => {
+                node.inside.insert(b"e".to_vec(), file("added\n"));
+            }
+            _ => {}
+        }
+        edit(node, edits);
+    }
+}
+
+/// What it makes, with any mode, owner and attributes.
+fn dressed(bare: impl Strategy<Value = Node>) -> impl Strategy<Value = Node> {
+    let xattrs = proptest::collection::btree_map("[uv]", "[01]", 0..2);
+    (bare, 0u32..3, 0u32..2, xattrs).prop_map(|(node, mode, uid, xattrs)| {
+        let bytes = |(name, value): (String, String)| (name.into_bytes(), value.into_bytes());
+        let xattrs = xattrs.into_iter().map(bytes).collect();
+        Node { mode: (node.mode & 0o700) | mode, uid, xattrs, ..node }
+    })
+}
+
+/// A text with lines far enough from one another for changes of them to go together.
+fn any_text() -> impl Strategy<Value = Node> {
+    (0u32..3, 0u32..2, 0u32..3).prop_map(|(first, middle, last)| {
+        file(&format!("a{first}\nb\nc\nd\ne{middle}\nf\ng\nh\ni{last}\n"))
+    })
+}
+
 fn any_tree() -> impl Strategy<Value = Node> {
     let leaf = prop_oneof![
-        (0u32..4, 0u32..2).prop_map(|(n, mode)| Node { mode, ..file(&format!("a\n{n}\nc\n")) }),
-        (0u32..2).prop_map(|n| link(&format!("t{n}"))),
+        4 => dressed(any_text()),
+        1 => (0u32..4).prop_map(|n| file(&format!("a\n{n}\nc\n"))),
+        2 => dressed((0u32..2).prop_map(|n| link(&format!("t{n}")))),
     ];
     let inner = leaf.prop_recursive(3, 20, 4, |inside| {
-        proptest::collection::btree_map("[abc]", inside, 0..4).prop_map(|inside| {
+        dressed(proptest::collection::btree_map("[abc]", inside, 0..4).prop_map(|inside| {
             let inside = inside.into_iter().map(|(name, node)| (name.into_bytes(), node)).collect();
             Node { inside, ..folder([]) }
-        })
+        }))
     });
     proptest::collection::btree_map("[abcd]", inner, 0..4).prop_map(|inside| {
         let inside = inside.into_iter().map(|(name, node)| (name.into_bytes(), node)).collect();
         Node { inside, ..folder([]) }
     })
+}
+
+/// Modes, owners and attributes that were changed here are as they are here.
+fn keeps_attributes([old, here, result]: [&List; 3]) -> Result<(), TestCaseError> {
+    for (path, (kind, mode, uid, _, xattrs)) in here {
+        let was = old.get(path).filter(|was| was.0 == *kind);
+        let is = result.get(path).filter(|is| is.0 == *kind);
+        if was.is_none_or(|was| was.1 != *mode) {
+            prop_assert_eq!(is.map(|is| is.1), Some(*mode), "the mode of {}", path);
+        }
+        if was.is_some_and(|was| was.2 != *uid) {
+            prop_assert_eq!(is.map(|is| is.2), Some(*uid), "the owner of {}", path);
+        }
+        let had = was.map(|was| was.4.clone()).unwrap_or_default();
+        for name in had.keys().chain(xattrs.keys()) {
+            if had.get(name) != xattrs.get(name) {
+                let value = is.map(|is| is.4.get(name));
+                prop_assert_eq!(value, Some(xattrs.get(name)), "an attribute of {}", path);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A text that went together has each line that either side has added.
+fn holds_all_lines(
+    plan: &Plan,
+    [old, here, there, result]: [&List; 4],
+) -> Result<(), TestCaseError> {
+    let lines = |list: &List, path: &str| -> Vec<String> {
+        let text = list.get(path).map(|what| String::from_utf8_lossy(&what.3).into_owned());
+        text.unwrap_or_default().lines().map(str::to_owned).collect()
+    };
+    for path in &plan.merged {
+        let path = path.to_string();
+        let (was, is) = (lines(old, &path), lines(result, &path));
+        for line in lines(here, &path).iter().chain(&lines(there, &path)) {
+            let is_old = was.contains(line);
+            prop_assert!(is_old || is.contains(line), "{}: '{}' is lost", path, line);
+        }
+    }
+    Ok(())
+}
+
+/// Whatever was changed here is there, with the content that it has here or one that went
+/// together; and nothing is there that neither side has.
+fn nothing_is_lost_or_invented([base, ours, theirs]: [&Node; 3]) -> Result<(), TestCaseError> {
+    let (new, plan) = merged(base, ours, theirs, &all());
+    let [old, here, there, result] = [base, ours, theirs, &new].map(Node::list);
+    for (path, (kind, _, _, data, _)) in &here {
+        let was = old.get(path).is_some_and(|(k, _, _, d, _)| (k, d) == (kind, data));
+        let is_merged = plan.merged.iter().any(|merged| merged.to_string() == *path);
+        if *kind != Kind::Folder && !was && !is_merged {
+            let is = result.get(path).map(|(k, _, _, d, _)| (k, d));
+            prop_assert_eq!(is, Some((kind, data)), "{}", path);
+        }
+    }
+    keeps_attributes([&old, &here, &result])?;
+    // What was removed here, and is as it was in the image, does not come back.
+    for (path, what) in &old {
+        if !here.contains_key(path) && there.get(path) == Some(what) && what.0 != Kind::Folder {
+            prop_assert!(!result.contains_key(path), "{} is back", path);
+        }
+    }
+    holds_all_lines(&plan, [&old, &here, &there, &result])?;
+    for path in result.keys() {
+        let told = path.trim_end_matches(BESIDE);
+        let parts = path.split('/').map(|name| name.trim_end_matches(BESIDE));
+        let plain = parts.collect::<Vec<_>>().join("/");
+        let known = here.contains_key(path)
+            || there.contains_key(path)
+            || there.contains_key(told)
+            || there.contains_key(&plain);
+        prop_assert!(known, "{} comes from nowhere", path);
+    }
+    // What the image changed alone is the image's.
+    for (path, what) in &there {
+        // A folder of ours in its way may have been changed inside.
+        let is_plain = |ours: &&(Kind, u32, u32, Vec<u8>, Xattrs)| ours.0 != Kind::Folder;
+        let ours = here.get(path).filter(is_plain);
+        let here_too = ours.is_some_and(|ours| old.get(path) == Some(ours));
+        if here_too && what.0 != Kind::Folder {
+            prop_assert_eq!(result.get(path), Some(what), "{}", path);
+        }
+    }
+    Ok(())
+}
+
+/// The trees of the property tests do merge texts, whose changes go together.
+#[test]
+fn random_trees_have_texts_that_go_together() {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+    let mut runner = TestRunner::deterministic();
+    let mut trees = || three_of_one().new_tree(&mut runner).expect("trees").current();
+    let together = (0..200).filter(|_| {
+        let [base, ours, theirs] = trees();
+        !merged(&base, &ours, &theirs, &all()).1.merged.is_empty()
+    });
+    assert!(together.count() > 10);
 }
 
 proptest! {
@@ -516,42 +678,19 @@ proptest! {
         prop_assert_eq!(conflicts, [""; 0]);
     }
 
-    /// Whatever was changed here is there, with the content that it has here or one that went
-    /// together; and nothing is there that neither side has.
     #[test]
     fn no_edit_is_lost_and_nothing_is_invented(
         base in any_tree(),
         ours in any_tree(),
         theirs in any_tree(),
     ) {
-        let (new, plan) = merged(&base, &ours, &theirs, &all());
-        let [old, here, there, result] = [&base, &ours, &theirs, &new].map(Node::list);
-        for (path, (kind, _, _, data, _)) in &here {
-            let was = old.get(path).is_some_and(|(k, _, _, d, _)| (k, d) == (kind, data));
-            let is_merged = plan.merged.iter().any(|merged| merged.to_string() == *path);
-            if *kind != Kind::Folder && !was && !is_merged {
-                let is = result.get(path).map(|(k, _, _, d, _)| (k, d));
-                prop_assert_eq!(is, Some((kind, data)), "{}", path);
-            }
-        }
-        for path in result.keys() {
-            let told = path.trim_end_matches(BESIDE);
-            let parts = path.split('/').map(|name| name.trim_end_matches(BESIDE));
-            let plain = parts.collect::<Vec<_>>().join("/");
-            let known = here.contains_key(path) || there.contains_key(path)
-                || there.contains_key(told) || there.contains_key(&plain);
-            prop_assert!(known, "{} comes from nowhere", path);
-        }
-        // What the image changed alone is the image's.
-        for (path, what) in &there {
-            // A folder of ours in its way may have been changed inside.
-            let is_plain = |ours: &&(Kind, u32, u32, Vec<u8>, Xattrs)| ours.0 != Kind::Folder;
-            let ours = here.get(path).filter(is_plain);
-            let here_too = ours.is_some_and(|ours| old.get(path) == Some(ours));
-            if here_too && what.0 != Kind::Folder {
-                prop_assert_eq!(result.get(path), Some(what), "{}", path);
-            }
-        }
+        nothing_is_lost_or_invented([&base, &ours, &theirs])?;
+    }
+
+    /// The same where most is alike on all sides, so that the same texts are changed.
+    #[test]
+    fn no_edit_of_a_tree_that_both_have_is_lost([base, ours, theirs] in three_of_one()) {
+        nothing_is_lost_or_invented([&base, &ours, &theirs])?;
     }
 
     /// Where the image's stands, whatever was changed here is there, or beside it, or in a folder
