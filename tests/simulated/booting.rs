@@ -14,6 +14,9 @@ use imgbase::report::Health;
 use imgbase::tree::TreePath;
 use imgbase::units::Bytes;
 
+use proptest::prelude::*;
+use proptest::sample::Index;
+
 use crate::support::{SimBootAt, SimMachine, ext4_of, strange_ext4};
 
 const BASE: &str = "Base-1-0";
@@ -737,4 +740,76 @@ fn an_update_needs_a_layer_to_take_over_from() {
     let error = sim.imgbase().update(&update, &mut Unwatched).expect_err("there is none");
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(sim.bytes() == before, "nothing was changed");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whichever layers there are, and whatever is known of them, no base goes that this host runs
+    /// from, boots next or once, may fall back to, has pinned or has open.
+    #[test]
+    fn what_must_stay_is_never_collected(
+        layers in proptest::collection::vec(0_usize..4, 1..6),
+        [running, once, open] in proptest::array::uniform3(any::<Option<Index>>()),
+        default in any::<Index>(),
+        blessed in proptest::collection::vec(any::<Index>(), 0..3),
+        pinned in proptest::collection::btree_set(0_usize..4, 0..2),
+        keep in 1_u32..5,
+    ) {
+        let mut sim = machine();
+        let bases: Vec<String> = (0..4).map(|n| format!("Base-1-{n}")).collect();
+        for base in &bases[1..] {
+            let image = sim.put_bytes(base, strange_ext4("16M"));
+            sim.add_base_of(base, image).expect("the base is made");
+        }
+        let layers: Vec<LayerName> =
+            layers.iter().map(|base| add_layer(&sim, &bases[*base])).collect();
+        let [running, once, open] =
+            [running, once, open].map(|which| which.map(|which| which.get(&layers).clone()));
+        for layer in blessed.iter().map(|which| which.get(&layers)) {
+            run_from(&mut sim, layer);
+            sim.imgbase().bless().expect("it runs");
+        }
+        sim.mounts.there.clear();
+        sim.imgbase().set_default_layer(default.get(&layers), None).expect("it can be started");
+        if let Some(layer) = &running {
+            run_from(&mut sim, layer);
+        }
+        if let Some(layer) = &once {
+            sim.imgbase().boot_once(Some(layer)).expect("it can be started");
+        }
+        for base in &pinned {
+            sim.imgbase().pin_base(&bases[*base].parse().expect("a name"), true).expect("pinned");
+        }
+        let held = open.as_ref().map(|layer| {
+            sim.imgbase().activate(&[ImageName::Layer(layer.clone())]).expect("it is there");
+            let name = format!("HostVG-{}", layer.to_string().replace('-', "--"));
+            sim.kernel.open(&name.parse().expect("a device's name")).expect("active")
+        });
+        let before = sim.imgbase().boot_entries().expect("readable");
+        let trial = before.trial.iter().flat_map(|trial| [Some(&trial.nvr), trial.fallback.as_ref()]);
+        let must: Vec<String> = [&running, &once, &open, &before.default, &before.once]
+            .into_iter()
+            .map(Option::as_ref)
+            .chain(trial)
+            .flatten()
+            .map(|layer| layer.base().to_string())
+            .chain(pinned.iter().map(|base| bases[*base].clone()))
+            .chain([bases[3].clone()])
+            .collect();
+        let collected = sim.imgbase().collect(keep, true, &mut Unwatched).expect("it works");
+        let layout = sim.imgbase().layout().expect("readable");
+        let left: Vec<String> = layout.bases.iter().map(|base| base.nvr.to_string()).collect();
+        for base in &must {
+            prop_assert!(left.contains(base), "{} is gone: {:?}", base, collected);
+        }
+        prop_assert!(left.len() >= bases.len().min(keep as usize), "{:?}", left);
+        let after = sim.imgbase().boot_entries().expect("readable");
+        prop_assert_eq!((&after.default, &after.once), (&before.default, &before.once));
+        prop_assert_eq!(after.problems, before.problems);
+        prop_assert!(after.entries.iter().any(|entry| entry.bootable));
+        let again = sim.imgbase().collect(keep, true, &mut Unwatched).expect("it works");
+        prop_assert_eq!(again.removed.len(), 0);
+        drop(held);
+    }
 }
