@@ -8,11 +8,11 @@ mod path;
 pub(crate) mod place;
 
 pub use copy::{Of, copy, weigh};
-pub use new::{Content, Making, Measure, NewTree, Tell};
 #[cfg(feature = "host")]
-pub(crate) use new::{Room, Whole};
+pub(crate) use new::Whole;
+pub use new::{Content, Making, Measure, NewTree, Tell};
 #[cfg(feature = "pack")]
-pub(crate) use new::{Stopped, data_of};
+pub(crate) use new::{Room, Stopped, data_of};
 pub use part::{Part, PartFolder};
 pub use path::TreePath;
 
