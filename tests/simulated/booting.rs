@@ -431,7 +431,8 @@ fn a_full_boot_folder_stops_an_update_before_anything_is_made() {
     let update = |image: Vec<u8>| {
         let (nvr, image) = ("Base-1-1".parse().expect("a name"), sim.put_bytes("Base-1-1", image));
         let image = ImageSource::Path(image).into();
-        let update = Update { nvr, image, size: None, share: true, keep: None };
+        let (size, keep, on_conflict, force) = (None, None, OnConflict::Keep, false);
+        let update = Update { nvr, image, size, share: true, keep, on_conflict, force };
         move |sim: &SimMachine| sim.imgbase().update(&update, &mut Unwatched).map(drop)
     };
     boot(&sim).sim.set_capacity(Bytes::mib(1));
