@@ -96,7 +96,7 @@ fn starts_without(vm: &mut Vm) -> Outcome {
         ("printf '#!/bin/sh\\nexit 1\\n' >/mnt/layer/sbin/init", "Attempted to kill init!"),
     ] {
         vm.imgbase(&format!("mount {NEXT} /mnt/layer"))?;
-        vm.ok(&format!("{breaks} && umount /mnt/layer"))?;
+        vm.ok(&format!("{breaks} && {{ chmod -f 755 /mnt/layer/sbin/init; umount /mnt/layer; }}"))?;
         let mut started = vm.direct(&partition.clone().with(&format!("{next} panic=1")))?;
         let said = started.ends()?;
         must(said.contains(why), format!("{breaks}: {said}"))?;
