@@ -68,15 +68,15 @@ fn outside_is_not_touched(vm: &mut Vm) -> Outcome {
         tar -rf ../through.tar --transform 's|^x$|out/victim|' x &&
         truncate -s 300M zeros && tar -cf - zeros | gzip -1 >../zeros.tar.gz &&
         truncate -s 10G more && tar -Scf - more | gzip -9 >../more.tar.gz &&
-        [ $(stat -c %s ../more.tar.gz) -lt 1024 ] && rm more && tar -cf ../sum.tar x &&
-        printf y | dd of=../sum.tar bs=1 seek=100 conv=notrunc status=none &&
+        [ $(stat -c %s ../more.tar.gz) -lt 1024 ] && rm more && tar -cf ../sum.tar x x &&
+        printf y | dd of=../sum.tar bs=1 seek=1124 conv=notrunc status=none &&
         tar -cf - x | gzip >../crc.tar.gz && at=$(($(stat -c %s ../crc.tar.gz) - 8)) &&
         printf aaaa | dd of=../crc.tar.gz bs=1 seek=$at conv=notrunc status=none")?;
     for (archive, code, why) in [
         ("up.tar", 5, "out of its tree"),
         ("through.tar", 1, "/out/victim"),
-        ("sum.tar", 5, "sum"),
-        ("crc.tar.gz", 5, "crc"),
+        ("sum.tar", 6, "a block's checksum does not hold"),
+        ("crc.tar.gz", 6, "does not have a matching checksum"),
         ("zeros.tar.gz --size 256M", 2, "its files need"),
     ] {
         let said = vm.fails(code, &format!("imgbase base --add Bad-1-1 /tmp/{archive}"))?;
