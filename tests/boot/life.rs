@@ -656,21 +656,28 @@ fn a_menu_that_grub_does_not_read_is_a_problem() {
     assert!(world.boot().state().expect("read").problems.is_empty());
 }
 
+/// A machine that runs from a layer on trial, the file of its entry, and what systemd-bless-boot makes of
+/// that: it takes the counter off the name.
+fn counted(loader: SystemdBoot) -> (World, String, String) {
+    let world = World::systemd(loader, true);
+    world.settle(A);
+    world.put(B).expect("it is made");
+    world.try_out(B, Some(A)).expect("it is chosen");
+    assert_eq!(world.start(), B);
+    let files = world.entry_files();
+    let counted = files.iter().find(|name| name.contains("+2-1")).expect("counted");
+    let path = format!("loader/entries/{counted}");
+    let good = path.replace("+2-1", "");
+    (world, path, good)
+}
+
 #[test]
 fn what_systemd_has_found_good_is_so() {
     for loader in [V252, V257] {
-        let world = World::systemd(loader, true);
-        world.settle(A);
-        world.put(B).expect("it is made");
-        world.try_out(B, Some(A)).expect("it is chosen");
-        assert_eq!(world.start(), B);
-        // systemd-bless-boot takes the counter off the name.
-        let files = world.entry_files();
-        let counted = files.iter().find(|name| name.contains("+2-1")).expect("counted");
-        let path = format!("loader/entries/{counted}");
+        let (world, path, good) = counted(loader);
         let text = world.sim.file(&path).expect("there");
         world.sim.take(&path);
-        world.sim.put(&path.replace("+2-1", ""), text);
+        world.sim.put(&good, text);
         for _ in 0..4 {
             assert_eq!(world.start(), B);
         }
@@ -690,20 +697,13 @@ fn what_systemd_has_found_good_is_so() {
 #[test]
 fn systemd_may_find_good_at_the_same_time() {
     for loader in [V252, V257] {
-        let world = World::systemd(loader, true);
-        world.settle(A);
-        world.put(B).expect("it is made");
-        world.try_out(B, Some(A)).expect("it is chosen");
-        assert_eq!(world.start(), B);
-        let files = world.entry_files();
-        let counted = files.iter().find(|name| name.contains("+2-1")).expect("counted");
-        let path = format!("loader/entries/{counted}");
+        let (world, path, good) = counted(loader);
         let mut calls = 0;
         // systemd-bless-boot takes the counter off the name before each call in turn.
         for call in 0.. {
             let world = world.fork();
             if call > 0 {
-                world.sim.rename_before(call - 1, &path, &path.replace("+2-1", ""));
+                world.sim.rename_before(call - 1, &path, &good);
             }
             assert!(world.bless(B).unwrap_or_else(|error| panic!("at call {call}: {error}")));
             calls = calls.max(world.sim.calls());

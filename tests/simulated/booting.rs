@@ -9,7 +9,7 @@ use imgbase::etc::{LateEdit, LateKind, OnConflict};
 use imgbase::ext4::Tree;
 use imgbase::layout::{ImageName, LayerName};
 use imgbase::machine::MountEntry;
-use imgbase::ops::{ImageSource, OwnInitrd, Unwatched, Update, Watch};
+use imgbase::ops::{OwnInitrd, Unwatched, Update, Watch};
 use imgbase::report::Health;
 use imgbase::tree::TreePath;
 use imgbase::units::Bytes;
@@ -17,6 +17,7 @@ use imgbase::units::Bytes;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+use crate::support::world::update_with;
 use crate::support::{SimBootAt, SimMachine, ext4_of, strange_ext4};
 
 const BASE: &str = "Base-1-0";
@@ -89,17 +90,7 @@ fn run_from(sim: &mut SimMachine, layer: &LayerName) {
 
 /// An update to a base of that name.
 fn update_to(sim: &SimMachine, nvr: &str) -> Update {
-    let image = ImageSource::Path(sim.put_bytes(nvr, strange_ext4("16M"))).into();
-    let nvr = nvr.parse().expect("a name");
-    Update {
-        nvr,
-        image,
-        size: None,
-        share: true,
-        keep: None,
-        on_conflict: OnConflict::Keep,
-        force: false,
-    }
+    update_with(sim, nvr, strange_ext4("16M"))
 }
 
 /// Folders of the store.
@@ -429,10 +420,7 @@ fn a_full_boot_folder_stops_an_update_before_anything_is_made() {
     let first = add_layer(&sim, BASE);
     run_from(&mut sim, &first);
     let update = |image: Vec<u8>| {
-        let (nvr, image) = ("Base-1-1".parse().expect("a name"), sim.put_bytes("Base-1-1", image));
-        let image = ImageSource::Path(image).into();
-        let (size, keep, on_conflict, force) = (None, None, OnConflict::Keep, false);
-        let update = Update { nvr, image, size, share: true, keep, on_conflict, force };
+        let update = update_with(&sim, "Base-1-1", image);
         move |sim: &SimMachine| sim.imgbase().update(&update, &mut Unwatched).map(drop)
     };
     boot(&sim).sim.set_capacity(Bytes::mib(1));

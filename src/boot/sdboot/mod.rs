@@ -137,14 +137,14 @@ impl<'b> SystemdBoot<'b> {
     fn replace_all(&self, seen: &BootState, new: &EntryName, is_default: bool) -> Result<()> {
         let settings = self.place.read()?;
         let in_force = settings.in_force(&seen.entries).map(|(value, _)| value);
-        let same = seen.entries.iter().filter(|found| {
+        let is_other = |found: &&Found| {
             found.own.as_ref().is_some_and(|own| own.name.pair == new.pair && own.name != *new)
-        });
+        };
         let by_name = |own: &Own| {
             let value = in_force.as_deref();
             value == Some(&own.name.file()) || value == Some(&own.name.systemd_id())
         };
-        let old: Vec<&Found> = same.collect();
+        let old: Vec<&Found> = seen.entries.iter().filter(is_other).collect();
         let is_meant = old.iter().any(|found| found.own.as_ref().is_some_and(by_name));
         if is_default || is_meant {
             self.set_default(seen, new, &new.systemd_id())?;
@@ -152,10 +152,7 @@ impl<'b> SystemdBoot<'b> {
         self.shelf.remove(old)?;
         // systemd-bless-boot may have renamed one since they were read.
         let now = self.shelf.read()?;
-        let same = |found: &&Found| {
-            found.own.as_ref().is_some_and(|own| own.name.pair == new.pair && own.name != *new)
-        };
-        self.shelf.remove(now.iter().filter(same))
+        self.shelf.remove(now.iter().filter(is_other))
     }
 }
 

@@ -76,18 +76,20 @@ pub(crate) fn add_layer(sim: &SimMachine, on: &str) -> Result<()> {
 
 /// `update` with another image, on a machine whose last layer's state comes along.
 pub(crate) fn update(sim: &SimMachine, nvr: &str) -> Result<()> {
-    let path = sim.put_bytes(nvr, small_ext4());
-    let image = ImageSource::Path(path).into();
-    let update = Update {
-        nvr: nvr.parse()?,
-        image,
+    sim.imgbase().update(&update_with(sim, nvr, small_ext4()), &mut Unwatched).map(drop)
+}
+
+/// An update to a base of that name, which an image of those bytes becomes.
+pub(crate) fn update_with(sim: &SimMachine, nvr: &str, image: Vec<u8>) -> Update {
+    Update {
+        nvr: nvr.parse().expect("a name"),
+        image: ImageSource::Path(sim.put_bytes(nvr, image)).into(),
         size: None,
         share: true,
         keep: None,
         on_conflict: OnConflict::Keep,
         force: false,
-    };
-    sim.imgbase().update(&update, &mut Unwatched).map(drop)
+    }
 }
 
 /// Bases and layers, as far as the metadata tells.

@@ -4,9 +4,10 @@ use std::fs;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::error::{Fail, Result};
+use crate::guest::serve::reap;
 
 /// How long what was killed may take to go.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -16,8 +17,7 @@ pub(super) fn end() -> Result<String> {
     let end = Instant::now() + LIMIT;
     let mut ended: Vec<String> = Vec::new();
     loop {
-        // The first process inherits orphans.
-        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+        reap();
         let others = others();
         if others.is_empty() {
             return Ok(ended.join("\n"));

@@ -132,6 +132,6 @@ fn bounded(path: &str) -> Result<String> {
 }
 
 /// The first process inherits orphans.
-fn reap() {
+pub(super) fn reap() {
     while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
 }

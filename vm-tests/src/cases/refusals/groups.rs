@@ -100,26 +100,33 @@ fn mended(vm: &mut Vm, from: &str, to: &str, attempts: impl FnOnce(&mut Vm) -> O
 
 fn metadata_that_is_read_only(vm: &mut Vm) -> Outcome {
     small_layout(vm)?;
-    vm.ok("cp /etc/lvm/lvmlocal.conf /tmp/ && echo 'global/metadata_read_only = 1' >>/etc/lvm/lvmlocal.conf")?;
-    let refusals = not_written(vm, 3, &["metadata_read_only"]).and_then(|()| {
+    configured(vm, "global/metadata_read_only = 1", |vm| {
+        not_written(vm, 3, &["metadata_read_only"])?;
         unchanged(vm, |vm| refused(vm, 3, "layout --init /dev/vdc", &["metadata_read_only"]))
-    });
+    })
+}
+
+/// Does `attempts` while lvm2's configuration has that setting, too.
+fn configured(vm: &mut Vm, setting: &str, attempts: impl FnOnce(&mut Vm) -> Outcome) -> Outcome {
+    let add = format!("echo '{setting}' >>/etc/lvm/lvmlocal.conf");
+    vm.ok(&format!("cp /etc/lvm/lvmlocal.conf /tmp/ && {add}"))?;
+    let attempted = attempts(vm);
     vm.ok("cp /tmp/lvmlocal.conf /etc/lvm/lvmlocal.conf")?;
-    refusals
+    attempted
 }
 
 /// lvm2 is told to activate another group alone, and then also this one.
 fn groups_that_are_kept_off(vm: &mut Vm) -> Outcome {
     small_layout(vm)?;
-    vm.ok("cp /etc/lvm/lvmlocal.conf /tmp/ && echo 'activation/volume_list = [ \"Other\" ]' >>/etc/lvm/lvmlocal.conf")?;
-    // lvm2 says so only where it is asked to say more.
-    vm.says("lvchange -q -ay -K HostVG/ImagePool; dmsetup ls", "No devices found")?;
-    let refusals = closed(vm, 5, &["HostVG", "activation/volume_list"]);
-    vm.ok(
-        "sed -i 's/\"Other\"/\"Other\", \"HostVG\"/' /etc/lvm/lvmlocal.conf && imgbase layer --add",
-    )?;
-    vm.ok("cp /tmp/lvmlocal.conf /etc/lvm/lvmlocal.conf")?;
-    refusals
+    configured(vm, r#"activation/volume_list = [ "Other" ]"#, |vm| {
+        // lvm2 says so only where it is asked to say more.
+        vm.says("lvchange -q -ay -K HostVG/ImagePool; dmsetup ls", "No devices found")?;
+        closed(vm, 5, &["HostVG", "activation/volume_list"])
+    })?;
+    configured(vm, r#"activation/volume_list = [ "Other", "HostVG" ]"#, |vm| {
+        vm.imgbase("layer --add").map(drop)?;
+        Ok(())
+    })
 }
 
 /// Half of the group is on a disk that is gone. Reading works, with a warning.
