@@ -81,8 +81,9 @@ impl RunFolder {
     /// Where the disk cannot be made.
     pub fn host(&self, assets: &Assets, binaries: &Binaries) -> Result<Host> {
         let tools = setup::tools_disk(binaries, &self.path)?;
-        let Assets { kernel, guest_root, sample, images, systems, ovmf } = assets.clone();
-        Ok(Host { kernel, ovmf, namespaces: vec![guest_root, tools, sample, images, systems] })
+        let Assets { emulator, kernel, guest_root, sample, images, systems, ovmf } = assets.clone();
+        let namespaces = vec![guest_root, tools, sample, images, systems];
+        Ok(Host { emulator, kernel, ovmf, namespaces })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod apt;
 mod binaries;
+mod emulator;
 mod firmware;
 mod guest_root;
 mod kernel;
@@ -32,6 +33,8 @@ pub const SUITE: &str = "bookworm";
 /// What a virtual machine starts from; all of it is shared and never written.
 #[derive(Debug, Clone)]
 pub struct Assets {
+    /// QEMU.
+    pub emulator: PathBuf,
     /// The kernel image.
     pub kernel: PathBuf,
     /// The guest's root file system, with the judges.
@@ -54,15 +57,16 @@ pub struct Assets {
 pub fn assets() -> Result<Assets> {
     packages()?;
     // Most of the time one waits for packages or for a single processor.
+    let emulator = emulator::emulator();
     let (guest, systems, ovmf) = thread::scope(|scope| {
-        let guest = scope.spawn(guest);
+        let guest = scope.spawn(|| guest(&emulator));
         let ovmf = scope.spawn(firmware::ovmf);
         let systems = systems::systems();
         (finished(guest), systems, finished(ovmf))
     });
     let Guest { kernel, root: guest_root, samples } = guest?;
     let [sample, images] = ["debian.ext4", "images.img"].map(|name| samples.join(name));
-    Ok(Assets { kernel, guest_root, sample, images, systems: systems?, ovmf: ovmf? })
+    Ok(Assets { emulator, kernel, guest_root, sample, images, systems: systems?, ovmf: ovmf? })
 }
 
 /// What stands on one another.
@@ -72,10 +76,10 @@ struct Guest {
     samples: PathBuf,
 }
 
-fn guest() -> Result<Guest> {
+fn guest(emulator: &Path) -> Result<Guest> {
     let kernel = kernel::kernel()?;
     let root = guest_root::guest_root(&kernel)?;
-    let samples = samples::samples(&kernel.image, &root)?;
+    let samples = samples::samples(emulator, &kernel.image, &root)?;
     Ok(Guest { kernel: kernel.image, root, samples })
 }
 

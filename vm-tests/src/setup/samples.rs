@@ -51,19 +51,20 @@ rm -r images debian.xfs debian.tree
 "#;
 
 /// The folder with `debian.ext4` and `images.img`.
-pub(super) fn samples(kernel: &Path, guest_root: &Path) -> Result<PathBuf> {
+pub(super) fn samples(emulator: &Path, kernel: &Path, guest_root: &Path) -> Result<PathBuf> {
     once("samples", &[SUITE, BUILD, XFS, IMAGES], |folder| {
         script(folder, BUILD, &[SUITE])?;
-        make_xfs(kernel, guest_root, folder)?;
+        make_xfs([emulator, kernel, guest_root], folder)?;
         script(folder, IMAGES, &[]).map(drop)
     })
 }
 
 /// Makes `debian.xfs`, and `debian.tree` for comparisons.
-fn make_xfs(kernel: &Path, guest_root: &Path, folder: &Path) -> Result<()> {
+fn make_xfs([emulator, kernel, guest_root]: [&Path; 3], folder: &Path) -> Result<()> {
     let tools = tools_disk(&Binaries::guest_only()?, folder)?;
     let namespaces = [guest_root.into(), tools.clone(), folder.join("debian.ext4")].to_vec();
-    let host = Host { kernel: kernel.into(), ovmf: PathBuf::new(), namespaces };
+    let [emulator, kernel] = [emulator, kernel].map(PathBuf::from);
+    let host = Host { emulator, kernel, ovmf: PathBuf::new(), namespaces };
     let work = folder.join("vm");
     let mut vm = Vm::start(&host, &Spec::plain(&[512]), &work)?;
     vm.limit(Duration::from_secs(600));

@@ -118,7 +118,7 @@ impl Started {
             let file = folder.join(name);
             fs::write(&file, content).doing(file.display())?;
         }
-        let mut qemu = qemu::spawn(&folder, Console::Typed, |command| {
+        let mut qemu = qemu::spawn(&bench.host, &folder, Console::Typed, |command| {
             qemu::size(command, 1, MEMORY);
             fill(command, bench, direct, &folder);
         })?;

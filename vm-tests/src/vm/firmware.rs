@@ -73,7 +73,7 @@ impl Start {
         if let Firmware::Kernel(direct) = &self.firmware {
             fs::write(&initrd, &direct.initrd).doing(initrd.display())?;
         }
-        qemu::spawn(folder, Console::File(console), |command| {
+        qemu::spawn(host, folder, Console::File(console), |command| {
             qemu::size(command, 1, MEMORY);
             match &self.firmware {
                 Firmware::Ovmf => {

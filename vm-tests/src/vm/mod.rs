@@ -32,6 +32,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(120);
 /// What every machine of a run shares.
 #[derive(Debug, Clone)]
 pub struct Host {
+    /// QEMU.
+    pub emulator: PathBuf,
     /// The kernel image.
     pub kernel: PathBuf,
     /// The folder of OVMF's code and of its variables as they are when new.

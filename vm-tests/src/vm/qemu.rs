@@ -39,7 +39,7 @@ pub(super) enum Console<'a> {
 
 /// Starts a machine that gets the guest's kernel and root from QEMU.
 pub(super) fn start(host: &Host, spec: &Spec, folder: &Path, console: &Path) -> Result<Process> {
-    spawn(folder, Console::File(console), |command| {
+    spawn(host, folder, Console::File(console), |command| {
         size(command, spec.processors, spec.memory);
         kernel(command, host, spec);
         namespaces(command, host);
@@ -49,6 +49,7 @@ pub(super) fn start(host: &Host, spec: &Spec, folder: &Path, console: &Path) -> 
 
 /// Starts QEMU with what `fill` adds to the machine, and connects to it.
 pub(super) fn spawn(
+    host: &Host,
     folder: &Path,
     console: Console<'_>,
     fill: impl FnOnce(&mut Command),
@@ -56,7 +57,7 @@ pub(super) fn spawn(
     let [channel, monitor, typed] = [socket_path(), socket_path(), socket_path()];
     // A machine must not outlive the harness, however that ends.
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
+    command.args(["--pdeathsig", "KILL"]).arg(&host.emulator);
     machine(&mut command);
     fill(&mut command);
     match console {
@@ -73,7 +74,7 @@ pub(super) fn spawn(
     command.args(["-mon", "chardev=monitor,mode=control"]);
     let log = File::options().create(true).append(true).open(folder.join("qemu.log"))?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    let mut child = command.spawn().doing("setpriv qemu-system-x86_64")?;
+    let mut child = command.spawn().doing(format!("setpriv {}", host.emulator.display()))?;
     let ends = [&channel, &monitor].map(|socket| connect(socket, &mut child, folder));
     let console = match console {
         Console::File(_) => None,
@@ -97,9 +98,9 @@ pub(super) fn size(command: &mut Command, processors: u32, memory: u32) {
 
 fn machine(command: &mut Command) {
     // Emulation takes `rep movsb` byte by byte: without ERMS the kernel copies pages 3 times as
-    // fast.
+    // fast. One with FSRM alone hangs at its start.
     let (acceleration, cpu) =
-        if has_kvm() { ("kvm", "max") } else { ("tcg,thread=multi", "max,-erms") };
+        if has_kvm() { ("kvm", "max") } else { ("tcg,thread=multi", "max,-erms,-fsrm") };
     command.args(["-machine", "q35", "-accel", acceleration, "-cpu", cpu]);
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     command.args(["-object", "rng-random,id=rng,filename=/dev/urandom"]);
