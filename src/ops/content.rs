@@ -449,9 +449,12 @@ fn tree_size(name: &str, asked: Option<Bytes>, measure: &Measure) -> Result<Byte
     if need.saturating_add(Bytes::new(have.get() / 16)) <= have {
         return Ok(have);
     }
+    let least = Bytes::new(need.get().saturating_mul(16).div_ceil(15));
+    let least = least.round_up(Bytes::mib(1)).unwrap_or(least);
     let why = format!(
-        "its files need {need} ({} bytes), more than the {have} ({} bytes) asked for",
-        need.get(),
+        "its files need a file system of {least} ({} bytes), and one of {have} ({} bytes) was asked \
+         for",
+        least.get(),
         have.get()
     );
     Err(unchanged(Error::new(ErrorKind::Invalid, why).at(name)))
@@ -588,4 +591,26 @@ fn buffered(stream: &mut ImageStream) -> impl Read + '_ {
 
 pub(super) fn unchanged(error: Error) -> Error {
     error.op("add the base").kept("nothing was changed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is asked for after a refusal is what the refusal has named.
+    #[test]
+    fn the_size_that_a_refusal_names_is_enough() {
+        for data in [0, 1, 200 << 20, (200 << 20) + 4095, 3 << 30] {
+            let measure = Measure { entries: 7, data: Bytes::new(data) };
+            for asked in [Bytes::mib(1), needed(&measure)] {
+                let error = tree_size("a tree", Some(asked), &measure).expect_err("too small");
+                let error = error.to_string();
+                let named = error.split_once(" (").and_then(|(_, rest)| rest.split_once(" bytes"));
+                let named = named.and_then(|(bytes, _)| bytes.parse().ok()).map(Bytes::new);
+                let named = named.expect("it is named in bytes");
+                assert!(named > asked, "{error}");
+                assert_eq!(tree_size("a tree", Some(named), &measure).ok(), Some(named), "{error}");
+            }
+        }
+    }
 }
