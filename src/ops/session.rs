@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::find::{self, Look};
 use super::{Imgbase, Seen, listed};
 use crate::dev::Dev;
+use crate::dm;
 use crate::dm::status::PoolState;
 use crate::dm::{Active, DevNo, DmInfo, PvNumbers, Sure, volume_of};
 use crate::error::{ErrorKind, Result};
@@ -133,8 +134,18 @@ impl<'m> Session<'m> {
         session.may_commit = true;
         session.check_writable()?;
         session.check_listed()?;
+        session.wake_devices()?;
         session.clear_leftovers()?;
         Ok(session)
+    }
+
+    /// Lets go on what a killed process has left suspended: whoever reads or writes there waits, and
+    /// so would this verb. Who suspends a device of the group holds its lock.
+    fn wake_devices(&self) -> Result<()> {
+        for name in dm::wake(self.machine.kernel, &self.vg)? {
+            log::warn!("{name} was left suspended, and goes on");
+        }
+        Ok(())
     }
 
     /// The same for recovery: with a look at every disk there is, and where the newest text is

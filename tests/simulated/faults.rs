@@ -21,10 +21,11 @@ use crate::support::world::{
 /// A verb.
 type Verb = fn(&SimMachine) -> Result<()>;
 
-const VERBS: [(&str, Verb); 10] = [
+const VERBS: [(&str, Verb); 11] = [
     ("layer --add", |sim| add_layer(sim, BASE)),
     ("layer --add of an active layer", |sim| add_layer(sim, LAYER)),
     ("layer --remove", |sim| sim.imgbase().remove_layer(&LAYER.parse()?, &mut Unwatched).map(drop)),
+    ("layer --reset", |sim| sim.imgbase().reset_layer(&LAYER.parse()?, &mut Unwatched).map(drop)),
     ("base --add", |sim| add_base(sim, "Base-2-0")),
     ("update", |sim| update(sim, "Base-2-0")),
     ("base --remove", |sim| sim.imgbase().remove_base(&BASE.parse()?, &mut Unwatched).map(drop)),
@@ -69,12 +70,13 @@ enum Fault {
     Disks(io::ErrorKind),
 }
 
-const FAULTS: [Fault; 5] = [
+const FAULTS: [Fault; 6] = [
     Fault::Kernel(ErrorKind::Io),
     Fault::Kernel(ErrorKind::Busy),
     Fault::Kernel(ErrorKind::NoSpace { need: Bytes::ZERO, have: Bytes::ZERO }),
     Fault::Disks(io::ErrorKind::Other),
     Fault::Disks(io::ErrorKind::StorageFull),
+    Fault::Disks(io::ErrorKind::ResourceBusy),
 ];
 
 impl Fault {

@@ -7,15 +7,16 @@ use imgbase::dm::Kernel;
 use imgbase::layout::ImageName;
 use imgbase::lvm2::scan::scan;
 use imgbase::name::DmName;
-use imgbase::ops::{Imgbase, Unwatched};
+use imgbase::ops::Unwatched;
 use imgbase::report::{LeftoverKind, Outcome};
 use imgbase::units::Bytes;
 
 use crate::support::SimMachine;
 use crate::support::figures::figure;
-use crate::support::world::{check_sound, names};
+use crate::support::world::{add_base, check_sound, names, update};
 
 const BASE: &str = "Base-1-0";
+const LAYER: &str = "Base-1-0+1";
 
 /// Two disks with a layout, a base and a layer.
 fn machine() -> SimMachine {
@@ -31,16 +32,17 @@ fn pool() -> DmName {
 }
 
 /// A verb.
-type Verb = fn(&Imgbase<'_>) -> imgbase::Result<()>;
+type Verb = fn(&SimMachine) -> imgbase::Result<()>;
 
-const VERBS: [(&str, Verb); 5] = [
-    ("layer --add", |imgbase| imgbase.add_layer(None, &mut Unwatched).map(drop)),
-    ("layer --remove", |imgbase| {
-        imgbase.remove_layer(&"Base-1-0+1".parse()?, &mut Unwatched).map(drop)
-    }),
-    ("base --remove", |imgbase| imgbase.remove_base(&BASE.parse()?, &mut Unwatched).map(drop)),
-    ("layout --grow", |imgbase| imgbase.grow_pool(Bytes::mib(16), &mut Unwatched).map(drop)),
-    ("base --pin", |imgbase| imgbase.pin_base(&BASE.parse()?, true).map(drop)),
+const VERBS: [(&str, Verb); 8] = [
+    ("layer --add", |sim| sim.imgbase().add_layer(None, &mut Unwatched).map(drop)),
+    ("layer --remove", |sim| sim.imgbase().remove_layer(&LAYER.parse()?, &mut Unwatched).map(drop)),
+    ("layer --reset", |sim| sim.imgbase().reset_layer(&LAYER.parse()?, &mut Unwatched).map(drop)),
+    ("base --add", |sim| add_base(sim, "Base-2-0")),
+    ("update", |sim| update(sim, "Base-2-0")),
+    ("base --remove", |sim| sim.imgbase().remove_base(&BASE.parse()?, &mut Unwatched).map(drop)),
+    ("layout --grow", |sim| sim.imgbase().grow_pool(Bytes::mib(16), &mut Unwatched).map(drop)),
+    ("base --pin", |sim| sim.imgbase().pin_base(&BASE.parse()?, true).map(drop)),
 ];
 
 /// What stops working, and after how many steps.
@@ -62,7 +64,7 @@ fn cut(verb: Verb, cut: Cut) -> (SimMachine, BTreeSet<String>, bool) {
         Cut::Disks(left) => sim.disks.fuse.set(left),
         Cut::Kernel(nth) => sim.kernel.fail_at(nth, ErrorKind::Io, true),
     }
-    let failed = verb(&sim.imgbase()).is_err();
+    let failed = verb(&sim).is_err();
     let blown = sim.disks.fuse.replace();
     sim.kernel.heal();
     let reached = match cut {
@@ -78,7 +80,7 @@ fn cut(verb: Verb, cut: Cut) -> (SimMachine, BTreeSet<String>, bool) {
 fn every_stop_is_recovered() {
     for (name, verb) in VERBS {
         let sim = machine();
-        verb(&sim.imgbase()).expect("it works");
+        verb(&sim).expect("it works");
         let after = names(&sim);
         let (mut stops, mut recovered) = (0, 0);
         for cut_of in [|n| Cut::Disks(n), |n| Cut::Kernel(n as usize)] as [fn(u32) -> Cut; 2] {
@@ -114,7 +116,7 @@ fn the_next_verb_recovers_by_itself() {
     for n in 0.. {
         assert!(n < 300, "the cut is never passed");
         let (sim, before, reached) = cut(add, Cut::Kernel(n));
-        add(&sim.imgbase()).unwrap_or_else(|error| panic!("call {n}: {error}"));
+        add(&sim).unwrap_or_else(|error| panic!("call {n}: {error}"));
         check_sound(&sim, &|| format!("call {n}"));
         let added = names(&sim).len() - before.len();
         assert!(added == 1 || added == 2, "call {n}: {added} layers more");
@@ -183,6 +185,18 @@ fn a_suspended_device_goes_on() {
     assert_eq!(list.found[0].object, layer.to_string());
     sim.imgbase().recover(&mut Unwatched).expect("it is resumed");
     check_sound(&sim, &|| "resumed".to_owned());
+}
+
+/// Whichever verb comes next lets it go on.
+#[test]
+fn the_next_verb_lets_a_suspended_device_go_on() {
+    for (name, verb) in VERBS {
+        let sim = machine();
+        let layer: DmName = "HostVG-Base--1--0+1".parse().expect("a name");
+        sim.kernel.suspend(&layer, imgbase::dm::Suspend::Freeze).expect("it is active");
+        verb(&sim).unwrap_or_else(|error| panic!("{name}: {error}"));
+        check_sound(&sim, &|| name.to_owned());
+    }
 }
 
 /// What a command leaves that is killed between a device's table and its first resume.
