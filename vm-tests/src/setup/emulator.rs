@@ -8,7 +8,7 @@ use crate::setup::shell::{self, output, script};
 use crate::setup::{apt, once};
 
 /// What is installed.
-const OWN: &str = "qemu-system-x86_64";
+pub const OWN: &str = "qemu-system-x86_64";
 
 /// The lists that this needs are kept apart: apt of the machine knows nothing of backports afterwards.
 const UNPACK: &str = r#"

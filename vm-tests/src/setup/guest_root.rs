@@ -13,11 +13,12 @@ const INCLUDE: &str = "acl,attr,diffutils,dmsetup,e2fsprogs,fdisk,kmod,libcap2-b
     dosfstools,grub-efi-amd64-bin,grub-emu,grub-pc-bin,grub2-common,mtools,systemd-boot,\
     systemd-boot-efi";
 
-/// Makers of what else may be on a disk, what labels files, and a registry of images. They are in a root of their own, `/makers`, unpacked but
-/// not installed: nothing of theirs acts in the guest until a case calls it.
+/// Makers of what else may be on a disk, what labels, packs and signs files, and a registry of images
+/// with the keys that it needs. They are in a root of their own, `/makers`, unpacked but not installed:
+/// nothing of theirs acts in the guest until a case calls it.
 const MAKERS: &str = "bcache-tools,btrfs-progs,cryptsetup-bin,docker-registry,dosfstools,drbd-utils,\
-    erofs-utils,exfatprogs,f2fs-tools,genromfs,gfs2-utils,iproute2,jfsutils,mdadm,mtd-utils,nilfs-tools,ntfs-3g,\
-    ocfs2-tools,policycoreutils,reiser4progs,reiserfsprogs,squashfs-tools,udftools,xorriso";
+    erofs-utils,exfatprogs,f2fs-tools,genromfs,gfs2-utils,iproute2,jfsutils,mdadm,minisign,mtd-utils,\
+    nilfs-tools,ntfs-3g,ocfs2-tools,openssl,policycoreutils,reiser4progs,reiserfsprogs,squashfs-tools,udftools,xorriso,xz-utils,zstd";
 
 /// The first process until the tools' disk is there, which holds the harness's own.
 const INIT: &str = r#"#!/bin/sh

@@ -25,6 +25,7 @@ use crate::error::{Doing, Result};
 
 pub use apt::{install, packages};
 pub use binaries::{Binaries, FOR_TESTS, TARGET, tools_disk};
+pub use emulator::OWN as INSTALLED_EMULATOR;
 pub use registry::registry;
 
 /// The Debian release of guest and samples.
