@@ -1,9 +1,12 @@
 //! What a case is, and how it may end.
 
+use std::cell::Cell;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::error::Fail;
+use crate::runner::lock;
 use crate::vm::{Spec, Vm};
 
 /// Why a case did not pass.
@@ -38,6 +41,32 @@ pub fn fail<T>(why: impl Into<String>) -> Result<T, Stop> {
 /// Where it does not hold.
 pub fn must(holds: bool, why: impl Into<String>) -> Outcome {
     if holds { Ok(()) } else { fail(why) }
+}
+
+/// What cases have counted.
+static COUNTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// The case that this thread is at.
+    static CASE: Cell<&'static str> = const { Cell::new("") };
+}
+
+/// From here on this thread counts for the case of that name.
+pub(crate) fn begin(name: &'static str) {
+    CASE.set(name);
+}
+
+/// Prints what a case has counted, and keeps it for the end of the run.
+pub fn counted(line: impl Into<String>) {
+    let line = line.into();
+    println!("     {line}");
+    lock(&COUNTED).push(format!("{}: {line}", CASE.get()));
+}
+
+/// What was counted since the last call.
+#[must_use]
+pub fn all_counted() -> Vec<String> {
+    std::mem::take(&mut *lock(&COUNTED))
 }
 
 /// The next of a row of numbers that seem random (xorshift).

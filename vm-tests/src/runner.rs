@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::case::{Case, Outcome, Stop};
+use crate::case::{self, Case, Outcome, Stop};
 use crate::error::{Doing, Result};
 use crate::setup::{self, Assets, Binaries};
 use crate::vm::{Host, Spec, Vm};
@@ -132,6 +132,7 @@ fn work(shared: &Shared<'_>) {
     let mut machine: Option<Vm> = None;
     while let Some(case) = next(&shared.queue, machine.as_ref().map(|vm| &vm.spec)) {
         let start = Instant::now();
+        case::begin(case.name);
         let outcome = attempt(shared, &case, &mut machine);
         let seconds = start.elapsed().as_secs_f64();
         let mut tally = lock(&shared.tally);

@@ -1,6 +1,6 @@
 //! Somebody else takes the pool's last chunks, or the last of its metadata, in the middle of a verb.
 
-use crate::case::{Case, Outcome, fail, is_whole, must};
+use crate::case::{Case, Outcome, counted, fail, is_whole, must};
 use crate::cases::kit;
 use crate::judges;
 use crate::vm::Vm;
@@ -78,9 +78,9 @@ fn data_in_the_middle(vm: &mut Vm) -> Outcome {
             midway += u32::from(full == "1");
             failed += u32::from(status != "0");
         }
-        println!(
-            "     {verb}: full midway {midway} times of {tried}, {failed} failed, {left} left something"
-        );
+        counted(format!(
+            "{verb}: full midway {midway} times of {tried}, {failed} failed, {left} left something"
+        ));
         must(midway >= moments / 2, format!("`{verb}`: full midway only {midway} times"))?;
         judges::lvm2(vm, kit::VG)?;
     }
@@ -161,10 +161,10 @@ fn metadata_in_the_middle(vm: &mut Vm) -> Outcome {
             midway += u32::from(full == "1");
             failed += u32::from(status != "0");
         }
-        println!(
-            "     {verb}: metadata full midway {midway} times of {tried}, {failed} failed, {left} \
+        counted(format!(
+            "{verb}: metadata full midway {midway} times of {tried}, {failed} failed, {left} \
              left something"
-        );
+        ));
         must(midway * 2 >= moments, format!("`{verb}`: full midway only {midway} times"))?;
         judges::lvm2(vm, kit::VG)?;
     }

@@ -1,7 +1,7 @@
 //! The power fails at each flush of a verb: what the disk then holds, brought to another one, is
 //! recovered and judged.
 
-use crate::case::{Case, Outcome, Stop, is_whole, must};
+use crate::case::{Case, Outcome, Stop, counted, is_whole, must};
 use crate::cases::kit;
 use crate::vm::{Replay, Vm, WriteLog};
 
@@ -115,7 +115,9 @@ fn cut_in_init(vm: &mut Vm) -> Outcome {
         vm.ok("vgchange -q -an HostVG")?;
         (made, torn) = (made + u32::from(found), torn + u32::from(tears));
     }
-    println!("     {init}: cut at {tried} of {there} flushes, {torn} torn, {made} with the group");
+    counted(format!(
+        "{init}: cut at {tried} of {there} flushes, {torn} torn, {made} with the group"
+    ));
     must(made > 0 && made < tried, "the group is made at no flush")
 }
 
@@ -168,10 +170,10 @@ fn replay_verb(
         judge(vm).map_err(|stop| with(&when, stop))?;
         (tried, torn) = (tried + 1, torn + u32::from(tears));
     }
-    println!(
-        "     {}: cut at {tried} of {there} flushes, {torn} torn, {recovered} left something",
+    counted(format!(
+        "{}: cut at {tried} of {there} flushes, {torn} torn, {recovered} left something",
         ran.verb
-    );
+    ));
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Killed at each step, then recovered: what lvm2 and the pool say of it afterwards.
 
-use crate::case::{Case, Outcome, Stop, is_whole, must};
+use crate::case::{Case, Outcome, Stop, counted, is_whole, must};
 use crate::cases::kit::{self, step};
 use crate::judges;
 use crate::vm::Vm;
@@ -71,9 +71,9 @@ fn killed_at_each(vm: &mut Vm, call: &str, verb: &str) -> Outcome {
             must(kills >= 2, format!("{when}: only {kills} kills"))?;
             must(left_over > 0, format!("{when}: no kill left anything"))?;
             let calls = kills * stride;
-            println!(
-                "     {verb}: {kills} kills at {call} of about {calls}, {left_over} left something"
-            );
+            counted(format!(
+                "{verb}: {kills} kills at {call} of about {calls}, {left_over} left something"
+            ));
             return Ok(());
         }
         kills += 1;
@@ -134,11 +134,11 @@ fn killed_at_random(vm: &mut Vm) -> Outcome {
                 judges::lvm2(vm, kit::VG)?;
             }
         }
-        println!("     {verbs:?}: {here:?} kills within {whole:?} ms");
+        counted(format!("{verbs:?}: {here:?} kills within {whole:?} ms"));
         kills += here[0] + here[1];
         vm.ok(&kit::put_back(&is_there, true, remove))?;
     }
-    println!("     {kills} kills at random, {left_over} left something, 0 repaired by hand");
+    counted(format!("{kills} kills at random, {left_over} left something, 0 repaired by hand"));
     must(left_over > 0, "no kill left anything")?;
     kit::end(vm)
 }
@@ -186,9 +186,9 @@ fn interrupted(vm: &mut Vm) -> Outcome {
                 _ => must(false, said)?,
             }
         }
-        println!(
-            "     {verb}: interrupted {ended} times, {silent} before it listened; came through {came_through} times"
-        );
+        counted(format!(
+            "{verb}: interrupted {ended} times, {silent} before it listened; came through {came_through} times"
+        ));
         in_all += ended;
         judges::lvm2(vm, kit::VG)?;
     }

@@ -1,7 +1,7 @@
 //! imgbase and lvm2 at once, several processes of each on one group: nobody's change is lost, nobody
 //! waits for ever.
 
-use crate::case::{Case, Outcome, is_whole, must};
+use crate::case::{Case, Outcome, counted, is_whole, must};
 use crate::cases::kit;
 use crate::judges;
 use crate::vm::Vm;
@@ -77,7 +77,7 @@ fn eight_processes(vm: &mut Vm) -> Outcome {
         sort | uniq -c")?;
     must(bad.is_empty(), bad)?;
     let turns = vm.ok("for w in 1 2 3 4 5 6 7 8; do wc -l </tmp/turns.$w; done | xargs")?;
-    println!("     turns of four imgbase, then four lvm2: {turns}");
+    counted(format!("turns of four imgbase, then four lvm2, at the same time: {turns}"));
     let all_worked = turns.split(' ').filter(|turns| turns.parse::<u32>().is_ok_and(|n| n > 3));
     must(all_worked.count() == 8, format!("somebody starved: {turns}"))?;
 

@@ -1,6 +1,6 @@
 //! lvm2 and imgbase take turns on one group, at random, and agree after each turn.
 
-use crate::case::{Case, Outcome, is_whole, must};
+use crate::case::{Case, Outcome, counted, is_whole, must};
 use crate::cases::kit;
 use crate::judges;
 use crate::vm::Vm;
@@ -29,7 +29,7 @@ fn at_random(vm: &mut Vm) -> Outcome {
         let said = judges::lvm2(vm, kit::VG)?;
         state.observe(vm, &said)?;
     }
-    println!("     {turns} turns of {}", TURNS.1);
+    counted(format!("{turns} turns of {}", TURNS.1));
     kit::end(vm)
 }
 

@@ -2,7 +2,7 @@
 //! boot before, or what is to boot after. It is judged on the bench, and what is whole is booted.
 
 use super::{DISK, ONE, TWO, is_layer, let_go, second};
-use crate::case::{Case, Outcome, Stop, must};
+use crate::case::{Case, Outcome, Stop, counted, must};
 use crate::loaders::cuts::{Cuts, Left};
 use crate::loaders::{self, Loader, sd_boot};
 use crate::vm::{Start, Vm};
@@ -52,10 +52,10 @@ fn cut(vm: &mut Vm, loader: Loader) -> Outcome {
             must(right, format!("{verb}, {left}: {layer:?} is booted"))
         })?;
     }
-    println!(
-        "     figure: power cuts in boot verbs ({loader:?}): {states} states of {there} flushes, none \
+    counted(format!(
+        "power cuts in boot verbs ({loader:?}): {states} states of {there} flushes, none \
         unbootable"
-    );
+    ));
     let mut booted = vm.boot(Start::nvme("vdb", loader.firmware()))?;
     is_layer(&mut booted, ONE)?;
     booted.power_off()?;

@@ -1,7 +1,7 @@
 //! A layer on trial that comes up in no way, and the layer before it, which is booted in the end.
 
 use super::{DISK, ONE, TWO, in_layer, is_layer, let_go, second};
-use crate::case::{Case, Outcome, is_whole, must};
+use crate::case::{Case, Outcome, counted, is_whole, must};
 use crate::loaders::{self, Loader};
 use crate::vm::{End, Start, Vm};
 
@@ -63,7 +63,7 @@ fn falls(vm: &mut Vm, loader: Loader, image: &str) -> Outcome {
     let told = vm.sh("imgbase boot --list; imgbase check")?;
     let told = format!("{}{}", told.stdout, told.stderr);
     must(told.contains(TWO) && told.contains("was tried 3 times and never blessed"), told)?;
-    println!("     {ways} of 4 ways to fail");
+    counted(format!("{ways} of 4 ways to fail"));
     // Without an init at all; once is enough.
     in_layer(vm, TWO, "rm -f sbin/init etc/init bin/init bin/sh && cp /tools/guest bin/sh")?;
     vm.imgbase(&format!("boot --set-default {ONE}"))?;
