@@ -22,6 +22,7 @@ mod recovery;
 mod refusals;
 mod sharing;
 mod side_by_side;
+mod sources;
 mod taking_turns;
 mod trees;
 mod updates;
@@ -44,6 +45,7 @@ pub fn all() -> Vec<Case> {
         first::cases(),
         side_by_side::cases(),
         trees::cases(),
+        sources::cases(),
         sharing::cases(),
         updates::cases(),
         exports::cases(),

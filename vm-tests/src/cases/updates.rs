@@ -1,6 +1,6 @@
 //! A host is updated again and again, each time by an image of another sort, and keeps every edit.
 
-use crate::case::{Case, Outcome, Stop, must};
+use crate::case::{Case, Outcome, Stop, counted, must};
 use crate::cases::kit;
 use crate::vm::Vm;
 
@@ -83,14 +83,36 @@ END
         done
         link _manifests/revisions/sha256/$manifest $manifest && link _manifests/tags/9/current $manifest &&
         link _manifests/tags/9/index/sha256/$manifest $manifest && chroot . ip link set lo up &&
-        printf 'version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: /tmp/registry\nhttp:\n  addr: 127.0.0.1:5000\n' >tmp/registry.yml &&
+        (cd tmp && key='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes' && export OPENSSL_CONF=/etc/ssl/openssl.cnf &&
+        openssl() { chroot /makers openssl "$@" 2>/tmp/openssl.log || { cat /tmp/openssl.log; false; }; } &&
+        for name in ours others; do
+            openssl req -x509 $key -days 30 -subj /CN=$name -keyout /tmp/$name.key -out /tmp/$name.crt
+        done &&
+        openssl req $key -subj /CN=registry -keyout /tmp/registry.key -out /tmp/registry.csr &&
+        echo subjectAltName=DNS:registry.example >names && openssl x509 -req -in /tmp/registry.csr -CA /tmp/ours.crt \
+            -CAkey /tmp/ours.key -CAcreateserial -days 30 -extfile /tmp/names -out /tmp/registry.crt) &&
+        mkdir -p /etc/ssl/certs && cp tmp/others.crt /etc/ssl/certs/ca-certificates.crt &&
+        echo 127.0.0.1 registry.example >>/etc/hosts &&
+        printf '%s\n' 'version: 0.1' 'storage:' '  filesystem:' '    rootdirectory: /tmp/registry' 'http:' '  addr: 127.0.0.1:5000' \
+            '  tls:' '    certificate: /tmp/registry.crt' '    key: /tmp/registry.key' >tmp/registry.yml &&
         { chroot . docker-registry serve /tmp/registry.yml >/tmp/registry.log 2>&1 & } && echo $! >/run/registry &&
         n=0; until grep -q 'listening on' /tmp/registry.log; do sleep 0.1; n=$((n + 1)); [ $n -lt 300 ]; done"#,
     ),
 ];
 
-/// The image in a registry of this machine.
-const REGISTRY: &str = "oci://localhost:5000/host:9";
+/// The image in a registry, which is spoken with over TLS.
+const REGISTRY: &str = "oci://registry.example:5000/host:9";
+
+/// Who cannot show who it is gives no image; then the authority is one that this host trusts.
+fn trust(vm: &mut Vm, update: &str) -> Outcome {
+    let before = vm.ok(STATE)?;
+    let said = vm.fails(1, update)?;
+    must(said.contains("certificate") && said.lines().count() == 1, said)?;
+    let left = vm.ok(STATE)?;
+    must(left == before, left)?;
+    vm.ok("cat /makers/tmp/ours.crt >>/etc/ssl/certs/ca-certificates.crt")?;
+    Ok(())
+}
 
 /// More than twenty edits of the first layer.
 const EDITS: &str = r#"cd /mnt/layer &&
@@ -166,6 +188,9 @@ fn in_a_row(vm: &mut Vm) -> Outcome {
         let (base, layer) = (format!("Host-{n}-1"), format!("Host-{n}-1+1"));
         // Told before anything is made, and then done.
         let imgbase = if from_registry { "/tools/liblvm/imgbase" } else { "imgbase" };
+        if from_registry {
+            trust(vm, &format!("{imgbase} update {image} --nvr {base}"))?;
+        }
         let planned = vm.ok(&format!("{imgbase} --dry-run update {image} --nvr {base}"))?;
         let changes =
             planned.split("would take over ").nth(1).and_then(|rest| rest.split(' ').next());
@@ -191,8 +216,8 @@ fn in_a_row(vm: &mut Vm) -> Outcome {
         vm.ok(&format!("echo edit-{n} >/mnt/layer/etc/later-{n} && imgbase umount /mnt/layer"))?;
         vm.ok(&format!("rm -rf {image} /tmp/{n}.ext4 /tmp/oci"))?;
     }
-    println!("     peak memory: {}", peaks.join(", "));
-    println!("     {struck} of {} updates were stopped midway, and left nothing", PACK.len());
+    counted(format!("peak memory: {}", peaks.join(", ")));
+    counted(format!("{struck} of {} updates were stopped midway, and left nothing", PACK.len()));
     must(struck >= 3, "most updates were over before they could be stopped")?;
     // The first one is as it was.
     vm.ok("imgbase mount Host-1-1+1 /mnt/layer && guest tree /mnt/layer | diff /tmp/first - ;
@@ -202,7 +227,8 @@ fn in_a_row(vm: &mut Vm) -> Outcome {
         "imgbase gc --keep 2",
         &(1..=7).map(|n| format!("Host-{n}-1+1\nHost-{n}-1")).collect::<Vec<_>>().join("\n"),
     )?;
-    vm.ok("kill $(cat /run/registry) && umount /mnt/two /makers/dev /makers/proc")?;
+    vm.ok("kill $(cat /run/registry) && umount /mnt/two /makers/dev /makers/proc &&
+        rm /etc/ssl/certs/ca-certificates.crt && sed -i /registry.example/d /etc/hosts")?;
     kit::end(vm)
 }
 

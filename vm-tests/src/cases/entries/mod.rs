@@ -1,6 +1,7 @@
 //! Our boot entries on real firmware and real boot loaders: what is installed boots, what is chosen
 //! boots next, and what does not come up gives way to the layer before it.
 
+mod adopts;
 mod cuts;
 mod falls;
 mod life;
@@ -22,6 +23,7 @@ pub(super) fn cases() -> Vec<Case> {
         cuts::cases(),
         update::cases(),
         lists::cases(),
+        adopts::cases(),
     ]
     .concat()
 }
@@ -61,6 +63,15 @@ fn second(vm: &mut Vm, image: &str) -> Outcome {
 /// Writes a layer's name into it.
 fn mark(vm: &mut Vm, layer: &str) -> Outcome {
     in_layer(vm, layer, &format!("echo {layer} >etc/marker"))
+}
+
+/// Writes a layer's name into it, in a system that is up.
+fn mark_in(booted: &mut Booted<'_>, layer: &str) -> Outcome {
+    booted.ok("mkdir -p /run/layer")?;
+    booted.imgbase(&format!("mount {layer} /run/layer"))?;
+    booted.ok(&format!("echo {layer} >/run/layer/etc/marker"))?;
+    booted.imgbase("umount /run/layer")?;
+    Ok(())
 }
 
 /// Runs a script in the root of a layer.

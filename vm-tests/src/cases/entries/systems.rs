@@ -1,7 +1,7 @@
 //! Our entries with the initramfs of two distributions' tools, and a real Debian that finds itself
 //! good.
 
-use super::{DISK, ONE, TWO, in_layer, is_layer, let_go};
+use super::{DISK, ONE, TWO, in_layer, is_layer, let_go, mark_in};
 use crate::case::{Case, Outcome, must};
 use crate::loaders::Loader;
 use crate::vm::{Booted, End, Start, Vm};
@@ -44,13 +44,13 @@ fn own_initramfs(vm: &mut Vm) -> Outcome {
 }
 
 /// The units of the package.
-const UNITS: [(&str, &str); 2] = [
+pub(super) const UNITS: [(&str, &str); 2] = [
     ("bless", include_str!("../../../../systemd/imgbase-bless.service")),
     ("retry", include_str!("../../../../systemd/imgbase-retry.service")),
 ];
 
 /// `/boot` as an installer has it, the units, and the program, which is carried along.
-const FIT_OUT: &str =
+pub(super) const FIT_OUT: &str =
     "cp /tools/imgbase usr/bin/ && cp /tmp/imgbase-*.service etc/systemd/system/ &&
     echo 'LABEL=ESP /boot vfat umask=077 0 0' >>etc/fstab &&
     printf '[files]\\npaths = /usr/bin/imgbase\\n' >etc/imgbase.conf &&
@@ -172,20 +172,25 @@ fn debian(vm: &mut Vm) -> Outcome {
 
 /// Brings the host that runs to its next release: nothing of the running system is written.
 fn update(booted: &mut Booted<'_>) -> Outcome {
-    booted.ok(
-        "mkdir -p /run/systems /run/two && mount -o ro,noload LABEL=systems /run/systems && sync &&
-        touch /run/begun",
-    )?;
+    booted
+        .ok("mkdir -p /run/systems && mount -o ro,noload LABEL=systems /run/systems && sync &&
+        touch /run/begun")?;
     let said = booted.ok("imgbase update /run/systems/next.ext4 --nvr Small-1-2 2>&1")?;
     must(said.contains(TWO) && said.contains("/etc/login.defs"), said.clone())?;
-    must(said.contains("/etc/motd.imgnew") && said.contains("is shared with Small-1-1"), said)?;
+    // As the README shows it.
+    for part in [
+        "imgbase: warning: /etc/motd: changed here and in the image; the image's is /etc/motd.imgnew\n",
+        " changes of Small-1-1+1 carried over, merged: /etc/login.defs; ",
+        " MiB written, the rest is shared with Small-1-1; it boots next, 3 times at most until it is found \
+         good, then Small-1-1+1\n",
+    ] {
+        must(said.contains(part), format!("not \"{part}\": {said}"))?;
+    }
     // The journal goes on, and lvm2's archive has each text of the group.
     let mine = "! -path '/var/log/*' ! -path '/etc/lvm/archive/*' ! -path '/etc/lvm/backup/*'";
     booted.says(&format!("sync; find / -xdev -newer /run/begun ! -type d {mine}"), "")?;
-    booted.imgbase(&format!("mount {TWO} /run/two"))?;
-    booted.ok(&format!("echo {TWO} >/run/two/etc/marker && umount /run/systems"))?;
-    booted.imgbase("umount /run/two")?;
-    Ok(())
+    booted.ok("umount /run/systems")?;
+    mark_in(booted, TWO)
 }
 
 /// The first layer runs, with every edit and nothing of the release after it.
@@ -198,7 +203,7 @@ fn is_as_before(booted: &mut Booted<'_>, before: &str) -> Outcome {
 }
 
 /// All of its services run.
-fn is_running(booted: &mut Booted<'_>) -> Outcome {
+pub(super) fn is_running(booted: &mut Booted<'_>) -> Outcome {
     let state = booted.sh("timeout 300 systemctl is-system-running --wait; systemctl --failed")?;
     must(state.stdout.starts_with("running\n"), state.stdout)
 }
