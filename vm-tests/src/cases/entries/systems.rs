@@ -179,10 +179,10 @@ fn update(booted: &mut Booted<'_>) -> Outcome {
     must(said.contains(TWO) && said.contains("/etc/login.defs"), said.clone())?;
     // As the README shows it.
     for part in [
-        "imgbase: warning: /etc/motd: changed here and in the image; the image's is /etc/motd.imgnew\n",
+        "imgbase: warning: /etc/motd: changed here and in the image; the image's is /etc/motd.imgnew\nSmall-1-2+1\n",
         " changes of Small-1-1+1 carried over, merged: /etc/login.defs; ",
         " MiB written, the rest is shared with Small-1-1; it boots next, 3 times at most until it is found \
-         good, then Small-1-1+1\n",
+         good, then Small-1-1+1",
     ] {
         must(said.contains(part), format!("not \"{part}\": {said}"))?;
     }
