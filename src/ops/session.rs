@@ -139,15 +139,6 @@ impl<'m> Session<'m> {
         Ok(session)
     }
 
-    /// Lets go on what a killed process has left suspended: whoever reads or writes there waits, and
-    /// so would this verb. Who suspends a device of the group holds its lock.
-    fn wake_devices(&self) -> Result<()> {
-        for name in dm::wake(self.machine.kernel, &self.vg)? {
-            log::warn!("{name} was left suspended, and goes on");
-        }
-        Ok(())
-    }
-
     /// The same for recovery: with a look at every disk there is, and where the newest text is
     /// lost, the one before it is put in force first. Says of which copies.
     pub(super) fn recover(imgbase: &Imgbase<'m>) -> Result<(Self, Vec<String>)> {
@@ -158,6 +149,15 @@ impl<'m> Session<'m> {
         session.may_commit = true;
         session.check_writable()?;
         Ok((session, put_back))
+    }
+
+    /// Lets go on what a killed process has left suspended: whoever reads or writes there waits, and
+    /// so would this verb. Who suspends a device of the group holds its lock.
+    fn wake_devices(&self) -> Result<()> {
+        for name in dm::wake(self.machine.kernel, &self.vg)? {
+            log::warn!("{name} was left suspended, and goes on");
+        }
+        Ok(())
     }
 
     fn open(

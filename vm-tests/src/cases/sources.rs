@@ -52,7 +52,7 @@ fn signed(vm: &mut Vm) -> Outcome {
         let lvs = "lvs --noheadings -o lv_name HostVG";
         vm.says(&format!("{lvs} | grep -e Bad -e Small-1-2 || true"), "")?;
     }
-    // What is found out before anything is made does not even write the group's text.
+    // But for the number of the group's text all is as before.
     vm.fails(3, &format!("imgbase base --add Bad-1-1 {at}/theirs.ext4"))?;
     let after = vm.ok(STATE)?;
     let but_seqno = |state: &str| state.rsplit_once('\n').map(|(rest, _)| rest.to_owned());

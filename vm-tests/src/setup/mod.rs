@@ -57,8 +57,8 @@ pub struct Assets {
 /// A sentence that names the step.
 pub fn assets() -> Result<Assets> {
     packages()?;
-    // Most of the time one waits for packages or for a single processor.
     let emulator = emulator::emulator();
+    // Most of the time one waits for packages or for a single processor.
     let (guest, systems, ovmf) = thread::scope(|scope| {
         let guest = scope.spawn(|| guest(&emulator));
         let ovmf = scope.spawn(firmware::ovmf);

@@ -1,6 +1,6 @@
 //! A host that was installed on a thin volume is adopted while it runs, and goes on from a layer.
 
-use super::systems::{FIT_OUT, UNITS, is_running};
+use super::systems::{FIT_OUT, UNITS, is_blessed, is_running};
 use super::{DISK, WORDS, is_layer, mark_in};
 use crate::case::{Case, Outcome, must};
 use crate::cases::kit::VG;
@@ -65,10 +65,7 @@ fn adopts(vm: &mut Vm) -> Outcome {
     booted.ok("echo late >/etc/late && rm /etc/early")?;
     booted.reboot()?;
     is_layer(&mut booted, LAYER)?;
-    booted.ok(
-        "timeout 200 sh -c 'until systemctl -q is-active imgbase-bless.service; do sleep 1; done'",
-    )?;
-    is_running(&mut booted)?;
+    is_blessed(&mut booted)?;
     booted.says(
         "cat /etc/early; [ ! -e /etc/late ]; imgbase boot --get-default",
         &format!("early\n{LAYER}"),

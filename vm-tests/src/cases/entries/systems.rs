@@ -141,10 +141,7 @@ fn debian(vm: &mut Vm) -> Outcome {
     booted.says(CHOICES, "")?;
     booted.reboot()?;
     is_layer(&mut booted, TWO)?;
-    booted.ok(
-        "timeout 200 sh -c 'until systemctl -q is-active imgbase-bless.service; do sleep 1; done'",
-    )?;
-    is_running(&mut booted)?;
+    is_blessed(&mut booted)?;
     booted.fails(3, "imgbase boot --on-trial")?;
     booted.says("imgbase boot --get-default", TWO)?;
     must(booted.ends_since(0) == [End::Up; 2], format!("{:?}", booted.boots()))?;
@@ -200,6 +197,14 @@ fn is_as_before(booted: &mut Booted<'_>, before: &str) -> Outcome {
     booted.ok(&format!("{KEPT}\n[ ! -e /etc/crontab ] || fail cron is here"))?;
     booted.says(STATE, before)?;
     Ok(())
+}
+
+/// Its own units have found it good, and all of its services run.
+pub(super) fn is_blessed(booted: &mut Booted<'_>) -> Outcome {
+    booted.ok(
+        "timeout 200 sh -c 'until systemctl -q is-active imgbase-bless.service; do sleep 1; done'",
+    )?;
+    is_running(booted)
 }
 
 /// All of its services run.
