@@ -1,5 +1,6 @@
 //! The guest's half: the first process, which serves the channel, and small tools beside it.
 
+mod chunks;
 mod ext4;
 mod init;
 mod labels;
@@ -25,6 +26,7 @@ pub fn main() -> ExitCode {
         ["service"] => service(),
         ["run", millis, result, argv @ ..] => runner::run(millis, result, argv),
         ["tree", root] => tree::print(root),
+        ["chunks", one, two] => chunks::print(one, two),
         ["ext4", device] => ext4::print(device),
         ["labelled"] => labels::print(),
         ["state"] => state::print(),
@@ -32,7 +34,7 @@ pub fn main() -> ExitCode {
         ["true"] => ExitCode::SUCCESS,
         _ => {
             eprintln!("guest: init FLAVOUR | service | run MILLISECONDS RESULT ARGV...");
-            eprintln!("       tree ROOT | ext4 DEVICE | labelled | state | true");
+            eprintln!("       tree ROOT | chunks ONE TWO | ext4 DEVICE | labelled | state | true");
             eprintln!("       messages POOL VERB FIRST COUNT");
             ExitCode::from(2)
         }
