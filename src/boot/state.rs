@@ -323,6 +323,14 @@ impl BootState {
         own.any(|found| found.is_bootable() && !found.is_unblessed())
     }
 
+    /// True for a layer that was never started, as far as the loader tells, and never found good.
+    pub fn is_untried(&self, layer: &LayerName) -> bool {
+        let was_tried = |counter: Counter| counter.done > 0;
+        self.of_layer(layer)
+            .into_iter()
+            .all(|found| found.is_unblessed() && !found.counter.is_some_and(was_tried))
+    }
+
     /// The trial that the default means, while it has tries left.
     pub fn on_trial(&self) -> Option<&Trial> {
         self.trials.iter().find(|trial| trial.current && trial.left != Some(0))

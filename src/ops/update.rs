@@ -6,13 +6,14 @@
 
 use super::add_layer::OldLayer;
 use super::content::Opened;
-use super::entries::{check_boot_room, only_room};
+use super::entries::{OwnInitrd, check_boot_room, only_room};
 use super::session::Session;
 use super::{AddBase, ImageRequest, Imgbase, Watch, after_commit};
+use crate::boot::BootState;
 use crate::error::{Error, ErrorKind, Result};
 use crate::etc::OnConflict;
 use crate::ext4::Tree;
-use crate::layout::{BaseName, ImageName, LayerName};
+use crate::layout::{BaseName, ImageName, LayerName, digest, taken_over};
 use crate::name::LvName;
 use crate::report::{Collected, Updated};
 use crate::units::Bytes;
@@ -53,10 +54,14 @@ impl Imgbase<'_> {
     /// # Commit point
     /// Base and layer exist with the commit that drops the tag `imgbased:pending` from both; the
     /// layer boots next with what [`set_default_layer`](Self::set_default_layer) says. What fails
-    /// after they exist is told as a warning.
+    /// after they exist is told as a warning. The same call again, until the layer was started, does
+    /// what is left, after a crash too.
     pub fn update(&self, request: &Update, watch: &mut dyn Watch) -> Result<Updated> {
         if !request.force {
             Session::read(self)?.refuse_on_trial()?;
+        }
+        if let Some(left) = self.left_undone(request)? {
+            return self.finish_update(left, request.keep, watch);
         }
         let (from, awake) = self.update_from()?;
         let mut wishes = self.wishes(&from).map_err(|error| error.kept("nothing was changed"))?;
@@ -98,33 +103,100 @@ impl Imgbase<'_> {
         for skipped in &carried.skipped {
             watch.warn(&skipped.to_string());
         }
-        let chosen = if layer.bootable {
-            match self.set_default_layer(&layer.nvr, None) {
-                Ok(chosen) => Some(chosen),
-                Err(error) => {
-                    let way = format!("try again with 'imgbase boot --set-default {}'", layer.nvr);
-                    watch.warn(&format!("{} does not boot next: {error}; {way}", layer.nvr));
-                    None
-                }
-            }
-        } else {
-            None
-        };
-        let collected = self.collect_after(request.keep, watch);
-        Ok(Updated {
+        let updated = Updated {
             base,
             layer: layer.nvr,
             from,
             written_bytes: written.get(),
             shares_with,
             bootable: layer.bootable,
-            default: chosen.is_some(),
-            tries: chosen.as_ref().and_then(|chosen| chosen.tries),
-            fallback: chosen.and_then(|chosen| chosen.fallback),
+            default: false,
+            tries: None,
+            fallback: None,
             carried: Some(carried),
-            collected,
+            collected: Collected::default(),
             vg_seqno: layer.vg_seqno,
-        })
+        };
+        Ok(self.boot_next(updated, request.keep, watch))
+    }
+
+    /// Lets the layer of an update boot next, where it can, and removes old bases: what follows the
+    /// commit.
+    fn boot_next(&self, made: Updated, keep: Option<u32>, watch: &mut dyn Watch) -> Updated {
+        let chosen = if made.bootable {
+            self.set_default_layer(&made.layer, None).map(Some)
+        } else {
+            Ok(None)
+        };
+        let chosen = chosen.unwrap_or_else(|error| {
+            let way = format!("try again with 'imgbase boot --set-default {}'", made.layer);
+            watch.warn(&format!("{} does not boot next: {error}; {way}", made.layer));
+            None
+        });
+        let collected = self.collect_after(keep, watch);
+        let tries = chosen.as_ref().and_then(|chosen| chosen.tries);
+        let (default, fallback) = (chosen.is_some(), chosen.and_then(|chosen| chosen.fallback));
+        Updated { default, tries, fallback, collected, ..made }
+    }
+
+    /// The layer that the same update has made, which was not started yet, and whose state it has.
+    ///
+    /// # Errors
+    /// [`Exists`](ErrorKind::Exists) where the base is there and nothing of the kind.
+    fn left_undone(&self, request: &Update) -> Result<Option<(LayerName, LayerName)>> {
+        let session = Session::read(self)?;
+        let layout = session.layout()?;
+        let Some(base) = layout.base(&request.nvr) else { return Ok(None) };
+        let layers = &base.layers;
+        let found = layers.iter().find_map(|layer| {
+            let from = taken_over(session.vg(), layer.lv)?.name.as_str().parse().ok()?;
+            Some((layer.name.clone(), from))
+        });
+        let wanted = request.image.digest.filter(|_| digest(base.base.lv).is_some());
+        let is_same = wanted.is_none() || wanted == digest(base.base.lv);
+        let state = session.boot_state()?;
+        let running = session.running()?;
+        let is_new = |state: BootState| match &found {
+            Some((layer, _)) => running.as_ref() != Some(layer) && state.is_untried(layer),
+            None => false,
+        };
+        if is_same && state.is_some_and(is_new) {
+            return Ok(found);
+        }
+        let why = match layers.iter().max_by_key(|layer| layer.name.index()) {
+            Some(layer) => format!(
+                "it is there already: 'imgbase boot --set-default {}' lets its layer boot",
+                layer.name
+            ),
+            None => "it is there already: 'imgbase layer --add' makes a layer of it".to_owned(),
+        };
+        Err(Error::new(ErrorKind::Exists, why).at(&request.nvr).kept("nothing was changed"))
+    }
+
+    /// Does what is left of an update whose layer exists.
+    fn finish_update(
+        &self,
+        (layer, from): (LayerName, LayerName),
+        keep: Option<u32>,
+        watch: &mut dyn Watch,
+    ) -> Result<Updated> {
+        watch.warn(&format!("{layer} was made by this update before: what was left of it is done"));
+        let set_up = self.set_up_boot(Some(&layer), OwnInitrd::WhereNone, watch)?;
+        let updated = Updated {
+            base: layer.base().clone(),
+            bootable: set_up.unbootable.is_empty(),
+            layer,
+            from,
+            written_bytes: 0,
+            shares_with: None,
+            default: false,
+            tries: None,
+            fallback: None,
+            carried: None,
+            collected: Collected::default(),
+            vg_seqno: Session::read(self)?.vg().seqno,
+        };
+        Ok(self.boot_next(updated, keep, watch))
     }
 
     /// Fails where the boot folder has no room for the image's kernels, before anything is made; where

@@ -802,3 +802,83 @@ proptest! {
         drop(held);
     }
 }
+
+/// Whichever step in the boot folder fails under an update, the same update again ends in what was
+/// asked for: its layer boots next.
+#[test]
+fn an_update_that_was_cut_short_is_finished_by_the_same_update() {
+    let mut outcomes = [0; 3];
+    for call in 0.. {
+        assert!(call < 400, "the fault is never passed");
+        let mut sim = machine();
+        let first = add_layer(&sim, BASE);
+        run_from(&mut sim, &first);
+        sim.imgbase().bless().expect("it runs");
+        let update = update_to(&sim, "Base-1-1");
+        let start = boot(&sim).sim.calls();
+        let kind = ErrorKind::Io;
+        boot(&sim).sim.fail(Fault { call: start + call, kind, late: false, lasting: false });
+        let mut warned = Warned::default();
+        let result = sim.imgbase().update(&update, &mut warned);
+        let reached = boot(&sim).sim.calls() > start + call;
+        boot(&sim).sim.heal();
+        let when = format!("call {call}: {result:?}, {:?}", warned.0);
+        let seqno = sim.imgbase().layout().expect("readable").vg_seqno;
+        match &result {
+            Err(_) => {
+                outcomes[0] += 1;
+                let again = sim.imgbase().update(&update, &mut warned);
+                assert!(again.unwrap_or_else(|error| panic!("{when}: {error}")).default, "{when}");
+            }
+            Ok(updated) if updated.default => {
+                outcomes[1] += 1;
+                sim.imgbase().update(&update, &mut warned).expect("there is nothing left to do");
+            }
+            Ok(_) => {
+                outcomes[2] += 1;
+                let again = sim.imgbase().update(&update, &mut warned);
+                let again = again.unwrap_or_else(|error| panic!("{when}: {error}"));
+                assert!(again.default, "{when}: {again:?}");
+                assert_eq!((again.written_bytes, &again.from), (0, &first), "{when}");
+                assert_eq!(sim.imgbase().layout().expect("readable").vg_seqno, seqno, "{when}");
+            }
+        }
+        let default = sim.imgbase().default_layer().expect("a layer");
+        assert_eq!(default, layer("Base-1-1+1"), "{when}");
+        let trial = sim.imgbase().boot_entries().expect("readable").trial;
+        let tries = trial.map(|trial| (trial.nvr, trial.tries_left, trial.fallback));
+        assert_eq!(tries, Some((default, Some(3), Some(first))), "{when}");
+        assert_eq!(sim.imgbase().layout().expect("readable").bases.len(), 2, "{when}");
+        if !reached {
+            break;
+        }
+    }
+    crate::support::figures::figure(&format!(
+        "faults in the boot folder under update: {outcomes:?}"
+    ));
+    assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}");
+}
+
+/// What was started once is there, and no update that was cut short.
+#[test]
+fn an_update_whose_layer_was_started_is_not_made_again() {
+    let mut sim = machine();
+    let first = add_layer(&sim, BASE);
+    run_from(&mut sim, &first);
+    sim.imgbase().bless().expect("it runs");
+    let update = update_to(&sim, "Base-1-1");
+    let updated = sim.imgbase().update(&update, &mut Unwatched).expect("it is made");
+    sim.imgbase().roll_back(Some(&first)).expect("it is there");
+    let again = sim.imgbase().update(&update, &mut Unwatched).expect("it was never started");
+    assert!(again.default && sim.imgbase().default_layer().expect("a layer") == updated.layer);
+    run_from(&mut sim, &updated.layer);
+    sim.imgbase().bless().expect("it runs");
+    sim.imgbase().roll_back(Some(&first)).expect("it is there");
+    let error = sim.imgbase().update(&update, &mut Unwatched).expect_err("it is there");
+    let told = error.to_string();
+    assert!(
+        error.kind() == ErrorKind::Exists && told.contains("--set-default Base-1-1+1"),
+        "{told}"
+    );
+    assert_eq!(sim.imgbase().default_layer().expect("a layer"), first);
+}
