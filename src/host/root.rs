@@ -3,10 +3,13 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, fchown};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, chmodat, mkdirat, openat, openat2};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, ResolveFlags, XattrFlags, chmodat, fgetxattr, flistxattr,
+    fsetxattr, mkdirat, openat, openat2, readlinkat, renameat, unlinkat,
+};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind, IoContext, Result};
@@ -54,6 +57,27 @@ impl RealRoot {
         Ok(chmodat(&above, name, Mode::from_raw_mode(0o755), how)?)
     }
 
+    /// The folder of a file, and its name there, where links lead to.
+    fn place_of(&self, path: &str) -> std::io::Result<(File, Vec<u8>)> {
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let how = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let mut path = path.as_bytes().to_vec();
+        for _ in 0..LINKS {
+            let at =
+                path.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at.saturating_add(1));
+            let name = path.split_off(at);
+            let above = if path.is_empty() { b"/" } else { path.as_slice() };
+            let folder = openat2(&self.0, above, how, Mode::empty(), inside)?;
+            match readlinkat(&folder, name.as_slice(), Vec::new()) {
+                Ok(target) if target.as_bytes().starts_with(b"/") => path = target.into_bytes(),
+                Ok(target) => path.extend_from_slice(target.as_bytes()),
+                Err(Errno::INVAL) => return Ok((File::from(folder), name)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(Errno::LOOP.into())
+    }
+
     fn file(&self, path: &str, flags: OFlags) -> Result<Option<(File, Bytes)>> {
         // A layer's mount has no devices (`nodev`), so that to open one fails.
         let Some(file) = self.at(path, flags)? else { return Ok(None) };
@@ -61,6 +85,49 @@ impl RealRoot {
         Ok(meta.is_file().then(|| (file, Bytes::new(meta.len()))))
     }
 }
+
+/// So many links lead to a file.
+const LINKS: usize = 8;
+
+/// Puts a file into the place of the one there, whose owner, mode and attributes it has: whoever
+/// looks finds the one or the other, also after a power cut.
+fn replace((folder, name): (&File, &[u8]), old: &File, bytes: &[u8]) -> std::io::Result<()> {
+    let beside = [b".", name, b".imgbase"].concat();
+    // What a crash has left.
+    let _ = unlinkat(folder, beside.as_slice(), AtFlags::empty());
+    let how = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let file = openat(folder, beside.as_slice(), how, Mode::RUSR | Mode::WUSR)?;
+    let mut file = File::from(file);
+    let put = file.write_all(bytes).and_then(|()| dress_as(&file, old)).and_then(|()| {
+        file.sync_all()?;
+        renameat(folder, beside.as_slice(), folder, name)?;
+        folder.sync_all()
+    });
+    if put.is_err() {
+        let _ = unlinkat(folder, beside.as_slice(), AtFlags::empty());
+    }
+    put
+}
+
+/// Gives a file the owner, mode and attributes of another one.
+fn dress_as(file: &File, other: &File) -> std::io::Result<()> {
+    let meta = other.metadata()?;
+    fchown(file, Some(meta.uid()), Some(meta.gid()))?;
+    let mut names = vec![0; XATTRS];
+    let len = flistxattr(other, &mut names)?;
+    for name in names.get(..len).unwrap_or_default().split(|byte| *byte == 0) {
+        if !name.is_empty() {
+            let mut value = vec![0; XATTRS];
+            let len = fgetxattr(other, name, &mut value)?;
+            let value = value.get(..len).unwrap_or_default();
+            fsetxattr(file, name, value, XattrFlags::empty())?;
+        }
+    }
+    file.set_permissions(meta.permissions())
+}
+
+/// As long as a list of attributes, or the value of one, can be (linux/limits.h).
+const XATTRS: usize = 64 << 10;
 
 impl RootFiles for RealRoot {
     fn read(&self, path: &str, most: Bytes) -> Result<Option<Vec<u8>>> {
@@ -106,9 +173,10 @@ impl RootFiles for RealRoot {
 impl RootChange for RealRoot {
     fn rewrite(&self, path: &str, bytes: &[u8]) -> Result<()> {
         let missing = || Error::new(ErrorKind::NotFound, "there is no such file").at(path);
-        let (mut file, _) = self.file(path, OFlags::WRONLY)?.ok_or_else(missing)?;
-        let written = file.set_len(0).and_then(|()| file.write_all(bytes));
-        written.and_then(|()| file.sync_all()).context("write", path)
+        let (old, _) = self.file(path, OFlags::RDONLY)?.ok_or_else(missing)?;
+        self.place_of(path)
+            .and_then(|(folder, name)| replace((&folder, &name), &old, bytes))
+            .context("write", path)
     }
 
     fn make(&self, path: &str, bytes: &[u8]) -> Result<()> {
@@ -184,18 +252,35 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_written_anew_stays_the_same_file() {
+    fn a_file_that_is_written_anew_is_there_whole_and_has_the_same_attributes() {
         let (dir, root) = tree();
-        let path = dir.path().join("root/etc/file");
+        let at = |name: &str| dir.path().join("root").join(name);
+        let path = at("etc/file");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("set");
-        let before = std::fs::metadata(&path).expect("there");
+        let file = File::open(&path).expect("there");
+        fsetxattr(&file, "user.imgbase", b"kept", XattrFlags::empty()).expect("set");
+        std::fs::hard_link(&path, at("etc/old")).expect("made");
+        std::fs::write(at("etc/.file.imgbase"), "left by a crash").expect("made");
+        let before = file.metadata().expect("there");
         root.rewrite("/absolute", b"new").expect("writable");
+        // Nobody has seen it half written.
+        assert_eq!(std::fs::read(at("etc/old")).expect("there"), b"inside");
+        assert_eq!(std::fs::read(&path).expect("there"), b"new");
         let after = std::fs::metadata(&path).expect("there");
-        assert_eq!((before.ino(), after.mode() & 0o777), (after.ino(), 0o640));
+        assert_eq!((before.uid(), after.mode() & 0o7777), (after.uid(), 0o640));
+        let mut value = [0; 8];
+        let len = fgetxattr(File::open(&path).expect("there"), "user.imgbase", &mut value[..]);
+        assert_eq!(&value[..len.expect("kept")], b"kept");
         let access = Access { uid: before.uid(), mode: 0o640 };
         assert_eq!(root.access("/absolute").expect("readable"), Some(access));
         assert_eq!(root.access("/etc").expect("readable"), None);
-        assert_eq!(std::fs::read(&path).expect("there"), b"new");
+        assert_eq!(root.list("/etc").expect("readable"), ["deep", "file", "old", "up"]);
+        assert!(at("absolute").symlink_metadata().expect("there").is_symlink());
+        // Links on the way, upwards and in a row.
+        symlink("../../etc/file", at("etc/deep/back")).expect("made");
+        symlink("etc/deep/back", at("again")).expect("made");
+        root.rewrite("/again", b"once more").expect("writable");
+        assert_eq!(std::fs::read(&path).expect("there"), b"once more");
         let error = root.rewrite("/nothing", b"x").expect_err("it is not there");
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert_eq!(std::fs::read(dir.path().join("file")).expect("there"), b"outside");

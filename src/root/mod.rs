@@ -93,17 +93,18 @@ pub trait RootFiles {
 
 /// A tree that may be written to.
 pub trait RootChange: RootFiles {
-    /// Writes a file that is there anew; owner, mode and attributes stay.
+    /// Puts a file into the place of one that is there; owner, mode and attributes stay. Whoever looks
+    /// finds the one or the other, also after a power cut.
     ///
     /// # Errors
     /// [`Io`](crate::ErrorKind::Io), [`NoSpace`](crate::ErrorKind::NoSpace),
-    /// [`NotFound`](crate::ErrorKind::NotFound); the file may be torn then.
+    /// [`NotFound`](crate::ErrorKind::NotFound); the old one is there then.
     fn rewrite(&self, path: &str, bytes: &[u8]) -> Result<()>;
 
     /// Makes a file where there is none, for all to read.
     ///
     /// # Errors
-    /// As [`rewrite`](Self::rewrite); also where something is there.
+    /// As [`rewrite`](Self::rewrite); also where something is there. The file may be torn then.
     fn make(&self, path: &str, bytes: &[u8]) -> Result<()>;
 
     /// Makes a folder where there is none, and those on the way.
