@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::active::{ActivePool, pool_state, wake_one};
 use super::kernel::{DevNo, DmInfo, Kernel, Suspend};
 use super::names::DeviceKey;
+use super::pool::apart;
 use super::table::Table;
 use super::tree::{Below, Node, Plan, Stack};
 use crate::error::{Error, ErrorKind, Result};
@@ -240,9 +241,7 @@ impl<'a> Run<'a> {
 
 /// The error for a pool whose transaction id is neither the text's nor the one before.
 pub(super) fn diverged(kernel_id: u64, text_id: u64) -> Error {
-    let why =
-        format!("the kernel's pool is at transaction {kernel_id}, the metadata expects {text_id}");
-    Error::new(ErrorKind::Diverged, why)
+    Error::new(ErrorKind::Diverged, apart(kernel_id, text_id))
 }
 
 #[cfg(test)]

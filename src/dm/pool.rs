@@ -134,6 +134,19 @@ pub fn decide(kernel: u64, text: u64, stanzas: bool) -> Decision {
     }
 }
 
+/// How far apart a pool and a text are, and the ways out.
+pub fn apart(kernel: u64, text: u64) -> String {
+    let way = match decide(kernel, text, true) {
+        Decision::Refuse { .. } => format!(
+            "no crash explains that; restore the metadata that belongs to this pool (vgcfgrestore \
+             --force --file, an older one from /etc/lvm/archive), or, where all its volumes are \
+             known to be in the pool, one that says transaction_id = {kernel} for it"
+        ),
+        _ => "run 'imgbase recover'".to_owned(),
+    };
+    format!("the pool is at transaction {kernel}, the metadata at {text}: {way}")
+}
+
 /// So often a message is sent to a pool whose metadata is full: writes that wait there may take
 /// the one change first that it is good for.
 const TRIES: u32 = 5;

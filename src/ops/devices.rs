@@ -64,6 +64,19 @@ impl Session<'_> {
         if self.made_pool { self.pool_off() } else { Ok(()) }
     }
 
+    /// The same at the end, whatever became of the verb: what fails is logged.
+    pub(super) fn rest_pool(&self) {
+        if !self.made_pool || !self.is_locked() {
+            return;
+        }
+        let rested = self.active().and_then(|active| {
+            let is_used =
+                active.iter().any(|lv| self.vg().lv(lv).is_some_and(|lv| lv.thin().is_some()));
+            if is_used { Ok(()) } else { self.pool_off().and_then(|()| self.settle()) }
+        });
+        rested.unwrap_or_else(|error| log::warn!("the pool may stay active: {error}"));
+    }
+
     /// Looks into volumes, which are active and the group not locked meanwhile, and leaves all as it
     /// was.
     ///
@@ -174,16 +187,6 @@ impl Session<'_> {
 
 /// The error for a pool and a text, at these transactions, that nobody may bring together.
 pub(super) fn refusal((kernel, text): (u64, u64), pool: impl std::fmt::Display) -> Error {
-    let error = Error::new(ErrorKind::Diverged, apart(kernel, text));
+    let error = Error::new(ErrorKind::Diverged, pool::apart(kernel, text));
     error.at(pool).kept("nothing was changed")
-}
-
-/// How far apart they are, and the ways out.
-pub(super) fn apart(kernel: u64, text: u64) -> String {
-    format!(
-        "the pool is at transaction {kernel}, the metadata at {text}: no crash explains that; \
-         restore the metadata that belongs to this pool (vgcfgrestore --force --file, an older one \
-         from /etc/lvm/archive), or, where all its volumes are known to be in the pool, one that \
-         says transaction_id = {kernel} for it"
-    )
 }

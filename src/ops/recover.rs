@@ -369,7 +369,7 @@ fn detail(decision: Decision) -> String {
             "the pool is at transaction {from}, the metadata, with nothing to say, at {to}: the \
              pool is raised"
         ),
-        Decision::Refuse { kernel, text } => super::devices::apart(kernel, text),
+        Decision::Refuse { kernel, text } => pool::apart(kernel, text),
     }
 }
 

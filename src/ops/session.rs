@@ -69,6 +69,7 @@ pub(super) struct Session<'m> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         self.back_up();
+        self.rest_pool();
         if let Some(seen) = &self.seen {
             seen.set(self.disks.remember());
         }
@@ -145,6 +146,7 @@ impl<'m> Session<'m> {
         imgbase.machine.lvm2.check_writable()?;
         let mut session = Self::open(imgbase, (LockMode::Exclusive, Look::Everywhere), "recover")?;
         session.check_text_writable()?;
+        session.check_listed()?;
         let put_back = session.put_back()?;
         session.may_commit = true;
         session.check_writable()?;
@@ -234,6 +236,11 @@ impl<'m> Session<'m> {
             what,
             lock: Some(lock),
         }
+    }
+
+    /// True while the group is locked.
+    pub(super) fn is_locked(&self) -> bool {
+        self.lock.is_some()
     }
 
     /// Lets go of the lock; what was read may be out of date from here on.

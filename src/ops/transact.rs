@@ -214,11 +214,7 @@ impl<'m> Session<'m> {
                 "undone: everything is as before but for the sequence number ({})",
                 self.vg.seqno
             )),
-            Err(second) => {
-                let why = format!("{error}; and undoing it failed: {second}");
-                let error = Error::new(ErrorKind::NeedsRecovery, why).at(lv);
-                error.kept(format!("{lv} is left with the tag {}", tag::PENDING))
-            }
+            Err(second) => left(lv, &format!("{error}; and undoing it failed: {second}")),
         }
     }
 
@@ -227,7 +223,10 @@ impl<'m> Session<'m> {
         let Some(id) = self.vg.lv(lv).and_then(|lv| Some(lv.thin()?.device_id)) else {
             return Ok(());
         };
-        self.deactivate(&[lv])?;
+        // Those whose own undoing has failed are active still.
+        let mut gone = self.unfinished_of(lv)?;
+        gone.push(lv.clone());
+        self.deactivate(&gone.iter().collect::<Vec<_>>())?;
         // With its last volume the pool goes too.
         self.open_pool()?;
         let pool = self.pool()?;
@@ -242,8 +241,6 @@ impl<'m> Session<'m> {
                 // What the pool was not told yet is about another volume.
                 self.pool_on()?;
             }
-            let mut gone = self.unfinished_of(lv)?;
-            gone.push(lv.clone());
             self.remove_thins(&gone)?;
             return self.pool_as_before();
         }
@@ -318,6 +315,12 @@ impl<'m> Session<'m> {
             Err(error) => Err(self.undo_thin(&lv, error)),
         }
     }
+}
+
+/// The error where a volume stays unfinished.
+fn left(lv: &LvName, why: &str) -> Error {
+    let error = Error::new(ErrorKind::NeedsRecovery, why).at(lv);
+    error.kept(format!("{lv} is left with the tag {}; 'imgbase recover' removes it", tag::PENDING))
 }
 
 /// A volume that is being filled, its group not locked.
@@ -435,8 +438,10 @@ impl<'m> Pending<'m> {
 
     /// Locks again, to finish.
     pub(super) fn relock(mut self) -> Result<Session<'m>> {
-        self.session.relock()?;
-        Ok(self.session)
+        match self.session.relock() {
+            Ok(()) => Ok(self.session),
+            Err(error) => Err(left(&self.lv, &format!("it cannot be finished: {error}"))),
+        }
     }
 
     /// Locks again and takes the volume away, which was all that it was for.
@@ -454,11 +459,7 @@ impl<'m> Pending<'m> {
         let mut session = self.session;
         match session.relock() {
             Ok(()) => session.undo_thin(&lv, error),
-            Err(second) => {
-                let why = format!("{error}; and it could not be undone: {second}");
-                let error = Error::new(ErrorKind::NeedsRecovery, why).at(&lv);
-                error.kept(format!("{lv} is left with the tag {}", tag::PENDING))
-            }
+            Err(second) => left(&lv, &format!("{error}; and it could not be undone: {second}")),
         }
     }
 }

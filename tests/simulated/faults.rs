@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use imgbase::dm::sim::Breakage;
@@ -56,6 +57,35 @@ fn a_pool_that_is_not_sound_is_left_alone() {
     }
 }
 
+/// lvm2's configuration keeps volumes off this host: no device is left of the attempt, the pool's
+/// neither.
+#[test]
+fn what_must_not_be_active_here_leaves_no_device() {
+    let verbs: [(&str, Verb); 5] = [
+        ("activate", |sim| sim.imgbase().activate(&[image(LAYER)]).map(drop)),
+        ("mount", |sim| sim.imgbase().mount(&image(LAYER), Path::new("/"), true).map(drop)),
+        ("recover", |sim| sim.imgbase().recover(&mut Unwatched).map(drop)),
+        ("layer --add", |sim| add_layer(sim, BASE)),
+        ("layout --grow", |sim| sim.imgbase().grow_pool(Bytes::mib(4), &mut Unwatched).map(drop)),
+    ];
+    for list in ["Other", "HostVG/Other"] {
+        for (name, verb) in verbs {
+            let mut sim = boot();
+            sim.lvm2.volume_list = Some(vec![list.to_owned()]);
+            let bytes = sim.bytes();
+            let before = sim.kernel.list("").expect("listed");
+            let error = match (verb(&sim), list, name) {
+                // It activates no volume that people see.
+                (Ok(()), "HostVG/Other", "recover" | "layout --grow") => continue,
+                (result, ..) => result.expect_err(name),
+            };
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{name}, {list}: {error}");
+            assert_eq!(sim.kernel.list("").expect("listed"), before, "{name}, {list}");
+            assert!(sim.bytes() == bytes || name == "layer --add", "{name}, {list}: {error}");
+        }
+    }
+}
+
 /// A machine whose layer is active.
 fn machine() -> SimMachine {
     let sim = boot();
@@ -68,9 +98,12 @@ fn machine() -> SimMachine {
 enum Fault {
     Kernel(ErrorKind),
     Disks(io::ErrorKind),
+    /// Somebody else has the group's lock, for longer than is waited.
+    Lock,
 }
 
-const FAULTS: [Fault; 6] = [
+const FAULTS: [Fault; 7] = [
+    Fault::Lock,
     Fault::Kernel(ErrorKind::Io),
     Fault::Kernel(ErrorKind::Busy),
     Fault::Kernel(ErrorKind::NoSpace { need: Bytes::ZERO, have: Bytes::ZERO }),
@@ -87,13 +120,16 @@ impl Fault {
         match self {
             Self::Kernel(kind) => sim.kernel.fail_at(place, kind, false),
             Self::Disks(kind) => sim.disks.fuse.fail_once(nth, kind),
+            Self::Lock => sim.lvm2.refused_lock.store(i64::from(nth) + 1, Ordering::Relaxed),
         }
         let result = verb(sim);
+        let locked = sim.lvm2.refused_lock.swap(0, Ordering::Relaxed);
         let blown = sim.disks.fuse.replace();
         sim.kernel.heal();
         let reached = match self {
             Self::Kernel(_) => sim.kernel.calls().len() > place,
             Self::Disks(_) => blown,
+            Self::Lock => locked <= 0,
         };
         (result, reached)
     }

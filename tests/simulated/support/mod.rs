@@ -788,6 +788,10 @@ pub(crate) struct SimLvm2 {
     pub(crate) archive_is_full: bool,
     /// True where somebody stores kernels.
     pub(crate) boot_is_taken: bool,
+    /// Which of the next locks of the group is not had; 0: none.
+    pub(crate) refused_lock: AtomicI64,
+    /// As in [`Lvm2Host::volume_list`].
+    pub(crate) volume_list: Option<Vec<String>>,
     /// The backup of the group's text.
     pub(crate) backup: Option<String>,
 }
@@ -801,7 +805,10 @@ impl Lvm2Host for SimLvm2 {
         Creator { host: "sim".into(), system: "Linux sim".into(), time: 1_795_321_697 }
     }
 
-    fn lock_vg(&self, _vg: &VgName, _mode: LockMode) -> Result<Box<dyn Held>> {
+    fn lock_vg(&self, vg: &VgName, _mode: LockMode) -> Result<Box<dyn Held>> {
+        if self.refused_lock.fetch_sub(1, Ordering::Relaxed) == 1 {
+            return Err(Error::new(ErrorKind::Busy, "another has it").at(vg));
+        }
         Ok(Box::new(Free))
     }
 
@@ -816,6 +823,10 @@ impl Lvm2Host for SimLvm2 {
     fn lock_boot(&self, mode: LockMode) -> Result<Option<Box<dyn Held>>> {
         let taken = mode == LockMode::Exclusive && self.boot_is_taken;
         Ok((!taken).then(|| -> Box<dyn Held> { Box::new(Free) }))
+    }
+
+    fn volume_list(&self) -> Option<&[String]> {
+        self.volume_list.as_deref()
     }
 
     fn watcher(&self, _vg: &VgName) -> Option<String> {
