@@ -487,17 +487,23 @@ pub trait Tools: Send + Sync {
     ///
     /// # Errors
     /// [`Tool`](crate::ErrorKind::Tool) for the first one that fails or takes too long, which is
-    /// killed with all that it has started; [`Denied`](crate::ErrorKind::Denied) for one that is not
-    /// root's alone; as [`Mounts::mount`].
-    fn run_hooks(&self, run: &HookRun<'_>) -> Result<()>;
+    /// killed with all that it has started; [`Interrupted`](crate::ErrorKind::Interrupted) where it was
+    /// `cancelled`, likewise; [`Denied`](crate::ErrorKind::Denied) for one that is not root's alone; as
+    /// [`Mounts::mount`].
+    fn run_hooks(&self, run: &HookRun<'_>, cancelled: &dyn Fn() -> bool) -> Result<()>;
 
     /// Runs the program of a new layer's own tree that labels its files, with that tree as its root:
     /// nobody else sees it. `tree` is the node, and the sort of its file system. Gives why nothing is
-    /// labelled where the program fails; the tree stays marked then.
+    /// labelled where the program fails, or is `cancelled`; the tree stays marked then.
     ///
     /// # Errors
     /// As [`Mounts::mount`].
-    fn label(&self, labelling: &Labelling, tree: (&Path, &str)) -> Result<Option<String>>;
+    fn label(
+        &self,
+        labelling: &Labelling,
+        tree: (&Path, &str),
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Option<String>>;
 }
 
 /// Hooks, and what they are run over: nodes, and the sorts of their file systems.

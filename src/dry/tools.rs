@@ -50,7 +50,7 @@ impl Tools for DryTools<'_> {
         Ok(ToolOutput { code: Some(0), ..ToolOutput::default() })
     }
 
-    fn run_hooks(&self, run: &HookRun<'_>) -> Result<()> {
+    fn run_hooks(&self, run: &HookRun<'_>, _cancelled: &dyn Fn() -> bool) -> Result<()> {
         for hook in run.hooks {
             let (folder, limit) = (hook.place.folder(), run.limit.as_secs());
             let line = format!("run the hook {folder}/{} {}", hook.name, run.event);
@@ -59,7 +59,12 @@ impl Tools for DryTools<'_> {
         Ok(())
     }
 
-    fn label(&self, labelling: &Labelling, _tree: (&Path, &str)) -> Result<Option<String>> {
+    fn label(
+        &self,
+        labelling: &Labelling,
+        _tree: (&Path, &str),
+        _cancelled: &dyn Fn() -> bool,
+    ) -> Result<Option<String>> {
         let (program, count) = (labelling.program, labelling.paths.len());
         self.notes.add(format!("run {program} for {count} entries"));
         Ok(None)

@@ -139,7 +139,7 @@ fn open(trees: [&Path; 3]) -> Result<[Mounted; 3]> {
     Ok([base?, old?, new?])
 }
 
-fn open_at(tree: &Path) -> Result<Mounted> {
+pub(super) fn open_at(tree: &Path) -> Result<Mounted> {
     Mounted::open(tree).map_err(|error| Error::io(error).op("open the tree").at(tree.display()))
 }
 
@@ -649,6 +649,33 @@ mod tests {
         assert_eq!((read(&all.new, "etc/selinux/targeted/policy/policy.33")), "2");
         let local = "etc/selinux/targeted/contexts/files/file_contexts.local";
         assert_eq!((read(&all.new, local).as_str(), carried.conflicts.len()), ("mine", 0));
+    }
+
+    #[test]
+    fn a_tree_without_labels_for_its_policy_is_marked() {
+        let of = |config: &str| {
+            let folder = "etc/selinux/ours/contexts/files/file_contexts";
+            trees(&[], &[("etc/selinux/config", config), (folder, "1")])
+        };
+        let all = of("SELINUX=enforcing\nSELINUXTYPE=ours\n");
+        assert!(selinux::mark_unlabelled(&all.new).expect("readable"));
+        assert!(all.new.join(".autorelabel").exists());
+        // What it has already is enough.
+        assert!(!selinux::mark_unlabelled(&all.new).expect("readable"));
+        let all = of("SELINUX=enforcing\nSELINUXTYPE=ours\n");
+        let how = rustix::fs::XattrFlags::empty();
+        let label = b"system_u:object_r:etc_t:s0\0";
+        rustix::fs::lsetxattr(all.new.join("etc"), "security.selinux", label, how).expect("set");
+        assert!(!selinux::mark_unlabelled(&all.new).expect("readable"));
+        assert!(!all.new.join(".autorelabel").exists(), "it is labelled");
+        for config in ["SELINUX=disabled\nSELINUXTYPE=ours\n", "SELINUX=enforcing\nSELINUXTYPE=x\n"]
+        {
+            let all = of(config);
+            assert!(!selinux::mark_unlabelled(&all.new).expect("readable"), "{config}");
+            assert!(!all.new.join(".autorelabel").exists(), "{config}: none is in force");
+        }
+        let bare = trees(&[], &[("usr/x", "1")]);
+        assert!(!selinux::mark_unlabelled(&bare.new).expect("readable"));
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub use late::{LateEdit, LateKind, late_edits};
 pub use pattern::{Fit, Pattern};
 pub use rules::Rules;
 #[cfg(feature = "host")]
-pub(crate) use selinux::MARK;
+pub(crate) use selinux::{MARK, mark_unlabelled};
 pub use walk::merge;
 pub use wishes::{Identity, Wishes};
 

@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::Errno;
 
-use super::carry::read;
+use super::carry::{open_at, read};
 use crate::error::{Error, Result};
 use crate::tree::Folder;
 use crate::tree::place::open_folder;
@@ -54,6 +54,24 @@ pub(super) fn mark(new: &Path) -> Result<bool> {
     });
     made.map_err(|error| Error::io(error).op("make").at(format_args!("/{MARK}")))
 }
+
+/// Marks a tree whose files have no labels for the policy that is in force in it, as those of most
+/// archives; true then. Without labels hardly anything would start.
+pub(crate) fn mark_unlabelled(new: &Path) -> Result<bool> {
+    let tree = open_at(new)?;
+    let is_labelled = || tree.folder(b"etc")?.own_xattrs().map(|all| all.contains_key(LABEL));
+    if contexts(&tree)?.is_none() {
+        return Ok(false);
+    }
+    match is_labelled() {
+        Ok(true) => Ok(false),
+        Ok(false) => mark(new),
+        Err(error) => Err(Error::io(error).op("look at").at("/etc")),
+    }
+}
+
+/// The attribute with a file's label.
+const LABEL: &[u8] = b"security.selinux";
 
 /// Which labels files have by the policy of a tree, and the file that says so; `None` where none is
 /// in force.

@@ -12,15 +12,16 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
-use nix::unistd::{Pid, chroot};
+use nix::unistd::{Pid, chroot, getpid};
 use rustix::fs::{CWD, MemfdFlags, OFlags, fcntl_setfl, memfd_create};
 use rustix::mount::{MoveMountFlags, move_mount};
 
@@ -46,19 +47,24 @@ const LABEL_LIMIT: Duration = Duration::from_secs(600);
 const SLICE_MS: u16 = 50;
 
 /// Runs hooks, one after the other.
-pub(super) fn run(run: &HookRun<'_>) -> Result<()> {
-    aside("hooks", || apart(run))
+pub(super) fn run(run: &HookRun<'_>, cancelled: &dyn Fn() -> bool) -> Result<()> {
+    let stop = AtomicBool::new(false);
+    aside("hooks", (&stop, cancelled), || apart(run, &stop))
 }
 
 /// Labels what has come along in a new layer; gives why not where its program fails.
-pub(super) fn label(labelling: &Labelling, new: (&Path, &str)) -> Result<Option<String>> {
-    let mut failure = None;
-    aside("labels", || {
+pub(super) fn label(
+    labelling: &Labelling,
+    new: (&Path, &str),
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Option<String>> {
+    let (mut failure, stop) = (None, AtomicBool::new(false));
+    aside("labels", (&stop, cancelled), || {
         let (seen, root) = (Path::new(SEEN), Path::new(SEEN).join(NEW));
         leave(seen).context("make a view of the new layer", SEEN)?;
         private::change_in(new.0, new.1, &mut |new| {
             show(new, &root, false).context("show the new layer", SEEN)?;
-            let done = with_processes(&root).and_then(|()| label_in(&root, labelling));
+            let done = with_processes(&root).and_then(|()| label_in(&root, labelling, &stop));
             failure = done.unwrap_or_else(|error| Some(error.to_string()));
             if failure.is_none() && labelling.marked {
                 fs::remove_file(root.join(MARK)).context("remove the mark", MARK)?;
@@ -81,18 +87,18 @@ fn with_processes(root: &Path) -> Result<()> {
 }
 
 /// Runs the program of the tree at `root`, for which that is all there is.
-fn label_in(root: &Path, labelling: &Labelling) -> Result<Option<String>> {
+fn label_in(root: &Path, labelling: &Labelling, stop: &AtomicBool) -> Result<Option<String>> {
     let list = patterns(labelling).context("make a list", "labels")?;
     let program = labelling.program;
     let mut command = Command::new(program);
     // All of a label is the policy's, also where the kernel knows none; the list has names of any bytes.
     command.args(["-F", "-m", "-0", "-f", "-", &labelling.contexts]).stdin(list);
     // It is only here that a thread has another root than the others.
-    let begun = aside("root", || {
+    let begun = aside("root", (stop, &|| false), || {
         let apart = unshare(CloneFlags::CLONE_FS).and_then(|()| chroot(root));
         apart.map_err(io::Error::from).and_then(|()| begin(command)).context("run", program)
     })?;
-    Ok(begun.wait(LABEL_LIMIT).context("run", program)?.judged(program, LABEL_LIMIT))
+    Ok(begun.wait(LABEL_LIMIT, stop).context("run", program)?.judged(program, LABEL_LIMIT))
 }
 
 /// The paths as the program takes them: it expands what a shell would.
@@ -113,17 +119,27 @@ fn patterns(labelling: &Labelling) -> io::Result<File> {
     Ok(file)
 }
 
-/// Runs a thread of that name to its end.
-fn aside<T: Send>(name: &str, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+/// Runs a thread of that name to its end, and says there once nobody wants it any more.
+fn aside<T: Send>(
+    name: &str,
+    (stop, cancelled): (&AtomicBool, &dyn Fn() -> bool),
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
     thread::scope(|scope| {
         let aside = thread::Builder::new().name(name.to_owned());
         let aside = aside.spawn_scoped(scope, work).context("start a thread", name)?;
+        while !aside.is_finished() {
+            if cancelled() {
+                stop.store(true, Ordering::Relaxed);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
         let died = |_| Err(Error::new(ErrorKind::Tool, "their thread died").at(name));
         aside.join().unwrap_or_else(died)
     })
 }
 
-fn apart(run: &HookRun<'_>) -> Result<()> {
+fn apart(run: &HookRun<'_>, stop: &AtomicBool) -> Result<()> {
     let seen = Path::new(SEEN);
     leave(seen).context("make a view of the trees for hooks", SEEN)?;
     let with = |config: Option<&Path>| {
@@ -136,7 +152,7 @@ fn apart(run: &HookRun<'_>) -> Result<()> {
                 });
                 let shown = shown.context("show the trees to hooks", SEEN);
                 let done =
-                    shown.and_then(|()| run.hooks.iter().try_for_each(|hook| one(hook, run)));
+                    shown.and_then(|()| run.hooks.iter().try_for_each(|hook| one(hook, run, stop)));
                 // What is still held here would be held longer than this call.
                 for (name, _) in trees {
                     let _ = umount2(&seen.join(name), MntFlags::MNT_DETACH);
@@ -174,7 +190,7 @@ fn show(tree: &Path, at: &Path, read_only: bool) -> io::Result<()> {
 }
 
 /// Runs a hook: `NAME EVENT OLD_ROOT NEW_ROOT`.
-fn one(hook: &Hook, run: &HookRun<'_>) -> Result<()> {
+fn one(hook: &Hook, run: &HookRun<'_>, stop: &AtomicBool) -> Result<()> {
     let place = match hook.place {
         HookPlace::Config => CONFIG,
         HookPlace::Layer => OLD,
@@ -185,10 +201,14 @@ fn one(hook: &Hook, run: &HookRun<'_>) -> Result<()> {
     log::info!("run the hook {shown}");
     let [old, new] = [OLD, NEW].map(|name| format!("{SEEN}/{name}"));
     let args = [run.event, &old, &new].map(OsStr::new);
-    let ended = to_end(&program, &args, run.limit);
+    let ended = to_end(&program, &args, (run.limit, stop));
     let ended = ended.map_err(|error| {
         Error::new(ErrorKind::Tool, error).op("run it").at(format_args!("the hook {shown}"))
     })?;
+    if ended.code == Code::Unwanted {
+        let why = "it was stopped";
+        return Err(Error::new(ErrorKind::Interrupted, why).at(format_args!("the hook {shown}")));
+    }
     match ended.judged(&hook.name, run.limit) {
         None => Ok(()),
         Some(why) => Err(Error::new(ErrorKind::Tool, why).at(format_args!("the hook {shown}"))),
@@ -213,6 +233,8 @@ enum Code {
     Signal,
     /// It was still running when its time was over.
     Late,
+    /// It was still running when nobody wanted it any more.
+    Unwanted,
 }
 
 struct Ended {
@@ -233,15 +255,20 @@ impl Ended {
             Code::Exit(code) => format!("it ended with {code}{last}"),
             Code::Signal => format!("a signal ended it{last}"),
             Code::Late => format!("it was stopped after {} seconds{last}", limit.as_secs()),
+            Code::Unwanted => "it was stopped".to_owned(),
         })
     }
 }
 
 /// Runs a program with a process group of its own, all of which ends with it, and with its time.
-fn to_end(program: &Path, args: &[&OsStr], limit: Duration) -> io::Result<Ended> {
+fn to_end(
+    program: &Path,
+    args: &[&OsStr],
+    (limit, stop): (Duration, &AtomicBool),
+) -> io::Result<Ended> {
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null());
-    begin(command)?.wait(limit)
+    begin(command)?.wait(limit, stop)
 }
 
 /// A program that runs, and what it says.
@@ -261,14 +288,14 @@ fn begin(mut command: Command) -> io::Result<Begun> {
 }
 
 impl Begun {
-    fn wait(self, limit: Duration) -> io::Result<Ended> {
+    fn wait(self, limit: Duration, stop: &AtomicBool) -> io::Result<Ended> {
         let Self { mut child, pipe } = self;
         let end = Instant::now() + limit;
         let mut said = Vec::new();
         let waited = loop {
             let listened = listen(&pipe, &mut said);
             match listened.and_then(|()| has_ended(&child)) {
-                Ok(false) if Instant::now() < end => {}
+                Ok(false) if Instant::now() < end && !stop.load(Ordering::Relaxed) => {}
                 waited => break waited,
             }
         };
@@ -277,9 +304,10 @@ impl Begun {
         let _ = killpg(group, Signal::SIGKILL);
         let status = child.wait()?;
         let ended = waited?;
-        wait_for_all_of(group)?;
+        end_all_of(group)?;
         let _ = read_on(&pipe, &mut said);
         let code = match status.code() {
+            _ if !ended && stop.load(Ordering::Relaxed) => Code::Unwanted,
             _ if !ended => Code::Late,
             Some(code) => Code::Exit(code),
             None => Code::Signal,
@@ -291,27 +319,53 @@ impl Begun {
 /// A process that is killed holds what it had open until it is its turn to end: the layer too.
 const DYING: Duration = Duration::from_secs(10);
 
-/// Waits until those of a killed group hold nothing any more.
-fn wait_for_all_of(group: Pid) -> io::Result<()> {
+/// Ends those of a killed group, and all others that see this thread's mounts, where nobody else does:
+/// a program may have left its group. Waits until they hold nothing any more.
+fn end_all_of(group: Pid) -> io::Result<()> {
     let end = Instant::now() + DYING;
-    // Without this call's answer most would have to be looked for in vain.
-    while killpg(group, None).is_ok() && any_holds(group)? && Instant::now() < end {
+    let here = mounts_of("thread-self").filter(|here| {
+        let others = ["self", "1"].map(mounts_of);
+        !others.contains(&Some(here.clone()))
+    });
+    while end_once(group, here.as_deref())? && Instant::now() < end {
         thread::sleep(Duration::from_millis(5));
     }
     Ok(())
 }
 
-/// Whether one of a group has not ended: what is left of a process that has waits for its parent.
-fn any_holds(group: Pid) -> io::Result<bool> {
-    let holds = |pid: &OsStr| {
-        let stat = fs::read_to_string(Path::new("/proc").join(pid).join("stat")).ok()?;
+/// The namespace of mounts of a process.
+fn mounts_of(process: &str) -> Option<PathBuf> {
+    fs::read_link(Path::new("/proc").join(process).join("ns/mnt")).ok()
+}
+
+/// Kills what is left; true where there was something. What is left of a process that has ended waits
+/// for its parent, and holds nothing.
+fn end_once(group: Pid, here: Option<&Path>) -> io::Result<bool> {
+    let mut any = false;
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let name = entry.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()).map(Pid::from_raw) else {
+            continue;
+        };
+        let is_here = || here.is_some() && mounts_of(&pid.to_string()).as_deref() == here;
+        if pid != getpid() && (is_of(pid, group) || is_here()) {
+            any = true;
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    }
+    Ok(any)
+}
+
+/// True for a process of that group that has not ended.
+fn is_of(pid: Pid, group: Pid) -> bool {
+    let fields = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name before it may be anything.
         let mut fields = stat.rsplit_once(") ")?.1.split(' ');
         let (state, of) = (fields.next()?, fields.nth(1)?);
         Some(of.parse() == Ok(group.as_raw()) && !matches!(state, "Z" | "X"))
     };
-    let mut entries = fs::read_dir("/proc")?.flatten();
-    Ok(entries.any(|entry| holds(&entry.file_name()) == Some(true)))
+    fields() == Some(true)
 }
 
 /// Whether it has ended; it is left to be waited for.
@@ -356,7 +410,8 @@ mod tests {
     fn sh(script: &str, limit: u64) -> (Code, String, Duration) {
         let args = ["-c", script].map(OsStr::new);
         let begun = Instant::now();
-        let ended = to_end(Path::new("/bin/sh"), &args, Duration::from_millis(limit));
+        let (limit, stop) = (Duration::from_millis(limit), AtomicBool::new(false));
+        let ended = to_end(Path::new("/bin/sh"), &args, (limit, &stop));
         let ended = ended.expect("it runs");
         let said = String::from_utf8(ended.said).expect("text");
         (ended.code, said, begun.elapsed())
@@ -371,6 +426,42 @@ mod tests {
         assert_eq!((code, said.len()), (Code::Exit(0), KEPT));
         let (code, said, _) = sh("echo $PWD $LC_ALL $HOME; exec >&- 2>&-; sleep 0.2", 20_000);
         assert_eq!((code, said.as_str()), (Code::Exit(0), "/ C\n"));
+    }
+
+    #[test]
+    fn what_nobody_wants_any_more_is_ended() {
+        let args = ["-c", "echo begun; sleep 100"].map(OsStr::new);
+        let (limit, stop) = (Duration::from_secs(50), AtomicBool::new(false));
+        let begun = Instant::now();
+        let cancelled = || begun.elapsed() > Duration::from_millis(300);
+        let ended = aside("test", (&stop, &cancelled), || {
+            to_end(Path::new("/bin/sh"), &args, (limit, &stop)).context("run", "sh")
+        });
+        let ended = ended.expect("it runs");
+        assert_eq!((ended.code, ended.said.as_slice()), (Code::Unwanted, &b"begun\n"[..]));
+        assert!(begun.elapsed() < Duration::from_secs(40));
+    }
+
+    #[test]
+    fn what_has_left_its_group_ends_too_where_mounts_are_its_own() {
+        let stop = AtomicBool::new(false);
+        let ended = aside("test", (&stop, &|| false), || {
+            let apart = unshare(CloneFlags::CLONE_FS | CloneFlags::CLONE_NEWNS);
+            // Others than root may not.
+            apart.map_err(io::Error::from).context("leave", "here")?;
+            let script = "setsid sh -c 'setsid sleep 100 & echo $!; sleep 100' & sleep 0.3";
+            let args = ["-c", script].map(OsStr::new);
+            to_end(Path::new("/bin/sh"), &args, (Duration::from_secs(50), &stop))
+                .context("run", "sh")
+        });
+        let ended = match ended {
+            Err(error) if error.kind() == ErrorKind::Denied => return,
+            ended => ended.expect("it runs"),
+        };
+        let pid = String::from_utf8(ended.said).expect("text");
+        assert_eq!((ended.code, pid.trim().is_empty()), (Code::Exit(0), false));
+        let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim()));
+        assert!(stat.as_ref().map_or(true, |stat| stat.contains(") Z ")), "{pid} is still there");
     }
 
     #[test]

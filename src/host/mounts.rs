@@ -13,7 +13,7 @@ use super::new_tree::RealTree;
 use super::root::RealRoot;
 use crate::diff::Mounted;
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::etc::{self, Carried, LateEdit};
+use crate::etc::{self, Carried, LateEdit, mark_unlabelled};
 use crate::machine::{
     CarryOver, FolderOf, HeldTree, LateLook, MountEntry, MountHow, Mounts, Preview,
 };
@@ -100,7 +100,15 @@ impl Mounts for RealMounts {
         fs_type: &str,
         make: &mut dyn FnMut(&mut dyn NewTree) -> Result<()>,
     ) -> Result<()> {
-        private::change_in(device, fs_type, &mut |root| make(&mut RealTree::new(root)))
+        private::change_in(device, fs_type, &mut |root| {
+            make(&mut RealTree::new(root))?;
+            if mark_unlabelled(root)? {
+                log::warn!(
+                    "its files have no SELinux labels: the first start of a layer sets them"
+                );
+            }
+            Ok(())
+        })
     }
 
     fn hold_image(&self, image: &Path, fs_type: &str) -> Result<Box<dyn HeldTree>> {

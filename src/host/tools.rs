@@ -121,12 +121,17 @@ impl Tools for RealTools {
         Ok(ToolOutput { code, stdout: text(stdout), stderr: text(stderr) })
     }
 
-    fn run_hooks(&self, run: &HookRun<'_>) -> Result<()> {
-        hooks::run(run)
+    fn run_hooks(&self, run: &HookRun<'_>, cancelled: &dyn Fn() -> bool) -> Result<()> {
+        hooks::run(run, cancelled)
     }
 
-    fn label(&self, labelling: &Labelling, tree: (&Path, &str)) -> Result<Option<String>> {
-        hooks::label(labelling, tree)
+    fn label(
+        &self,
+        labelling: &Labelling,
+        tree: (&Path, &str),
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Option<String>> {
+        hooks::label(labelling, tree, cancelled)
     }
 }
 

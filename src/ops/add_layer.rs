@@ -224,15 +224,18 @@ fn fit_out(
     if let Some(from) = plan.from() {
         watch.step(&format!("carry over the state of {}", from.name));
         carried = pending.carry_over(&from.volumes(), from.wishes)?;
+        go_on(watch)?;
         if carried.to_label.is_some() {
             watch.step("label what came along");
-            pending.label(&mut carried)?;
+            pending.label(&mut carried, &|| watch.cancelled())?;
+            go_on(watch)?;
         }
         if !from.wishes.hooks.is_empty() {
             watch.step("run hooks");
-            pending.run_hooks(&from.name.lv_name(), from.wishes)?;
+            pending.run_hooks(&from.name.lv_name(), from.wishes, &|| watch.cancelled())?;
         }
     }
+    go_on(watch)?;
     let start = match (boot, &fs_uuid) {
         (Some(boot), Some(_)) => {
             watch.step("store its kernels");
@@ -243,7 +246,16 @@ fn fit_out(
         // Whatever is on it, no tree can be looked into.
         _ => None,
     };
+    go_on(watch)?;
     Ok(Made { fs_uuid, start, carried })
+}
+
+/// Fails once nobody wants it any more.
+fn go_on(watch: &dyn Watch) -> Result<()> {
+    if !watch.cancelled() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Interrupted, "it was stopped before the layer existed"))
 }
 
 /// A layer whose state is carried over, and how.

@@ -363,10 +363,10 @@ impl<'m> Pending<'m> {
     }
 
     /// Labels what was carried over by the policy of the image, where that can do it.
-    pub(super) fn label(&self, carried: &mut Carried) -> Result<()> {
+    pub(super) fn label(&self, carried: &mut Carried, cancelled: &dyn Fn() -> bool) -> Result<()> {
         let Some(labelling) = carried.to_label.take() else { return Ok(()) };
         let (node, fs_type) = self.session.mountable(&self.lv)?;
-        match self.machine().tools.label(&labelling, (&node, fs_type))? {
+        match self.machine().tools.label(&labelling, (&node, fs_type), cancelled)? {
             None => {
                 carried.labelled = labelling.paths.len() as u64;
                 // An image that asks for it itself is to have it.
@@ -378,19 +378,25 @@ impl<'m> Pending<'m> {
     }
 
     /// Runs the host's hooks over the layer whose state was carried over and this one.
-    pub(super) fn run_hooks(&self, old: &LvName, wishes: &Wishes) -> Result<()> {
+    pub(super) fn run_hooks(
+        &self,
+        old: &LvName,
+        wishes: &Wishes,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<()> {
         let config = self.session.hooks_volume(wishes);
         let config = config.map(|lv| self.session.mountable(lv)).transpose()?;
         let [(old, old_fs), (new, new_fs)] =
             [self.session.mountable(old)?, self.session.mountable(&self.lv)?];
-        self.machine().tools.run_hooks(&HookRun {
+        let run = HookRun {
             event: NEW_LAYER,
             hooks: &wishes.hooks,
             limit: wishes.hook_limit.unwrap_or(HOOK_LIMIT),
             config: config.as_ref().map(|(node, fs_type)| (node.as_path(), *fs_type)),
             old: (&old, old_fs),
             new: (&new, new_fs),
-        })
+        };
+        self.machine().tools.run_hooks(&run, cancelled)
     }
 
     /// Stores the kernels of the snapshot in the boot folder; it inherits what the `model`'s are

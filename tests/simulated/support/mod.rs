@@ -762,7 +762,7 @@ impl Tools for SimTools {
         Ok(ToolOutput { code: Some(i32::from(self.fail)), ..ToolOutput::default() })
     }
 
-    fn run_hooks(&self, run: &HookRun<'_>) -> Result<()> {
+    fn run_hooks(&self, run: &HookRun<'_>, _cancelled: &dyn Fn() -> bool) -> Result<()> {
         for hook in run.hooks {
             let [old, new] = [run.old.0, run.new.0].map(|node| node.display());
             let told = format!("{} {} {old} {new}", hook.name, run.event);
@@ -774,7 +774,12 @@ impl Tools for SimTools {
         Ok(())
     }
 
-    fn label(&self, _labelling: &Labelling, _tree: (&Path, &str)) -> Result<Option<String>> {
+    fn label(
+        &self,
+        _labelling: &Labelling,
+        _tree: (&Path, &str),
+        _cancelled: &dyn Fn() -> bool,
+    ) -> Result<Option<String>> {
         Ok(self.fail.then(|| "it ended with 1".to_owned()))
     }
 }

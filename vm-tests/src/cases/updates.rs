@@ -278,7 +278,7 @@ echo image >of-image && echo image >changed && echo image >axb && echo / / ext4 
 const POLICY: &str = r#"set -e; cd /tmp/system/etc; files=selinux/ours/contexts/files/file_contexts
 printf '/.*\tsystem_u:object_r:all_%s_t:s0\n/etc(/.*)?\tsystem_u:object_r:etc_%s_t:s0\n' $N $N >$files
 printf '/etc/keys(/.*)?\t--\tsystem_u:object_r:key_%s_t:s0\n' $N >>$files
-for file in of-image changed axb; do setfattr -n security.selinux -v made:by:hand_${N}_t:s0 $file; done"#;
+for file in . of-image changed axb; do setfattr -n security.selinux -v made:by:hand_${N}_t:s0 $file; done"#;
 
 /// What a layer has of its own, with labels of the first policy.
 const OWN: &str = r#"set -e; cd /mnt/layer/etc
@@ -303,6 +303,13 @@ fn labels(vm: &mut Vm) -> Outcome {
     kit::init(vm)?;
     vm.ok(LABELLED)?;
     let policy = |n: u32| format!("N={n}\n{POLICY}");
+    vm.ok(&policy(1))?;
+    // Without labels hardly anything would start.
+    vm.ok("setfattr -x security.selinux /tmp/system/etc")?;
+    let said = vm.ok("imgbase base --add Bare-1-1 /tmp/system 2>&1")?;
+    must(said.contains("no SELinux labels"), said)?;
+    vm.ok("imgbase mount Bare-1-1 /mnt/layer && [ -e /mnt/layer/.autorelabel ] &&
+        imgbase umount /mnt/layer && imgbase base --remove Bare-1-1")?;
     vm.ok(&policy(1))?;
     kit::step_says(vm, "base --add Host-1-1 /tmp/system", "Host-1-1")?;
     kit::step_says(vm, "layer --add", "Host-1-1+1")?;

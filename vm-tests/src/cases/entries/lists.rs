@@ -59,6 +59,7 @@ fn lists(vm: &mut Vm) -> Outcome {
     for (text, told) in [
         ("echo no room >&2; exit 3", "/hooks.d/30-bad: it ended with 3: no room"),
         ("sleep 1000 & sleep 1000", "/hooks.d/30-bad: it was stopped after 2 seconds"),
+        ("setsid sleep 1000 & sleep 0.2; exit 4", "/hooks.d/30-bad: it ended with 4"),
         ("kill -9 $$", "/hooks.d/30-bad: a signal ended it"),
     ] {
         vm.ok(&hook(text))?;
@@ -68,6 +69,13 @@ fn lists(vm: &mut Vm) -> Outcome {
         vm.says("imgbase layout --bases; imgbase recover --list", "Small-1-1")?;
         vm.fails(1, "pgrep -x sleep")?;
     }
+    // It is asked to end while a hook runs, whose time is not over.
+    vm.ok(&hook("kill -INT $PPID; sleep 1000"))?;
+    let done = vm.sh(update)?;
+    must(done.status == 130 && done.stderr.contains("30-bad: it was stopped"), &done.stderr)?;
+    must(done.stderr.contains("undone: everything is as before"), done.stderr)?;
+    vm.says("imgbase layout --bases; imgbase recover --list", "Small-1-1")?;
+    vm.fails(1, "pgrep -x sleep")?;
     vm.ok("chmod 777 /mnt/config/hooks.d/30-bad")?;
     let done = vm.sh(update)?;
     must(done.status != 0 && done.stderr.contains("chmod go-w"), done.stderr)?;
