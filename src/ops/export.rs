@@ -65,15 +65,22 @@ impl Imgbase<'_> {
     /// # Errors
     /// [`NotFound`](ErrorKind::NotFound) for an unknown image; [`Exists`](ErrorKind::Exists) for a
     /// file that is there; [`Unsupported`](ErrorKind::Unsupported) for a packing that is only read,
-    /// and where files are wanted of a file system that is not known;
+    /// a packed qcow2, and where files are wanted of a file system that is not known;
     /// [`Interrupted`](ErrorKind::Interrupted), [`NoSpace`](ErrorKind::NoSpace),
     /// [`Io`](ErrorKind::Io). There is no file then, or the one that was there.
     ///
     /// # Commit point
     /// The rename that gives the file its name.
     pub fn export(&self, request: &Export, watch: &mut dyn Watch) -> Result<Exported> {
-        if request.packing == Some(Packing::Xz) {
-            let why = "xz is only read: pack it by gzip or zstd";
+        let why = match (request.format, request.packing) {
+            (_, Some(Packing::Xz)) => Some("xz is only read: pack it by gzip or zstd"),
+            // Nor would 'base --add' take it: its tables lie anywhere in it.
+            (ExportFormat::Qcow2, Some(_)) => {
+                Some("a qcow2 is not packed as a whole: pack a raw or a tar, or leave it as it is")
+            }
+            _ => None,
+        };
+        if let Some(why) = why {
             return Err(unchanged(Error::new(ErrorKind::Unsupported, why)));
         }
         let mut job = Job {

@@ -82,6 +82,18 @@ fn raw_is_the_volume_and_nothing_changes_for_it() {
     assert_eq!(export(&sim, &xz).expect_err("only read").kind(), ErrorKind::Unsupported);
 }
 
+#[test]
+fn a_qcow2_that_no_base_could_be_made_of_is_not_written() {
+    let sim = machine();
+    for packing in [Packing::Gzip, Packing::Zstd] {
+        let error = export(&sim, &request(BASE, "/out/x", ExportFormat::Qcow2, Some(packing)));
+        let error = error.expect_err("'base --add' would refuse it");
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("nothing was changed"), "{error}");
+        assert_eq!(made(&sim, "/out/x"), None);
+    }
+}
+
 /// As if it ran from there.
 fn mount(sim: &mut SimMachine, name: &str) -> Box<dyn Dev> {
     let device = format!("HostVG-{}", name.replace('-', "--")).parse().expect("a name");

@@ -13,8 +13,8 @@ Writes a base or a layer to a file, which 'imgbase base --add' takes again.
 As raw it is the volume's bytes, with holes where nothing is used; as qcow2 a disk image of QEMU's \
 without what is not used; as tar an archive of its files with owners, times, attributes, access rights \
 and capabilities (sockets are left out). The format is told by the file's name, as is how it is packed: \
-.raw, .qcow2 or .tar, and .gz or .zst after that; raw, not packed, where it tells nothing. --format and \
---compress say it outright.
+.raw or .tar, and .gz or .zst after that, or .qcow2, which is not packed as a whole; raw, not packed, \
+where it tells nothing. --format and --compress say it outright.
 
 A base is read as it lies there, and so is a layer that nobody uses. One that is mounted, or runs, goes \
 out as it is at this moment: from a snapshot that is made for that and removed again. The file gets its \
