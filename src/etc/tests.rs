@@ -364,6 +364,52 @@ fn attributes_are_merged_each_for_itself() {
 }
 
 #[test]
+fn attributes_of_what_both_sides_have_added_are_told_where_they_differ() {
+    let with = |data: &str, mode: u32, uid: u32, value: &str| {
+        let xattrs = [(b"a".to_vec(), value.as_bytes().to_vec())].into();
+        Node { mode, uid, xattrs, ..file(data) }
+    };
+    let folder_of = |mode: u32| Node { mode, ..folder([]) };
+    let ours = folder([
+        ("alike", with("1", 0o600, 7, "x")),
+        ("attribute", with("1", 0o644, 0, "mine")),
+        ("content", with("1", 0o600, 0, "x")),
+        ("folder", folder_of(0o700)),
+        ("mode", with("1", 0o600, 0, "x")),
+        ("owner", with("1", 0o644, 7, "x")),
+    ]);
+    let theirs = folder([
+        ("alike", with("1", 0o600, 7, "x")),
+        ("attribute", with("1", 0o644, 0, "theirs")),
+        ("content", with("2", 0o644, 0, "x")),
+        ("folder", folder_of(0o755)),
+        ("mode", with("1", 0o644, 0, "x")),
+        ("owner", with("1", 0o644, 8, "x")),
+    ]);
+    let (new, conflicts) = of(&folder([]), &ours, &theirs);
+    let mut wanted = ours.clone();
+    wanted.inside.insert(b"content.imgnew".to_vec(), with("2", 0o644, 0, "x"));
+    assert_eq!(new.list(), wanted.list());
+    let told = |path: &str, whose: &str| {
+        format!("{path}: mode, owner or attributes changed here and in the image; {whose}")
+    };
+    let attributes = ["/attribute", "/folder", "/mode", "/owner"];
+    let mut all_told = attributes.map(|path| told(path, "ours")).to_vec();
+    all_told.insert(
+        1,
+        "/content: changed here and in the image; the image's is /content.imgnew".to_owned(),
+    );
+    assert_eq!(conflicts, all_told);
+    let (new, plan) = merged(&folder([]), &ours, &theirs, &Rules { image_stands: true, ..all() });
+    let mut wanted = theirs.clone();
+    wanted.inside.insert(b"content.imgold".to_vec(), with("1", 0o600, 0, "x"));
+    assert_eq!(new.list(), wanted.list());
+    let conflicts = plan.conflicts.iter().map(ToString::to_string);
+    let conflicts: Vec<String> = conflicts.filter(|told| !told.contains("content")).collect();
+    assert_eq!(conflicts, attributes.map(|path| told(path, "the image's")));
+}
+
+#[test]
 fn who_the_host_is_stays_and_some_is_left() {
     let base = folder([("machine-id", file("")), ("policy", file("1"))]);
     let ours = folder([("machine-id", file("abc\n")), ("policy", file("2"))]);

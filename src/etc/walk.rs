@@ -316,7 +316,7 @@ impl Walk<'_> {
         let content = [Difference::Content, Difference::Target, Difference::Device];
         let content =
             content.into_iter().find(|what| apart.contains(*what) && here.contains(*what));
-        let (mut copied, mut yields) = (false, comparable && self.rules.image_stands);
+        let (mut copied, mut both_stay, yields) = (false, false, self.rules.image_stands);
         if let Some(what) = content {
             match there.contains(what) {
                 false => copied = true,
@@ -327,7 +327,7 @@ impl Walk<'_> {
                     }
                     None => {
                         self.conflict(entry, ConflictKind::BothChanged);
-                        yields = self.rules.image_stands;
+                        both_stay = true;
                         copied = !yields;
                         if yields {
                             self.beside(entry);
@@ -368,7 +368,8 @@ impl Walk<'_> {
         if !change.is_empty() {
             self.step(entry, kind, Action::Meta(change));
         }
-        if (clash || odd) && comparable {
+        // Of what each side has added for itself all is another one, and that is told.
+        if (clash || odd) && (comparable || !both_stay) {
             self.conflict(entry, ConflictKind::Metadata);
         }
         Ok(())
