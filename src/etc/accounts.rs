@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::tree::TreePath;
+use crate::tree::{ACL_ACCESS, ACL_DEFAULT, TreePath, Xattrs};
 
 /// Ids below this are the system's (`SYS_UID_MAX` and `SYS_GID_MAX` of login.defs).
 const FIRST_OF_PEOPLE: u32 = 1000;
@@ -47,6 +47,35 @@ impl IdMap {
     /// What a group's id becomes.
     pub fn gid(&self, gid: u32) -> u32 {
         self.gids.get(&gid).copied().unwrap_or(gid)
+    }
+
+    /// Changes the ids in lists of access rights; gives the names of those that were changed.
+    ///
+    /// Source: `linux/posix_acl_xattr.h`: a version, then entries of a tag, rights and an id.
+    pub(super) fn map_acls(&self, xattrs: &mut Xattrs) -> Vec<&'static [u8]> {
+        let mut changed = Vec::new();
+        for name in [ACL_ACCESS, ACL_DEFAULT] {
+            let Some((&mut [2, 0, 0, 0], entries)) =
+                xattrs.get_mut(name).and_then(|acl| acl.split_first_chunk_mut())
+            else {
+                continue;
+            };
+            let before = entries.to_vec();
+            for entry in entries.as_chunks_mut().0 {
+                let [tag, 0, _, _, id @ ..]: &mut [u8; 8] = entry else { continue };
+                let was = u32::from_le_bytes(*id);
+                *id = match tag {
+                    2 => self.uid(was),
+                    8 => self.gid(was),
+                    _ => was,
+                }
+                .to_le_bytes();
+            }
+            if *entries != before {
+                changed.push(name);
+            }
+        }
+        changed
     }
 }
 

@@ -3,8 +3,8 @@
 //! Every path is walked from the tree's root, name by name, and no link is followed: whatever stands
 //! in the trees, nothing outside is touched. What replaces something is made beside it and renamed.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
-
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -17,7 +17,7 @@ use super::{Action, BESIDE, MetaChange, OURS_BESIDE, Plan, Step};
 use crate::diff::Mounted;
 use crate::error::{Error, Result};
 use crate::tree::place::{FOLDER, Place, open_folder, split};
-use crate::tree::{Folder, Kind, Making, TreePath, Whole};
+use crate::tree::{Folder, Kind, Making, Meta, TreePath, Whole, Xattrs};
 
 /// The name that something has until it takes its place.
 const TEMPORARY: &[u8] = b".imgbase-new";
@@ -135,8 +135,8 @@ fn change_meta(place: &Place<'_>, change: &MetaChange) -> io::Result<()> {
     change.mode.map_or(Ok(()), |mode| place.permit(mode))
 }
 
-/// Gives all files of a tree the ids that they are to have; other file systems that are mounted in
-/// it are left alone. Returns how many were changed.
+/// Gives all files of a tree the ids that they are to have, in their lists of access rights too; other
+/// file systems that are mounted in it are left alone. Returns how many were changed.
 ///
 /// # Errors
 /// Those of the file system, naming the path.
@@ -146,37 +146,65 @@ pub(super) fn map_ids(root: &Path, ids: &IdMap) -> Result<u64> {
     let failed = |error, at: &TreePath| Error::io(error).op("change the owner").at(at);
     let folder = opened.map_err(|error| failed(error, &at))?;
     let fs = folder.own_meta().map_err(|error| failed(error, &at))?.fs;
-    let mut changed = 0;
-    map_in(&folder, &at, fs, ids, &mut changed).map_err(|(error, at)| failed(error, &at))?;
-    Ok(changed)
+    let mut mapping = Mapping { fs, ids, changed: 0, seen: BTreeSet::new() };
+    mapping.inside(&folder, &at).map_err(|(error, at)| failed(error, &at))?;
+    Ok(mapping.changed)
 }
 
-fn map_in(
-    folder: &Mounted,
-    at: &TreePath,
+struct Mapping<'i> {
     fs: u64,
-    ids: &IdMap,
-    changed: &mut u64,
-) -> std::result::Result<(), (io::Error, TreePath)> {
-    let names = folder.names().map_err(|error| (error, at.clone()))?;
-    for name in names {
-        let path = at.join(&name);
-        let told = |error| (error, path.clone());
-        let meta = folder.meta(&name).map_err(told)?;
-        if meta.fs != fs {
-            continue;
+    ids: &'i IdMap,
+    changed: u64,
+    /// Files of several names that have their ids: one may stand for another, and is not mapped twice.
+    seen: BTreeSet<u64>,
+}
+
+impl Mapping<'_> {
+    fn inside(
+        &mut self,
+        folder: &Mounted,
+        at: &TreePath,
+    ) -> std::result::Result<(), (io::Error, TreePath)> {
+        let names = folder.names().map_err(|error| (error, at.clone()))?;
+        for name in names {
+            let path = at.join(&name);
+            let told = |error| (error, path.clone());
+            let meta = folder.meta(&name).map_err(told)?;
+            if meta.fs != self.fs {
+                continue;
+            }
+            let is_folder = meta.kind == Kind::Folder;
+            if is_folder || meta.links == 1 || self.seen.insert(meta.ino) {
+                self.entry(folder, &name, &meta).map_err(told)?;
+            }
+            if is_folder {
+                let inside = folder.folder(&name).map_err(told)?;
+                self.inside(&inside, &path)?;
+            }
         }
-        let (uid, gid) = (ids.uid(meta.uid), ids.gid(meta.gid));
-        if (uid, gid) != (meta.uid, meta.gid) {
-            let place =
-                Place { folder: folder.as_fd().try_clone_to_owned().map_err(told)?, name: &name };
-            place.chown(Some(uid), Some(gid)).map_err(told)?;
-            *changed = changed.saturating_add(1);
-        }
-        if meta.kind == Kind::Folder {
-            let inside = folder.folder(&name).map_err(told)?;
-            map_in(&inside, &path, fs, ids, changed)?;
-        }
+        Ok(())
     }
-    Ok(())
+
+    fn entry(&mut self, folder: &Mounted, name: &[u8], meta: &Meta) -> io::Result<()> {
+        let (uid, gid) = (self.ids.uid(meta.uid), self.ids.gid(meta.gid));
+        let is_others = (uid, gid) != (meta.uid, meta.gid);
+        // A link has no rights of its own.
+        let mut xattrs = match meta.kind {
+            Kind::Link => Xattrs::new(),
+            _ => folder.xattrs(name)?,
+        };
+        let lists = self.ids.map_acls(&mut xattrs);
+        if !is_others && lists.is_empty() {
+            return Ok(());
+        }
+        let place = Place { folder: folder.as_fd().try_clone_to_owned()?, name };
+        if is_others {
+            place.chown(Some(uid), Some(gid))?;
+        }
+        place.attributes(
+            lists.into_iter().map(|list| (list, xattrs.get(list).map(Vec::as_slice))),
+        )?;
+        self.changed = self.changed.saturating_add(1);
+        Ok(())
+    }
 }

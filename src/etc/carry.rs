@@ -703,4 +703,70 @@ mod tests {
             bob:x:101:1000::/:/bin/sh\nnew:x:999:101::/:/bin/false\n";
         assert_eq!(read(&all.new, "etc/passwd"), wanted);
     }
+
+    /// A list of access rights as an attribute: the owner, a user, the group, a group, the mask, others.
+    fn acl(user: u32, group: u32) -> Vec<u8> {
+        let none = u32::MAX;
+        let entries =
+            [(1, 6, none), (2, 4, user), (4, 4, none), (8, 4, group), (16, 4, none), (32, 0, none)];
+        let mut bytes = vec![2, 0, 0, 0];
+        for (tag, rights, id) in entries {
+            bytes.extend([tag, 0, rights, 0]);
+            bytes.extend(id.to_le_bytes());
+        }
+        bytes
+    }
+
+    fn xattr(path: &Path, name: &str) -> Vec<u8> {
+        let mut value = [0; 256];
+        let len = rustix::fs::lgetxattr(path, name, &mut value);
+        value[..len.unwrap_or_default()].to_vec()
+    }
+
+    #[test]
+    fn access_rights_and_capabilities_follow_the_accounts() {
+        use rustix::fs::{XattrFlags, lsetxattr};
+        let table = |id: &str, other: &str| format!("_apt:x:{id}:0::/:/\nnet:x:{other}:0::/:/\n");
+        let (ours, theirs) = (table("100", "101"), table("42", "100"));
+        let here = [("etc/passwd", &*ours), ("etc/group", &ours), ("etc/mine", "1")];
+        let there = [("etc/passwd", &*theirs), ("etc/group", &theirs), ("etc/mine", "1")];
+        let all = trees(&here, &[&there[..], &[("var/d/file", "1"), ("var/own", "1")]].concat());
+        let set = |path: &Path, name: &str, value: &[u8]| {
+            lsetxattr(path, name, value, XattrFlags::empty()).is_ok()
+        };
+        let (access, default) = ("system.posix_acl_access", "system.posix_acl_default");
+        let [folder, file, own, mine] =
+            ["var/d", "var/d/file", "var/own", "etc/mine"].map(|path| all.new.join(path));
+        let mut may = set(&folder, default, &acl(42, 7)) && set(&file, access, &acl(42, 100));
+        // In the layer and its base as in the image, but by the ids of each.
+        may &= [&all.base, &all.ours].iter().all(|root| {
+            let path = root.join("etc/mine");
+            set(&path, access, &acl(100, 0))
+        });
+        may &= set(&mine, access, &acl(42, 0));
+        // A second name, for which nothing is changed a second time.
+        fs::hard_link(&file, all.new.join("var/d/other")).expect("linked");
+        // What a link leads to is none of the image's.
+        let outside = all.new.parent().expect("it has one").join("outside");
+        fs::write(&outside, "1").expect("written");
+        may &= set(&outside, access, &acl(42, 42));
+        symlink(&outside, all.new.join("var/link")).expect("linked");
+        let capability = [0, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        may &= std::os::unix::fs::chown(&own, Some(42), None).is_ok();
+        may &= set(&own, "security.capability", &capability);
+        // Who may not give files away, or whose file system knows no rights, has none to be changed.
+        if !may {
+            return;
+        }
+        assert!(set(&all.ours.join("etc/mine"), access, &acl(100, 5)));
+        let carried = over(&all).expect("it is done");
+        assert_eq!(carried.conflicts, []);
+        assert_eq!(xattr(&folder, default), acl(100, 7));
+        assert_eq!(xattr(&file, access), acl(100, 101));
+        assert_eq!(xattr(&mine, access), acl(100, 5), "what was changed here");
+        assert_eq!(xattr(&outside, access), acl(42, 42));
+        assert_eq!(fs::metadata(&own).expect("there").uid(), 100);
+        assert_eq!(xattr(&own, "security.capability"), capability);
+        assert_eq!(carried.owners_changed, 4);
+    }
 }

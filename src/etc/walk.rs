@@ -344,7 +344,7 @@ impl Walk<'_> {
         // What it has by then, and what it is to have.
         let (has, xattrs) = match copied {
             true => (ours, entry.xattrs(OURS)?),
-            false => (theirs, entry.xattrs(THEIRS)?),
+            false => (theirs, self.their_xattrs(entry)?),
         };
         let base = entry.meta(BASE).filter(|_| comparable);
         let mut clash = false;
@@ -375,6 +375,13 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// The image's attributes, with the ids that it gets here.
+    fn their_xattrs<F: Folder>(&self, entry: &Entry<'_, F>) -> io::Result<Xattrs> {
+        let mut xattrs = entry.xattrs(THEIRS)?;
+        self.rules.ids.map_acls(&mut xattrs);
+        Ok(xattrs)
+    }
+
     fn wanted_xattrs<F: Folder>(
         &self,
         entry: &Entry<'_, F>,
@@ -382,7 +389,7 @@ impl Walk<'_> {
         yields: bool,
     ) -> io::Result<(Xattrs, bool)> {
         let base = if comparable { entry.xattrs(BASE)? } else { Xattrs::new() };
-        let (ours, theirs) = (entry.xattrs(OURS)?, entry.xattrs(THEIRS)?);
+        let (ours, theirs) = (entry.xattrs(OURS)?, self.their_xattrs(entry)?);
         let (mut wanted, mut clash) = (theirs.clone(), false);
         for name in base.keys().chain(ours.keys()) {
             let [old, new, other] = [&base, &ours, &theirs].map(|side| side.get(name));

@@ -103,11 +103,9 @@ impl Meta {
 }
 
 /// The attribute with the list of a file's access rights.
-#[cfg(feature = "pack")]
 pub(crate) const ACL_ACCESS: &[u8] = b"system.posix_acl_access";
 
 /// The one with those that what is made in a folder inherits.
-#[cfg(feature = "pack")]
 pub(crate) const ACL_DEFAULT: &[u8] = b"system.posix_acl_default";
 
 /// Extended attributes by name.
