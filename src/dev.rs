@@ -3,6 +3,7 @@
 //! could leave.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use crate::units::Bytes;
@@ -56,6 +57,12 @@ pub trait Dev: Send + Sync {
     /// # Errors
     /// `Unsupported` where the device has no discard.
     fn discard(&self, at: Bytes, len: Bytes) -> io::Result<()>;
+
+    /// A path to the whole of what is open here, whatever its name stands for by now; it leads there
+    /// as long as this is open. `None` where it is no file of this machine's, or a part of one.
+    fn path(&self) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// What can be read at any place, and is never written.

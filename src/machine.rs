@@ -305,12 +305,13 @@ pub trait Mounts: Send + Sync {
         make: &mut dyn FnMut(&mut dyn NewTree) -> Result<()>,
     ) -> Result<()>;
 
-    /// Mounts a file system in an image, read-only and where no other process sees it, as long as
-    /// what it gives is held. A file is attached to a loop device for as long.
+    /// Mounts a file system in an image that was opened, read-only and where no other process sees
+    /// it, as long as what it gives is held. A file is attached to a loop device for as long.
     ///
     /// # Errors
-    /// As [`mount`](Mounts::mount).
-    fn hold_image(&self, image: &Path, fs_type: &str) -> Result<Box<dyn HeldTree>>;
+    /// As [`mount`](Mounts::mount); [`Unsupported`](crate::ErrorKind::Unsupported) for what has no
+    /// [`path`](Dev::path).
+    fn hold_image(&self, image: &dyn Dev, fs_type: &str) -> Result<Box<dyn HeldTree>>;
 
     /// The tree in a folder of this machine, as it is seen there and with what is written to it
     /// meanwhile: other file systems that are mounted in it are no part of it, but what `/boot` has.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Notes;
+use crate::dev::Dev;
 use crate::dm::Kernel;
 use crate::dm::sim::SimKernel;
 use crate::error::Result;
@@ -122,7 +123,7 @@ impl Mounts for DryMounts<'_> {
         Ok(())
     }
 
-    fn hold_image(&self, image: &Path, fs_type: &str) -> Result<Box<dyn HeldTree>> {
+    fn hold_image(&self, image: &dyn Dev, fs_type: &str) -> Result<Box<dyn HeldTree>> {
         self.real.hold_image(image, fs_type)
     }
 

@@ -11,6 +11,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use super::new_tree::RealTree;
 use super::root::RealRoot;
+use crate::dev::Dev;
 use crate::diff::Mounted;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::etc::{self, Carried, LateEdit, mark_unlabelled};
@@ -111,7 +112,7 @@ impl Mounts for RealMounts {
         })
     }
 
-    fn hold_image(&self, image: &Path, fs_type: &str) -> Result<Box<dyn HeldTree>> {
+    fn hold_image(&self, image: &dyn Dev, fs_type: &str) -> Result<Box<dyn HeldTree>> {
         held::hold(image, fs_type)
     }
 

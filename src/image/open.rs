@@ -34,6 +34,7 @@ pub const ISO: &str = "iso9660";
 pub(super) const AT_ONCE: usize = 1 << 20;
 
 /// An image that can be read in any order.
+#[derive(Clone)]
 pub struct ImageFile {
     /// Its bytes.
     pub dev: Arc<dyn Dev>,

@@ -13,6 +13,7 @@ use super::transact::Pending;
 use super::{ImageRequest, ImageSource, Progress, Watch};
 #[cfg(feature = "pack")]
 use crate::archive;
+use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 #[cfg(feature = "host")]
 use crate::ext4;
@@ -69,24 +70,29 @@ impl<'m> Opened<'m> {
             return Ok(tree);
         }
         let mut image = bare(machine, request)?;
-        if let ImageSource::Path(path) = &request.source
+        // What is read once more, or mounted, is what was opened, whatever has its name by then.
+        let file = match &image {
+            Image::File(file) => Some(file.clone()),
+            _ => None,
+        };
+        if let (ImageSource::Path(path), Some(file)) = (&request.source, &file)
             && let Some(fs_type) = mountable(&mut image, path, request)?
         {
             digested(image, request)?;
-            return open_mounted(machine, path, fs_type, watch);
+            return open_mounted(machine, file.dev.as_ref(), fs_type, watch);
         }
         match unwrapped(image, request)? {
             Image::File(file) => Ok(Self::File(file)),
             Image::Stream(stream) => Ok(Self::Stream(stream)),
             #[cfg(feature = "pack")]
             Image::Archive(mut stream) => {
-                if request.source == ImageSource::Stdin {
-                    return Ok(Self::Archive(stream, None));
-                }
+                let Some(file) = file else { return Ok(Self::Archive(stream, None)) };
                 watch.step("read the archive");
                 let measure = measure(&mut stream, watch)?;
-                let again = ImageRequest { digest: None, signed: None, ..request.clone() };
-                match open(machine, &again)? {
+                // As a stream, whose digest and signature are looked at as it is unpacked.
+                let name = file.dev.name().to_owned();
+                let again = Image::Stream(ImageStream::new(name, file.into_reader()));
+                match unwrapped(again, request)? {
                     Image::Archive(stream) => Ok(Self::Archive(stream, Some(measure))),
                     _ => Err(Error::new(ErrorKind::Corrupt, "it has become something else")),
                 }
@@ -159,6 +165,7 @@ impl Opened<'_> {
                 let most = Bytes::new(u64::MAX);
                 let read = archive::unpack(buffered(stream), part, most, &mut tell);
                 read.map_err(|error| unchanged(error.at(&stream.name)))?;
+                stream.end().map_err(unchanged)?;
             }
             #[cfg(feature = "pack")]
             Self::Layers(_, None) => return Ok(Err("it is in a registry".into())),
@@ -503,12 +510,12 @@ pub(super) fn progress(
 /// Mounts what only the kernel reads, and looks where live media have their system.
 fn open_mounted<'m>(
     machine: &Machine<'m>,
-    path: &Path,
+    dev: &dyn Dev,
     fs_type: &str,
     watch: &mut dyn Watch,
 ) -> Result<Opened<'m>> {
-    let mut name = path.display().to_string();
-    let mut held = machine.mounts.hold_image(path, fs_type).map_err(unchanged)?;
+    let mut name = dev.name().to_owned();
+    let mut held = machine.mounts.hold_image(dev, fs_type).map_err(unchanged)?;
     // A squashfs that has none is the system itself; an ISO never is.
     match live_system(held.as_ref()).map_err(unchanged)? {
         Some((place, system)) => (held, name) = (system, format!("{name}: {place}")),

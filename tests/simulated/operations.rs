@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use imgbase::ErrorKind;
+use imgbase::dev::Dev;
 use imgbase::dm::{DevNo, Kernel};
 use imgbase::dry::DryRun;
 use imgbase::image::FileSystem;
@@ -17,7 +18,7 @@ use imgbase::ops::{
 use imgbase::tree::Measure;
 use imgbase::units::Bytes;
 
-use crate::support::{SimMachine, ext4_of};
+use crate::support::{SimMachine, ext4_of, tar_of};
 
 const BASE: &str = "Base-1-0";
 
@@ -78,6 +79,51 @@ fn an_image_may_say_its_name() {
     }
     let stream = sim.imgbase().name_of_image(&ImageSource::Stdin.into()).expect_err("it is one");
     assert_eq!(stream.kind(), ErrorKind::Invalid);
+}
+
+/// Does something at a step.
+struct At<'a>(&'a str, &'a dyn Fn());
+
+impl Watch for At<'_> {
+    fn step(&mut self, step: &str) {
+        if step == self.0 {
+            (self.1)();
+        }
+    }
+}
+
+#[test]
+fn an_archive_that_is_read_twice_is_the_same_both_times() {
+    use sha2::{Digest, Sha256};
+    // More than what is looked at of an image before all else.
+    const SIZE: usize = 256 << 10;
+    let sim = SimMachine::with_disks(2);
+    sim.init();
+    let archive = |size: usize| tar_of(&[("etc/x", &vec![7; size])]);
+    let path = sim.put_bytes("image", archive(SIZE));
+    let digits: String =
+        Sha256::digest(archive(SIZE)).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut image = ImageRequest::from(ImageSource::Path(path.clone()));
+    image.digest = Some(format!("sha256:{digits}").parse().expect("a digest"));
+    let request = AddBase { nvr: BASE.parse().expect("a name"), image, size: None, share: true };
+    // Another file gets its name meanwhile: it is none of the image's.
+    let renamed = || drop(sim.put_bytes("image", archive(2 * SIZE)));
+    let added = sim.imgbase().add_base(&request, &mut At("read the archive", &renamed));
+    assert_eq!(added.expect("the one that was opened").written_bytes, SIZE as u64);
+    // The file itself becomes another one: that is found, and nothing stays.
+    sim.put_bytes("image", archive(SIZE));
+    let rewritten = || {
+        let images = sim.disks.images.lock().expect("not poisoned");
+        images[&path].write_at(b"changed", Bytes::new(SIZE as u64 / 2)).expect("it fits");
+    };
+    let request = AddBase { nvr: "Base-1-1".parse().expect("a name"), ..request };
+    for step in ["read the archive", "copy the files"] {
+        sim.put_bytes("image", archive(SIZE));
+        let error = sim.imgbase().add_base(&request, &mut At(step, &rewritten));
+        assert_eq!(error.expect_err("not what was looked at").kind(), ErrorKind::Corrupt, "{step}");
+        let layout = sim.imgbase().layout().expect("it can be read");
+        assert_eq!((layout.bases.len(), layout.pending.len()), (1, 0), "{step}");
+    }
 }
 
 #[test]

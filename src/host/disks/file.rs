@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -179,6 +180,10 @@ impl Dev for FileDev {
             return Err(io::ErrorKind::Unsupported.into());
         }
         block::discard(self.writer()?, at.get(), len.get())
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        Some(PathBuf::from(format!("/proc/self/fd/{}", self.reader.as_raw_fd())))
     }
 }
 

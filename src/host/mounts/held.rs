@@ -9,7 +9,8 @@ use imgbase_sys::mount::{DetachedMount, Source};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
-use super::private::mount;
+use super::private::mount_called;
+use crate::dev::Dev;
 use crate::diff::Mounted;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::host::disks::{FileDev, FileHoles, attach, number_of};
@@ -22,13 +23,18 @@ struct Held {
     name: String,
 }
 
-/// Mounts what is at a path.
-pub(super) fn hold(image: &Path, fs_type: &str) -> Result<Box<dyn HeldTree>> {
-    if number_of(image)?.is_some() {
-        return hold_device(image, image.display().to_string(), fs_type);
+/// Mounts what is open.
+pub(super) fn hold(image: &dyn Dev, fs_type: &str) -> Result<Box<dyn HeldTree>> {
+    let name = image.name().to_owned();
+    let Some(path) = image.path() else {
+        let why = "only a whole file or device can be mounted";
+        return Err(Error::new(ErrorKind::Unsupported, why).at(name));
+    };
+    if number_of(&path)?.is_some() {
+        return hold_device(&path, name, fs_type);
     }
-    let file = File::open(image).context("open the image", image.display())?;
-    hold_file(&file, image.display().to_string(), fs_type)
+    let file = File::open(&path).context("open the image", &name)?;
+    hold_file(&file, name, fs_type)
 }
 
 /// Mounts what is in a file, by a loop device that goes with the mount.
@@ -44,7 +50,7 @@ fn hold_file(file: &File, name: String, fs_type: &str) -> Result<Box<dyn HeldTre
 
 fn hold_device(device: &Path, name: String, fs_type: &str) -> Result<Box<dyn HeldTree>> {
     let source = Source { fs_type, device, read_only: true, view_only: true, options: "" };
-    let mount = mount(source).map_err(|error| error.at(&name))?;
+    let mount = mount_called(source).map_err(|error| error.at(&name))?;
     Ok(Box::new(Held { mount, name }))
 }
 

@@ -12,12 +12,18 @@ use crate::units::Bytes;
 use crate::xfs;
 
 pub(in crate::host) fn mount(source: Source<'_>) -> Result<DetachedMount> {
+    let device = source.device;
+    mount_called(source).map_err(|error| error.at(device.display()))
+}
+
+/// The same; what to call it in an error is for the caller to say.
+pub(super) fn mount_called(source: Source<'_>) -> Result<DetachedMount> {
     log::debug!("mount {} privately, {source:?}", source.device.display());
     DetachedMount::new(source).map_err(|failure| {
         let said = failure.said.clone();
         let error = super::failure(failure.source, source.fs_type);
         let error = if said.is_empty() { error } else { error.kept(format!("it said: {said}")) };
-        error.op("mount privately").at(source.device.display())
+        error.op("mount privately")
     })
 }
 

@@ -255,6 +255,24 @@ pub(crate) fn bytes_of(dev: &dyn Dev) -> Vec<u8> {
     bytes
 }
 
+/// An archive of files.
+pub(crate) fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let header = |size: usize| {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_size(size as u64);
+        header
+    };
+    for (path, content) in files {
+        archive.append_data(&mut header(content.len()), path, *content).expect("into memory");
+    }
+    archive.into_inner().expect("into memory")
+}
+
 /// The smallest ext4, made once.
 pub(crate) fn small_ext4() -> Vec<u8> {
     static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
@@ -567,8 +585,8 @@ impl Mounts for SimMounts {
         if self.refuse_once { Err(missing(device)) } else { make(&mut Forgotten) }
     }
 
-    fn hold_image(&self, image: &Path, _fs_type: &str) -> Result<Box<dyn HeldTree>> {
-        SimTree::of(&self.inside).ok_or_else(|| missing(image))
+    fn hold_image(&self, image: &dyn Dev, _fs_type: &str) -> Result<Box<dyn HeldTree>> {
+        SimTree::of(&self.inside).ok_or_else(|| missing(Path::new(image.name())))
     }
 
     fn hold_folder(&self, _folder: &Path) -> Result<Option<Box<dyn HeldTree>>> {
