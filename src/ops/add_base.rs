@@ -4,19 +4,21 @@
 //! copied with the lock released, while the open device shows others that a
 //! process is at it; the commit that drops the tag makes the base.
 
-use super::content::{self, Content, Opened, unchanged};
+use super::content::{Content, Opened, unchanged};
 use super::session::Session;
 use super::share::Plan;
 use super::thin::{NewThin, Role};
 use super::transact::Pending;
 use super::{AddBase, ImageRequest, ImageSource, Imgbase, Init, Watch, after_commit};
+use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ext4::Tree;
-use crate::image::Image;
 use crate::layout::{BaseName, ImageName};
 use crate::lvm2::Vg;
 use crate::report::BaseAdded;
+use crate::tree::{Part, TreePath};
 use crate::units::Bytes;
+use crate::xfs;
 
 impl Imgbase<'_> {
     /// Adds a base from an ext4 or XFS file system image.
@@ -44,25 +46,43 @@ impl Imgbase<'_> {
     ///
     /// # Errors
     /// [`Invalid`](ErrorKind::Invalid) where it says none, or cannot be looked into before it is
-    /// copied: a stream, something packed, another file system than ext4.
-    pub fn name_of_image(&self, request: &ImageRequest) -> Result<BaseName> {
-        if request.source == ImageSource::Stdin {
-            return Err(nameless("a stream cannot be looked into"));
-        }
-        #[cfg(feature = "pack")]
-        if super::oci::store(&self.machine, request)?.is_some() {
-            return Err(nameless("it has layers, and cannot be looked into"));
-        }
-        let request = ImageRequest { digest: None, signed: None, ..request.clone() };
-        let Image::File(file) = content::open(&self.machine, &request)? else {
-            return Err(nameless("it is packed, and cannot be looked into"));
+    /// copied: a stream, a packed file system, an image in a registry. As [`add_base`](Self::add_base)
+    /// for what cannot be opened.
+    pub fn name_of_image(&self, request: &ImageRequest, watch: &mut dyn Watch) -> Result<BaseName> {
+        let ImageSource::Path(path) = &request.source else {
+            return Err(nameless("neither a stream nor a registry is looked into"));
         };
-        let dev = file.dev.as_ref();
-        let said = Tree::open(dev).and_then(|tree| tree.read_file(NVR, Bytes::kib(4)));
-        let said = said.map_err(|error| unchanged(error).at(dev.name()))?;
-        let said = said.ok_or_else(|| nameless(&format!("it has no {NVR}")).at(dev.name()))?;
-        let name = String::from_utf8_lossy(&said);
-        name.trim().parse().map_err(|bad| unchanged(Error::from(bad)).at(dev.name()))
+        let wanted = |path: &TreePath| path.bytes() == NVR.as_bytes();
+        let mut part = Part::new(&wanted);
+        let mut opened = Opened::open(&self.machine, request, watch)?;
+        let in_ext4 = match &mut opened {
+            Opened::File(file) => self.read_name(file.dev.as_ref(), &mut part, watch)?,
+            other => {
+                other.read_part(&mut part, watch)?.map_err(|why| nameless(&why))?;
+                None
+            }
+        };
+        let said = in_ext4.as_deref().or(part.file(NVR));
+        let said = said.ok_or_else(|| nameless(&format!("it has no {NVR}")).at(path.display()))?;
+        let name = String::from_utf8_lossy(said.get(..NAME_MOST).unwrap_or(said));
+        name.trim().parse().map_err(|bad| unchanged(Error::from(bad)).at(path.display()))
+    }
+
+    /// What an ext4 says, or an XFS, which goes to the part: it is mounted.
+    fn read_name(
+        &self,
+        dev: &dyn Dev,
+        part: &mut Part<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<Option<Vec<u8>>> {
+        if xfs::Superblock::read(dev).is_err() {
+            let said = Tree::open(dev).and_then(|tree| tree.read_file(NVR, Bytes::kib(4)));
+            return said.map_err(|error| unchanged(error).at(dev.name()));
+        }
+        let held = self.machine.mounts.hold_image(dev, "xfs");
+        let held = held.map_err(|error| nameless(&error.to_string()))?;
+        held.copy_to(part, &mut |_| watch.cancelled()).map_err(unchanged)?;
+        Ok(None)
     }
 
     /// Adds a base from an image that is open already.
@@ -155,6 +175,9 @@ impl FilledBase<'_> {
 
 /// Where an image says what it is called.
 pub(super) const NVR: &str = "/usr/share/imgbase/build/meta/nvr";
+
+/// No name is as long.
+const NAME_MOST: usize = 4096;
 
 fn nameless(why: &str) -> Error {
     let why = format!("the image does not say its name: {why}; give one, as NAME-VERSION-RELEASE");

@@ -15,15 +15,12 @@ use super::{ImageRequest, ImageSource, Progress, Watch};
 use crate::archive;
 use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, IoContext, Result};
-#[cfg(feature = "host")]
 use crate::ext4;
 #[cfg(feature = "pack")]
 use crate::image::oci::{Layers, Wanted};
 use crate::image::{self, Control, Image, ImageFile, ImageStream, Source, Target};
 use crate::machine::{HeldTree, Machine, Tool};
-#[cfg(feature = "host")]
-use crate::tree::{self, Of, Part};
-use crate::tree::{Measure, NewTree, Tell};
+use crate::tree::{self, Measure, NewTree, Of, Part, Tell};
 use crate::units::Bytes;
 
 /// An image that was opened, down to its file system, archive or layers.
@@ -139,7 +136,6 @@ impl<'m> Opened<'m> {
 
 impl Opened<'_> {
     /// Reads a part of the image's tree; or says why that cannot be known before it is unpacked.
-    #[cfg(feature = "host")]
     pub(super) fn read_part(
         &mut self,
         part: &mut Part<'_>,
@@ -179,11 +175,6 @@ impl Opened<'_> {
         }
         Ok(Ok(()))
     }
-}
-
-/// Opens an image, down to its file system or archive.
-pub(super) fn open(machine: &Machine<'_>, request: &ImageRequest) -> Result<Image> {
-    unwrapped(bare(machine, request)?, request)
 }
 
 /// The image as it was given.

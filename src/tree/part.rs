@@ -40,6 +40,14 @@ impl<'p> Part<'p> {
         Self { wanted, nodes, left: MOST }
     }
 
+    /// The content of the file at a path, where it was wanted.
+    pub(crate) fn file(&self, path: &str) -> Option<&[u8]> {
+        match &self.nodes.get(&TreePath::from_text(path)?)?.has {
+            Has::Content(content) => Some(content),
+            _ => None,
+        }
+    }
+
     /// Its root.
     pub fn root(&self) -> PartFolder<'_> {
         PartFolder { part: self, at: TreePath::root() }
@@ -257,6 +265,7 @@ mod tests {
         let etc = part.root().folder(b"etc").expect("a folder");
         assert_eq!(etc.names().expect("readable"), [&b"a"[..], b"a!", b"l", b"twin"]);
         let large = vec![0; 25 << 20];
+        assert_eq!((part.file("/etc/a"), part.file("/etc/l")), (Some(&b"5"[..]), None));
         file(&mut part, "/etc/large", &large).expect_err("too much");
         file(&mut part, "/usr/large", &large).expect("passed over");
     }

@@ -64,7 +64,7 @@ fn an_image_may_say_its_name() {
     let sim = with_base();
     let name = |bytes: Vec<u8>| {
         let image: ImageRequest = ImageSource::Path(sim.put_bytes("image", bytes)).into();
-        sim.imgbase().name_of_image(&image)
+        sim.imgbase().name_of_image(&image, &mut Unwatched)
     };
     let said = |text: &str| ext4_of("", "1M", &[("usr/share/imgbase/build/meta/nvr", text)]);
     assert_eq!(name(said("Node-2-1\n")).expect("it says it"), "Node-2-1");
@@ -77,8 +77,35 @@ fn an_image_may_say_its_name() {
         let error = name(bytes).expect_err(why);
         assert!(error.to_string().contains(why), "{error}");
     }
-    let stream = sim.imgbase().name_of_image(&ImageSource::Stdin.into()).expect_err("it is one");
-    assert_eq!(stream.kind(), ErrorKind::Invalid);
+    let stream = sim.imgbase().name_of_image(&ImageSource::Stdin.into(), &mut Unwatched);
+    assert_eq!(stream.expect_err("it is one").kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn an_archive_and_what_has_to_be_mounted_say_their_names_too() {
+    let mut sim = with_base();
+    let blank = [0; 1 << 16];
+    let (squashfs, medium) = (b"hsqs".to_vec(), [&[0; 32769][..], b"CD001"].concat());
+    let xfs = include_bytes!("../data/xfs/superblock.bin").to_vec();
+    sim.mounts.inside =
+        vec![("", Measure::default()), ("/LiveOS/squashfs.img", Measure::default())];
+    let name = |bytes: Vec<u8>, digest: Option<&str>| {
+        let mut image: ImageRequest = ImageSource::Path(sim.put_bytes("image", bytes)).into();
+        image.digest = digest.map(|digest| digest.parse().expect("a digest"));
+        sim.imgbase().name_of_image(&image, &mut Unwatched)
+    };
+    for head in [squashfs, medium, xfs] {
+        assert_eq!(name([&head[..], &blank].concat(), None).expect("it says it"), "Held-1-0");
+    }
+    let place = "usr/share/imgbase/build/meta/nvr";
+    let archive = tar_of(&[("etc/x", b"x"), (place, b"Node-2-1\n")], &[]);
+    assert_eq!(name(archive.clone(), None).expect("it says it"), "Node-2-1");
+    assert_eq!(name(gzip(&archive), None).expect("it says it"), "Node-2-1");
+    // Nobody's word is taken before it is looked at whose it is.
+    let other = format!("sha256:{}", "0".repeat(64));
+    assert_eq!(name(archive, Some(&other)).expect_err("another").kind(), ErrorKind::Corrupt);
+    let error = name(tar_of(&[("etc/x", b"x")], &[]), None).expect_err("it says none");
+    assert!(error.to_string().contains("does not say its name"), "{error}");
 }
 
 /// Does something at a step.
@@ -99,7 +126,7 @@ fn an_archive_that_is_read_twice_is_the_same_both_times() {
     const SIZE: usize = 256 << 10;
     let sim = SimMachine::with_disks(2);
     sim.init();
-    let archive = |size: usize| tar_of(&[("etc/x", &vec![7; size])]);
+    let archive = |size: usize| tar_of(&[("etc/x", &vec![7; size])], &[]);
     let path = sim.put_bytes("image", archive(SIZE));
     let digits: String =
         Sha256::digest(archive(SIZE)).iter().map(|byte| format!("{byte:02x}")).collect();

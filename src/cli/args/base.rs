@@ -38,8 +38,8 @@ of one that is not. Where keys of minisign's are in /etc/imgbase/keys (NAME.pub)
 one of them: in IMAGE.minisig, or in the file that --signature names.
 
 With --add, a word with a slash, or - alone, is the image, any other the name; the order is free. \
-Without an image, standard input is read, unless it is a terminal. Without a name an ext4 image that \
-is not packed is asked for its own, in /usr/share/imgbase/build/meta/nvr.";
+Without an image, standard input is read, unless it is a terminal. Without a name the image is asked for \
+its own, in /usr/share/imgbase/build/meta/nvr: a packed file system, standard input and a registry are not.";
 
 const USAGE: &str = "\
 imgbase base --add [NVR] [--size SIZE] [IMAGE] [OPTIONS]

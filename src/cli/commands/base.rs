@@ -17,7 +17,7 @@ pub(super) fn run(args: &BaseArgs, session: &Session<'_>) -> Result<Answer> {
     if let Some(word) = &args.add {
         let (name, image) = request(args, word.as_ref(), std::io::stdin().is_terminal())?;
         return session.change(|imgbase, watch| {
-            let nvr = image::name(imgbase, name.as_ref(), &image)?;
+            let nvr = image::name(imgbase, name.as_ref(), &image, watch)?;
             let request =
                 AddBase { nvr, image: image.clone(), size: args.size, share: !args.no_share };
             imgbase.add_base(&request, watch).map(Answer::BaseAdded)

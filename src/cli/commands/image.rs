@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use imgbase::host::signature_of;
 use imgbase::image::oci::SCHEME;
 use imgbase::layout::BaseName;
-use imgbase::ops::{ImageRequest, ImageSource, Imgbase};
+use imgbase::ops::{ImageRequest, ImageSource, Imgbase, Watch};
 use imgbase::{Error, Result};
 
 use super::{invalid, unsupported};
@@ -126,8 +126,9 @@ pub(super) fn name(
     imgbase: &Imgbase<'_>,
     given: Option<&BaseName>,
     image: &ImageRequest,
+    watch: &mut dyn Watch,
 ) -> Result<BaseName> {
-    given.map_or_else(|| imgbase.name_of_image(image), |name| Ok(name.clone()))
+    given.map_or_else(|| imgbase.name_of_image(image, watch), |name| Ok(name.clone()))
 }
 
 /// True for a word with a `://`.

@@ -29,7 +29,7 @@ pub(super) fn run(args: &UpdateArgs, session: &Session<'_>) -> Result<Answer> {
         false => None,
     };
     let answer = session.change(|imgbase, watch| {
-        let nvr = image::name(imgbase, args.nvr.as_ref(), &image)?;
+        let nvr = image::name(imgbase, args.nvr.as_ref(), &image, watch)?;
         let request = Update {
             nvr,
             image: image.clone(),

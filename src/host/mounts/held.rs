@@ -49,7 +49,9 @@ fn hold_file(file: &File, name: String, fs_type: &str) -> Result<Box<dyn HeldTre
 }
 
 fn hold_device(device: &Path, name: String, fs_type: &str) -> Result<Box<dyn HeldTree>> {
-    let source = Source { fs_type, device, read_only: true, view_only: true, options: "" };
+    // Another one of the same image may be mounted.
+    let options = if fs_type == "xfs" { "nouuid" } else { "" };
+    let source = Source { fs_type, device, read_only: true, view_only: true, options };
     let mount = mount_called(source).map_err(|error| error.at(&name))?;
     Ok(Box::new(Held { mount, name }))
 }

@@ -28,7 +28,7 @@ use imgbase::machine::{
 use imgbase::name::VgName;
 use imgbase::ops::{AddBase, ImageSource, Imgbase, Init, Unwatched};
 use imgbase::root::{Access, RootChange, RootFiles};
-use imgbase::tree::{Folder, Making, Measure, Meta, NewTree, Tell, TreePath, Xattrs};
+use imgbase::tree::{Folder, Kind, Making, Measure, Meta, NewTree, Tell, TreePath, Xattrs};
 use imgbase::units::Bytes;
 use imgbase::{Error, ErrorKind, Result};
 
@@ -255,8 +255,8 @@ pub(crate) fn bytes_of(dev: &dyn Dev) -> Vec<u8> {
     bytes
 }
 
-/// An archive of files.
-pub(crate) fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
+/// An archive of files, and of other names of some: of those it is told whose.
+pub(crate) fn tar_of(files: &[(&str, &[u8])], links: &[(&str, &str)]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     let header = |size: usize| {
         let mut header = tar::Header::new_gnu();
@@ -269,6 +269,11 @@ pub(crate) fn tar_of(files: &[(&str, &[u8])]) -> Vec<u8> {
     };
     for (path, content) in files {
         archive.append_data(&mut header(content.len()), path, *content).expect("into memory");
+    }
+    for (path, first) in links {
+        let mut header = header(0);
+        header.set_entry_type(tar::EntryType::Link);
+        archive.append_link(&mut header, path, first).expect("into memory");
     }
     archive.into_inner().expect("into memory")
 }
@@ -667,8 +672,25 @@ impl HeldTree for SimTree {
         Ok(self.measure)
     }
 
-    fn copy_to(&self, _to: &mut dyn NewTree, _tell: Tell<'_>) -> Result<Measure> {
-        Ok(self.measure)
+    fn copy_to(&self, to: &mut dyn NewTree, _tell: Tell<'_>) -> Result<Measure> {
+        let (path, name) = ("/usr/share/imgbase/build/meta/nvr", "Held-1-0");
+        let path = TreePath::from_text(path).expect("a path");
+        let meta = Meta {
+            kind: Kind::File,
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            size: Bytes::new(8),
+            held: Bytes::new(8),
+            rdev: (0, 0),
+            ino: 1,
+            fs: 1,
+            links: 1,
+            mtime: (0, 0),
+            ctime: (0, 0),
+        };
+        let put = to.put(&path, &meta, &Xattrs::new(), Making::File(&mut name.as_bytes()));
+        put.map(|()| self.measure).map_err(Error::io)
     }
 }
 
