@@ -141,6 +141,19 @@ impl Opened<'_> {
         part: &mut Part<'_>,
         watch: &mut dyn Watch,
     ) -> Result<std::result::Result<(), String>> {
+        let read = self.read_into(part, watch);
+        // What cannot be kept of it is no fault of the image's.
+        match (part.beyond(), read) {
+            (Some(why), Err(_)) => Ok(Err(why)),
+            (_, read) => read,
+        }
+    }
+
+    fn read_into(
+        &mut self,
+        part: &mut Part<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<std::result::Result<(), String>> {
         let mut tell = |by_now: Measure| progress(watch, by_now, None, Bytes::ZERO);
         match self {
             Self::File(file) => {

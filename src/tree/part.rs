@@ -31,13 +31,20 @@ pub struct Part<'p> {
     /// By path: what is in a folder follows it.
     nodes: BTreeMap<TreePath, Rc<Node>>,
     left: u64,
+    /// Why it cannot be kept.
+    beyond: Option<String>,
 }
 
 impl<'p> Part<'p> {
     /// Keeps what is wanted; where something is, its folder is too.
     pub fn new(wanted: &'p dyn Fn(&TreePath) -> bool) -> Self {
         let nodes = BTreeMap::from([(TreePath::root(), Rc::new(folder()))]);
-        Self { wanted, nodes, left: MOST }
+        Self { wanted, nodes, left: MOST, beyond: None }
+    }
+
+    /// Why what was refused cannot be kept here, though a tree of files could hold it.
+    pub(crate) fn beyond(&mut self) -> Option<String> {
+        self.beyond.take()
     }
 
     /// The content of the file at a path, where it was wanted.
@@ -46,6 +53,12 @@ impl<'p> Part<'p> {
             Has::Content(content) => Some(content),
             _ => None,
         }
+    }
+
+    fn refuse(&mut self, why: String) -> io::Error {
+        let error = io::Error::other(why.clone());
+        self.beyond = Some(why);
+        error
     }
 
     /// Its root.
@@ -69,7 +82,7 @@ impl<'p> Part<'p> {
             Some(left) => self.left = left,
             None => {
                 let most = Bytes::new(MOST);
-                return Err(io::Error::other(format!("more than {most} would be to be compared")));
+                return Err(self.refuse(format!("more than {most} would be to be compared")));
             }
         }
         Ok(content)
@@ -128,7 +141,7 @@ impl NewTree for Part<'_> {
             return Ok(());
         }
         let Some(node) = self.nodes.get(first).cloned() else {
-            return Err(io::Error::other(format!("{path} is another name of {first}")));
+            return Err(self.refuse(format!("{path} is another name of {first}")));
         };
         self.parents(path);
         self.nodes.insert(path.clone(), node);
@@ -246,6 +259,7 @@ mod tests {
         part.link(&path("/etc/twin"), &path("/etc/ab")).expect("kept");
         part.link(&path("/usr/twin"), &path("/usr/x")).expect("passed over");
         part.link(&path("/etc/of"), &path("/usr/x")).expect_err("nobody has read it");
+        assert_eq!(part.beyond().as_deref(), Some("/etc/of is another name of /usr/x"));
         let root = part.root();
         assert_eq!(root.names().expect("readable"), [b"etc"]);
         let etc = root.folder(b"etc").expect("a folder");
@@ -265,8 +279,9 @@ mod tests {
         let etc = part.root().folder(b"etc").expect("a folder");
         assert_eq!(etc.names().expect("readable"), [&b"a"[..], b"a!", b"l", b"twin"]);
         let large = vec![0; 25 << 20];
-        assert_eq!((part.file("/etc/a"), part.file("/etc/l")), (Some(&b"5"[..]), None));
+        assert_eq!((part.beyond(), part.file("/etc/a")), (None, Some(&b"5"[..])));
         file(&mut part, "/etc/large", &large).expect_err("too much");
+        assert!(part.beyond().is_some_and(|why| why.starts_with("more than 24")));
         file(&mut part, "/usr/large", &large).expect("passed over");
     }
 }

@@ -9,7 +9,7 @@ use imgbase::etc::{LateEdit, LateKind, OnConflict};
 use imgbase::ext4::Tree;
 use imgbase::layout::{ImageName, LayerName};
 use imgbase::machine::MountEntry;
-use imgbase::ops::{OwnInitrd, Unwatched, Update, Watch};
+use imgbase::ops::{ImageSource, OwnInitrd, Unwatched, Update, Watch};
 use imgbase::report::Health;
 use imgbase::tree::TreePath;
 use imgbase::units::Bytes;
@@ -18,7 +18,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use crate::support::world::update_with;
-use crate::support::{SimBootAt, SimMachine, ext4_of, strange_ext4};
+use crate::support::{SimBootAt, SimMachine, ext4_of, strange_ext4, tar_of};
 
 const BASE: &str = "Base-1-0";
 const KERNEL: &str = "/boot/vmlinuz-6.1.0-9-amd64";
@@ -554,6 +554,25 @@ fn tries_are_bounded() {
     let tries = Some(Tries::new(5).expect("a number"));
     let chosen = sim.imgbase().set_default_layer(&second, tries).expect("it can be started");
     assert_eq!(chosen.tries, Some(5));
+}
+
+#[test]
+fn a_dry_update_tells_what_it_cannot_know() {
+    let mut sim = machine();
+    let first = add_layer(&sim, BASE);
+    run_from(&mut sim, &first);
+    sim.imgbase().bless().expect("it runs");
+    let large = vec![7; 25 << 20];
+    for (image, why) in [
+        (tar_of(&[("etc/large", &large)], &[]), "more than 24"),
+        (tar_of(&[("usr/x", b"x")], &[("etc/x", "usr/x")]), "/etc/x is another name of /usr/x"),
+    ] {
+        let image = ImageSource::Path(sim.put_bytes("image", image)).into();
+        let planned = sim.imgbase().plan_update(&image, OnConflict::Keep, &mut Unwatched);
+        let planned = planned.expect("an update would work");
+        assert!(planned.carried.is_none());
+        assert!(planned.why.as_ref().is_some_and(|told| told.starts_with(why)), "{planned:?}");
+    }
 }
 
 #[test]

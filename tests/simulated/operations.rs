@@ -104,8 +104,12 @@ fn an_archive_and_what_has_to_be_mounted_say_their_names_too() {
     // Nobody's word is taken before it is looked at whose it is.
     let other = format!("sha256:{}", "0".repeat(64));
     assert_eq!(name(archive, Some(&other)).expect_err("another").kind(), ErrorKind::Corrupt);
-    let error = name(tar_of(&[("etc/x", b"x")], &[]), None).expect_err("it says none");
-    assert!(error.to_string().contains("does not say its name"), "{error}");
+    for archive in
+        [tar_of(&[("etc/x", b"x")], &[]), tar_of(&[("etc/x", b"Node-2-1")], &[(place, "etc/x")])]
+    {
+        let error = name(archive, None).expect_err("it says none");
+        assert!(error.to_string().contains("does not say its name"), "{error}");
+    }
 }
 
 /// Does something at a step.
