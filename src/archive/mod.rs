@@ -248,6 +248,7 @@ impl<'a> Archive<'a> {
         if !self.is_layer {
             refuse_whiteout(path, &meta)?;
         }
+        refuse_device(path, &meta, same_as.as_ref())?;
         let xattrs = about.xattrs()?;
         let entry =
             Entry { path: path.clone(), meta, xattrs, target, same_as, data: Bytes::new(held) };
@@ -335,6 +336,22 @@ fn refuse_whiteout(path: &TreePath, meta: &Meta) -> Result<()> {
     }
     let why = "it takes away what is below it: this is one layer of a container's image, and no \
                whole system";
+    Err(Error::new(ErrorKind::Unsupported, why))
+}
+
+/// Where systems have their device nodes, and what `/dev` is begun with.
+const DEVICES: [&[u8]; 3] = [b"/dev/", b"/lib/udev/devices/", b"/usr/lib/udev/devices/"];
+
+/// A device node anywhere else is a way to a disk that nobody looks for, and so is another name of one.
+fn refuse_device(path: &TreePath, meta: &Meta, same_as: Option<&TreePath>) -> Result<()> {
+    let is_among = |path: &TreePath| DEVICES.iter().any(|folder| path.bytes().starts_with(folder));
+    let may_be = meta.kind.is_device() || same_as.is_some_and(is_among);
+    // One that takes a file away is refused where that is known.
+    if !may_be || meta.is_whiteout() || is_among(path) {
+        return Ok(());
+    }
+    let why = "a device node, or another name of what may be one, outside of /dev, \
+               /lib/udev/devices and /usr/lib/udev/devices";
     Err(Error::new(ErrorKind::Unsupported, why))
 }
 

@@ -124,6 +124,38 @@ fn what_makes_no_system_is_refused_by_name() {
 }
 
 #[test]
+fn devices_have_their_places() {
+    let node = |name: &str, sort| {
+        let mut node = header(name, sort, 0);
+        node.set_device_major(8).expect("a device");
+        node.set_device_minor(1).expect("a device");
+        node.set_cksum();
+        node.as_bytes().to_vec()
+    };
+    let twin = |name: &str, first: &str| {
+        let mut twin = header(name, EntryType::Link, 0);
+        twin.set_link_name(first).expect("short");
+        twin.set_cksum();
+        twin.as_bytes().to_vec()
+    };
+    for sort in [EntryType::Char, EntryType::Block] {
+        let places = ["dev/sda", "./dev/a/b", "lib/udev/devices/x", "usr/lib/udev/devices/x"];
+        let nodes: Vec<u8> = places.iter().flat_map(|place| node(place, sort)).collect();
+        let nodes = [nodes, twin("dev/other", "dev/sda"), END.to_vec()].concat();
+        assert_eq!(try_unpack(&nodes, Bytes::gib(1)).1.expect("good").entries, 5);
+        for place in ["x", "home/dev/sda", "dev", "devices/x", "usr/lib/udev/x"] {
+            let error = refused(&[node(place, sort), END.to_vec()].concat());
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{place}");
+            assert!(error.to_string().contains(&format!("/{place}")), "{error}");
+            let layer = [node(place, sort), END.to_vec()].concat();
+            measure_layer(layer.as_slice(), Measure::default(), &mut |_| false).expect_err(place);
+        }
+        let hidden = [node("dev/sda", sort), twin("home/x", "dev/sda"), END.to_vec()].concat();
+        assert!(refused(&hidden).to_string().contains("/home/x"));
+    }
+}
+
+#[test]
 fn damage_and_early_ends_are_found() {
     let good = [entry("a", EntryType::Regular, &[1; 700]), END.to_vec()].concat();
     for len in [0, 100, 512, 900, 1212, 1536] {

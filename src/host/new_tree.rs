@@ -262,8 +262,9 @@ mod tests {
         }
         holes.set_len(8 << 20).expect("set");
         run("mkfifo", &[&text("pipe")]);
-        run("mknod", &[&text("null"), "c", "1", "3"]);
-        run("mknod", &[&text("disk"), "b", "259", "300"]);
+        fs::create_dir(at("dev")).expect("made");
+        run("mknod", &[&text("dev/null"), "c", "1", "3"]);
+        run("mknod", &[&text("dev/disk"), "b", "259", "300"]);
         run("chown", &["-h", "1000:70000", &text("usr/absolute"), &text("var/empty")]);
         // A value with a newline in it: what the lengths of records are for.
         let value = b"one\ntwo=3\0four\n";

@@ -66,6 +66,7 @@ fn outside_is_not_touched(vm: &mut Vm) -> Outcome {
         echo x >x && tar -cPf ../up.tar --transform 's|^x$|../../tmp/victim|' x &&
         ln -s /tmp out && tar -cf ../through.tar out &&
         tar -rf ../through.tar --transform 's|^x$|out/victim|' x &&
+        mknod node b 7 7 && tar -cf ../node.tar node &&
         truncate -s 300M zeros && tar -cf - zeros | gzip -1 >../zeros.tar.gz &&
         truncate -s 10G more && tar -Scf - more | gzip -9 >../more.tar.gz &&
         [ $(stat -c %s ../more.tar.gz) -lt 1024 ] && rm more && tar -cf ../sum.tar x x &&
@@ -75,6 +76,7 @@ fn outside_is_not_touched(vm: &mut Vm) -> Outcome {
     for (archive, code, why) in [
         ("up.tar", 5, "out of its tree"),
         ("through.tar", 1, "/out/victim"),
+        ("node.tar", 5, "/node: a device node"),
         ("sum.tar", 6, "a block's checksum does not hold"),
         ("crc.tar.gz", 6, "does not have a matching checksum"),
         ("zeros.tar.gz --size 256M", 2, "its files need"),

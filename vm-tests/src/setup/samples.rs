@@ -19,8 +19,8 @@ cd root/srv/sample
 echo one >first
 ln first second
 ln first third
-mknod -m 600 disk b 7 7
-mknod -m 666 zero c 1 5
+mknod -m 600 ../../dev/sample-disk b 7 7
+mknod -m 666 ../../dev/sample-zero c 1 5
 mkfifo -m 640 pipe
 cp ../../bin/cat able
 chroot ../.. setcap cap_net_raw+ep /srv/sample/able
