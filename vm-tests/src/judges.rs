@@ -28,16 +28,34 @@ fn no_complaint(said: &str) -> Result<()> {
     }
 }
 
-/// Asks thin_check about the pool's metadata; the pool must not be active.
+/// What thin_check and thin_ls say of the metadata of the pool `$2` of `$1`, and lvm2 of its volumes.
+const POOL: &str = r#"tmeta=$1/$2_tmeta
+lvchange -ay -y $tmeta >/dev/null || exit
+thin_check -q /dev/$tmeta >&2 && there=$(thin_ls --no-headers -o DEV /dev/$tmeta)
+status=$?
+lvchange -an $tmeta >/dev/null && [ $status = 0 ] || exit
+echo $there
+lvs --noheadings -o thin_id,lv_name -S "pool_lv=$2" $1"#;
+
+/// Asks thin_check about the pool's metadata, and thin_ls for the thin devices in it: each must be
+/// a volume's, and each volume must have its own. The pool must not be active. Returns the names
+/// of its volumes.
 ///
 /// # Errors
-/// What lvm2 or thin_check says.
-pub fn thin_pool(vm: &mut Vm, vg: &str, pool: &str) -> Result<()> {
-    let tmeta = format!("{vg}/{pool}_tmeta");
-    vm.ok(&format!("lvchange -ay -y {tmeta}"))?;
-    let checked = vm.quiet(&format!("thin_check -q /dev/{tmeta}"));
-    vm.ok(&format!("lvchange -an {tmeta}"))?;
-    checked.map(drop)
+/// What one of them says, or the ids of both where they differ.
+pub fn thin_pool(vm: &mut Vm, vg: &str, pool: &str) -> Result<Vec<String>> {
+    let said = vm.quiet(&format!("set -- {vg} {pool}\n{POOL}"))?;
+    let mut lines = said.lines();
+    let mut there: Vec<&str> = lines.next().unwrap_or_default().split_whitespace().collect();
+    let volumes = lines.filter_map(|line| line.trim().split_once(' '));
+    let (mut known, names): (Vec<&str>, Vec<String>) =
+        volumes.map(|(id, name)| (id, name.trim().to_owned())).unzip();
+    there.sort_unstable();
+    known.sort_unstable();
+    if there == known {
+        return Ok(names);
+    }
+    Err(Fail::new(format!("{vg}/{pool} has the thin ids {there:?}, lvm2 knows {known:?}")))
 }
 
 /// Asks e2fsck about an ext4 on a volume or in a file; its journal may be in use only where
@@ -49,18 +67,17 @@ pub fn ext4(vm: &mut Vm, device: &str) -> Result<()> {
     vm.ok(&format!("e2fsck -fn {device}")).map(drop)
 }
 
-/// Lets lvm2 deactivate all of `vg`, asks thin_check, activates again and asks e2fsck about each
-/// layer that holds an ext4.
+/// Lets lvm2 deactivate all of `vg`, asks [`thin_pool`], activates again and asks e2fsck about each
+/// volume of the pool that holds an ext4.
 ///
 /// # Errors
 /// What the first that complains says.
 pub fn at_rest(vm: &mut Vm, vg: &str, pool: &str) -> Result<()> {
     lvm2(vm, vg)?;
     vm.ok(&format!("vgchange -q -an {vg}"))?;
-    thin_pool(vm, vg, pool)?;
+    let volumes = thin_pool(vm, vg, pool)?;
     vm.quiet(&format!("vgchange -q -ay -K {vg}"))?;
-    let thin = format!("lvs --noheadings -o lv_name -S 'segtype=thin' {vg}");
-    for name in vm.quiet(&thin)?.split_whitespace() {
+    for name in volumes {
         let device = format!("/dev/{vg}/{name}");
         vm.ok(&format!(
             "[ \"$(blkid -p -o value -s TYPE {device})\" != ext4 ] || e2fsck -fn {device}"

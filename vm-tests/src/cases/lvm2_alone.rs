@@ -25,13 +25,23 @@ fn judges_are_content(vm: &mut Vm) -> Outcome {
     judges::lvm2(vm, "HostVG")?;
     judges::ext4(vm, "/dev/HostVG/one")?;
     vm.ok("vgchange -an HostVG")?;
-    judges::thin_pool(vm, "HostVG", "ImagePool")?;
-    Ok(())
+    let volumes = judges::thin_pool(vm, "HostVG", "ImagePool")?;
+    must(volumes == ["one"], format!("{volumes:?}"))
 }
 
 fn judges_see_damage(vm: &mut Vm) -> Outcome {
     make_pool(vm)?;
-    vm.ok("vgchange -an HostVG && dd if=/dev/zero of=/dev/vdb bs=512 count=8 conv=notrunc")?;
+    vm.ok("dmsetup message HostVG-ImagePool-tpool 0 'create_thin 77' && vgchange -an HostVG")?;
+    let stray = judges::thin_pool(vm, "HostVG", "ImagePool");
+    must(stray.is_err(), "a thin device that no volume stands for went unnoticed")?;
+    let tell = "dmsetup message HostVG-ImagePool-tpool 0";
+    vm.ok(&format!(
+        "lvchange -ay HostVG/ImagePool && {tell} 'delete 77' && {tell} 'delete 1' &&
+        vgchange -an HostVG"
+    ))?;
+    let lost = judges::thin_pool(vm, "HostVG", "ImagePool");
+    must(lost.is_err(), "a volume without its thin device went unnoticed")?;
+    vm.ok("dd if=/dev/zero of=/dev/vdb bs=512 count=8 conv=notrunc")?;
     must(judges::lvm2(vm, "HostVG").is_err(), "a PV without its label went unnoticed")
 }
 

@@ -3,6 +3,7 @@
 
 use crate::case::{Case, Outcome, Stop, counted, is_whole, must};
 use crate::cases::kit;
+use crate::judges;
 use crate::vm::{Replay, Vm, WriteLog};
 
 pub(super) fn cases() -> Vec<Case> {
@@ -191,13 +192,11 @@ fn is_recovered(vm: &mut Vm, when: &str) -> Result<bool, Stop> {
     kit::is_recovered(vm, when)
 }
 
-/// lvm2, thin_check and e2fsck, and what was synced long before.
+/// lvm2, thin_check, thin_ls and e2fsck, and what was synced long before.
 fn judge(vm: &mut Vm) -> Outcome {
-    vm.quiet(
-        "vgck HostVG && imgbase deactivate 2>/dev/null &&
-        lvchange -q -ay -y HostVG/ImagePool_tmeta && thin_check -q /dev/HostVG/ImagePool_tmeta &&
-        lvchange -q -an HostVG/ImagePool_tmeta && vgchange -q -ay -K HostVG",
-    )?;
+    vm.quiet("vgck HostVG && imgbase deactivate 2>/dev/null")?;
+    judges::thin_pool(vm, kit::VG, kit::POOL)?;
+    vm.quiet("vgchange -q -ay -K HostVG")?;
     // A layer that was in use has a journal to replay.
     vm.ok("cd /dev/HostVG && cmp Small-1-1 /tmp/base || exit
         for volume in Small-1-1+* Small-1-2 rival; do
