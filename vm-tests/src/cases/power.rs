@@ -27,9 +27,6 @@ const VERBS: [&str; 9] = [
     "lvremove -q -y HostVG/rival",
 ];
 
-/// Of each verb, unless all are.
-const POINTS: usize = 1;
-
 /// A verb, and what it wrote.
 struct Ran {
     verb: &'static str,
@@ -69,10 +66,11 @@ fn cut_at_each_flush(vm: &mut Vm) -> Outcome {
 
     let mut replay = vm.replay_to("vdb")?;
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut recovered = 0;
     for verb in &ran {
-        replay_verb(vm, (&log, &mut replay), verb, &mut random)?;
+        recovered += replay_verb(vm, (&log, &mut replay), verb, &mut random)?;
     }
-    Ok(())
+    must(recovered > 0, "no cut left anything to recover")
 }
 
 /// The power fails while a group is made: it is there, or the disk can be used all the same.
@@ -142,20 +140,21 @@ fn volumes(vm: &mut Vm) -> Result<String, Stop> {
     Ok(vm.ok("lvs --noheadings --units b -o lv_name,lv_size,lv_tags -a HostVG | sort")?)
 }
 
+/// Cuts a verb short and judges what is left; returns how often there was something to recover.
 fn replay_verb(
     vm: &mut Vm,
     (log, replay): (&WriteLog, &mut Replay),
     ran: &Ran,
     random: &mut u64,
-) -> Outcome {
+) -> Result<u32, Stop> {
     let flushes: Vec<usize> = log.flushes(ran.from, ran.to).collect();
     let there = flushes.len();
     must(there >= 2, format!("`{}` flushed {there} times", ran.verb))?;
     let (mut tried, mut recovered, mut torn) = (0, 0, 0);
+    // The last flush, at which the verb is done, and one before it.
+    let early = kit::next(random) % (there as u64 - 1);
     for (n, flush) in flushes.iter().enumerate() {
-        // The last always, others by chance.
-        let drawn = kit::next(random) % (there as u64) < POINTS as u64;
-        if !(is_whole() || drawn || n + 1 == there) {
+        if !(is_whole() || n as u64 == early || n + 1 == there) {
             continue;
         }
         // Every other one leaves some of the writes that were under way. lvm2 writes a text and the
@@ -175,7 +174,7 @@ fn replay_verb(
         "{}: cut at {tried} of {there} flushes, {torn} torn, {recovered} left something",
         ran.verb
     ));
-    Ok(())
+    Ok(recovered)
 }
 
 fn with(when: &str, stop: Stop) -> Stop {
