@@ -17,7 +17,13 @@ impl Session<'_> {
     pub(super) fn pool_on(&mut self) -> Result<ActivePool> {
         let active = self.open_pool()?;
         if !self.may_commit() {
-            return Ok(active);
+            // Whoever only makes devices leaves both as they are, where they belong together.
+            let segment = self.pool_segment()?;
+            let (text, kernel) = (segment.transaction_id, active.state.transaction_id);
+            return match pool::decide(kernel, text, !segment.messages.is_empty()) {
+                Decision::Refuse { .. } => Err(refusal((kernel, text), &active.name)),
+                _ => Ok(active),
+            };
         }
         if let Err(error) = pool::check_writable(&active.state) {
             // It was not active for others to use.

@@ -293,7 +293,8 @@ impl<'m> Session<'m> {
         let id = self.pool_segment()?.transaction_id.saturating_add(1);
         edit.announce(&pool, &messages, id)?;
         self.commit(edit)?;
-        let finished = self.send(&pool, Mode::Fresh).and_then(|()| self.clear_messages());
+        // A thin device that is not there is gone: an unfinished volume may have none.
+        let finished = self.send(&pool, Mode::Replay).and_then(|()| self.clear_messages());
         finished.map_err(|error| {
             let error = error.with_kind(ErrorKind::NeedsRecovery);
             error.kept("the volumes are gone from the metadata, the pool still holds their data")

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use imgbase::ErrorKind;
-use imgbase::dm::Kernel;
+use imgbase::dm::{Kernel, Visibility, pool_state};
 use imgbase::layout::ImageName;
 use imgbase::lvm2::scan::scan;
 use imgbase::name::DmName;
@@ -145,23 +145,24 @@ fn a_pool_without_a_volume_is_looked_at_too() {
     assert!(sim.imgbase().recover(&mut Unwatched).expect("nothing to do").found.is_empty());
 }
 
-#[test]
-fn a_list_only_tells() {
-    let sim = machine();
-    // The pool stops obeying after the first of the layer's two commits.
+/// The pool stops obeying after the first of a layer's two commits.
+fn stop_at_the_message(sim: &SimMachine) {
+    let probe = machine();
+    probe.kernel.forget_calls();
+    probe.imgbase().add_layer(None, &mut Unwatched).expect("works");
+    let calls = probe.kernel.calls();
+    let snap = calls.iter().position(|call| format!("{call:?}").contains("create_snap"));
     sim.kernel.forget_calls();
-    let calls = {
-        let probe = machine();
-        probe.kernel.forget_calls();
-        probe.imgbase().add_layer(None, &mut Unwatched).expect("works");
-        let calls = probe.kernel.calls();
-        let snap = calls.iter().position(|call| format!("{call:?}").contains("create_snap"));
-        snap.expect("a layer is a snapshot")
-    };
-    sim.kernel.fail_at(calls, ErrorKind::Io, true);
+    sim.kernel.fail_at(snap.expect("a layer is a snapshot"), ErrorKind::Io, true);
     let error = sim.imgbase().add_layer(None, &mut Unwatched).expect_err("the pool is dead");
     assert_eq!(error.kind(), ErrorKind::NeedsRecovery, "{error}");
     sim.kernel.heal();
+}
+
+#[test]
+fn a_list_only_tells() {
+    let sim = machine();
+    stop_at_the_message(&sim);
     let bytes = sim.bytes();
     let list = sim.imgbase().leftovers().expect("readable");
     let kinds: Vec<LeftoverKind> = list.found.iter().map(|left| left.kind).collect();
@@ -173,6 +174,116 @@ fn a_list_only_tells() {
     assert!(done.found.iter().all(|left| left.outcome == Outcome::Done), "{done:?}");
     check_sound(&sim, &|| "recovered".to_owned());
     assert_eq!(names(&sim).len(), 2);
+}
+
+/// The transactions that the pool is at and the text says.
+fn transactions(sim: &SimMachine) -> (u64, u64) {
+    let pool = pool_state(&sim.kernel, &pool()).expect("it is active").transaction_id;
+    (pool, sim.imgbase().layout().expect("readable").pool.transaction_id)
+}
+
+/// A machine whose pool is so far ahead of its text (or behind it); with `stanzas` the text has a
+/// message that the pool was never told.
+fn apart(by: i64, stanzas: bool) -> SimMachine {
+    let sim = machine();
+    if stanzas {
+        stop_at_the_message(&sim);
+        // Its origin goes on: that is another matter.
+        let origin: DmName = "HostVG-Base--1--0+1".parse().expect("a name");
+        let seen = Visibility { udev_flags: 0, link: None };
+        sim.kernel.resume(&origin, &seen).expect("it is suspended");
+    }
+    let (from, text) = transactions(&sim);
+    let to = text.checked_add_signed(by).expect("small");
+    let message = format!("set_transaction_id {from} {to}");
+    sim.kernel.message(&pool(), &message).expect("it is where it says");
+    assert_eq!(transactions(&sim), (to, text));
+    sim
+}
+
+/// A pool ahead of its text (an older one was restored), and one behind a text that has nothing to
+/// tell it: a list only tells, and `recover` or the next verb mends it.
+#[test]
+fn a_pool_ahead_or_one_behind_is_brought_together_with_its_text() {
+    let cases = [
+        (1, false, "the metadata is behind the pool"),
+        (5, false, "the metadata is behind the pool"),
+        (1, true, "the metadata is behind the pool"),
+        (-1, false, "the pool is raised"),
+    ];
+    for (by, stanzas, says) in cases {
+        let when = format!("{by} from the text, which has messages: {stanzas}");
+        let sim = apart(by, stanzas);
+        let (ids, bytes) = (transactions(&sim), sim.bytes());
+        let list = sim.imgbase().leftovers().expect("readable").found;
+        let told = list.iter().find(|left| left.kind == LeftoverKind::Transaction);
+        let told = told.unwrap_or_else(|| panic!("{when}: {list:?}"));
+        assert!(told.detail.contains(says), "{when}: {told:?}");
+        assert_eq!((told.outcome, list.len() > 1), (Outcome::Pending, stanzas), "{when}: {list:?}");
+        assert!(sim.bytes() == bytes && transactions(&sim) == ids, "{when}: the list changed it");
+
+        let done = sim.imgbase().recover(&mut Unwatched);
+        let done = done.unwrap_or_else(|error| panic!("{when}: {error}"));
+        assert!(done.found.iter().all(|left| left.outcome == Outcome::Done), "{when}: {done:?}");
+        check_sound(&sim, &|| when.clone());
+        let (in_pool, in_text) = transactions(&sim);
+        // A pool never goes back.
+        assert!(in_pool == in_text && in_pool >= ids.0.max(ids.1), "{when}: {in_pool} {in_text}");
+        assert_eq!(names(&sim), names(&machine()), "{when}");
+        let bytes = sim.bytes();
+        let again = sim.imgbase().recover(&mut Unwatched).expect("nothing is left").found;
+        assert!(again.is_empty() && sim.bytes() == bytes, "{when}: {again:?}");
+
+        let sim = apart(by, stanzas);
+        let added = sim.imgbase().add_layer(None, &mut Unwatched);
+        let added = added.unwrap_or_else(|error| panic!("{when}: {error}"));
+        assert_eq!(added.nvr.to_string(), "Base-1-0+2", "{when}");
+        check_sound(&sim, &|| format!("{when}, then a layer"));
+        let (in_pool, in_text) = transactions(&sim);
+        assert_eq!(in_pool, in_text, "{when}");
+        let left = sim.imgbase().leftovers().expect("readable").found;
+        assert!(left.is_empty(), "{when}: {left:?}");
+    }
+}
+
+/// No crash leaves a text that is two ahead: whoever would go on by it is told both transactions
+/// and the ways out, and all stays as it was.
+#[test]
+fn a_pool_two_behind_its_text_is_left_to_people() {
+    let activate = |sim: &SimMachine| sim.imgbase().activate(&[BASE.parse()?]).map(drop);
+    let recover = |sim: &SimMachine| sim.imgbase().recover(&mut Unwatched).map(drop);
+    let tries: [(&str, Verb); 4] =
+        [("recover", recover), VERBS[0], ("activate", activate), ("recover again", recover)];
+    for (stanzas, active) in [(false, true), (true, true), (false, false)] {
+        let sim = apart(-2, stanzas);
+        let (in_pool, in_text) = transactions(&sim);
+        let told_all = |told: &str, what: &str| {
+            let ids = [format!("transaction {in_pool},"), format!("the metadata at {in_text}:")];
+            let ways = ["vgcfgrestore".to_owned(), format!("transaction_id = {in_pool}")];
+            let missing = ids.iter().chain(&ways).find(|part| !told.contains(*part));
+            let when = format!("{what}, messages: {stanzas}, active: {active}");
+            assert_eq!(missing, None, "{when}: {told}");
+        };
+        if active {
+            let list = sim.imgbase().leftovers().expect("readable").found;
+            let told = list.iter().find(|left| left.kind == LeftoverKind::Transaction);
+            let told = told.unwrap_or_else(|| panic!("messages: {stanzas}: {list:?}"));
+            assert_eq!(told.outcome, Outcome::ForYou);
+            told_all(&told.detail, "leftovers");
+        } else {
+            sim.imgbase().deactivate(&[]).expect("nobody uses it");
+        }
+        let (bytes, devices) = (sim.bytes(), sim.kernel.list("").expect("listed"));
+        assert_eq!(devices.is_empty(), !active, "{devices:?}");
+        for (name, verb) in tries {
+            let error = verb(&sim).expect_err(name);
+            assert_eq!(error.kind(), ErrorKind::Diverged, "{name}: {error}");
+            told_all(&error.to_string(), name);
+            assert!(sim.bytes() == bytes, "{name}: {error}: something was written");
+            let now = sim.kernel.list("").expect("listed");
+            assert_eq!(now, devices, "{name}, messages: {stanzas}: {error}");
+        }
+    }
 }
 
 #[test]
@@ -255,7 +366,7 @@ fn what_nobody_knows_is_told_and_kept() {
 fn a_volume_without_its_thin_device_is_told() {
     let sim = machine();
     let layer: DmName = "HostVG-Base--1--0+1".parse().expect("a name");
-    let hidden = imgbase::dm::Visibility { udev_flags: 0, link: None };
+    let hidden = Visibility { udev_flags: 0, link: None };
     sim.kernel.remove(&layer, &hidden).expect("nobody has it open");
     sim.kernel.message(&pool(), "delete 2").expect("it is inactive");
     let found = sim.imgbase().recover(&mut Unwatched).expect("nothing to do").found;
