@@ -93,7 +93,9 @@ impl Session<'_> {
         self.commit(edit)?;
         self.follow(&pool, &segment.metadata).map_err(|error| {
             let error = error.with_kind(ErrorKind::NeedsRecovery);
-            error.kept("the metadata has the new size; the devices follow at the next activation")
+            error.kept(format!(
+                "the metadata has {pool} in its new size; the devices follow at the next activation"
+            ))
         })?;
         Ok(PoolGrown {
             data_bytes: self.size_of(&segment.data).get(),

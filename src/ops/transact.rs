@@ -296,8 +296,12 @@ impl<'m> Session<'m> {
         // A thin device that is not there is gone: an unfinished volume may have none.
         let finished = self.send(&pool, Mode::Replay).and_then(|()| self.clear_messages());
         finished.map_err(|error| {
+            let list: Vec<&str> = names.iter().map(LvName::as_str).collect();
             let error = error.with_kind(ErrorKind::NeedsRecovery);
-            error.kept("the volumes are gone from the metadata, the pool still holds their data")
+            error.kept(format!(
+                "gone from the metadata, while the pool still holds the data: {}",
+                list.join(", ")
+            ))
         })
     }
 

@@ -10,8 +10,9 @@ use std::sync::atomic::Ordering;
 use imgbase::dm::sim::Breakage;
 use imgbase::dm::{Kernel, Visibility};
 use imgbase::ops::{Init, Unwatched};
+use imgbase::report::LeftoverKind;
 use imgbase::units::Bytes;
-use imgbase::{ErrorKind, Result};
+use imgbase::{Error, ErrorKind, Result};
 
 use crate::support::SimMachine;
 use crate::support::figures::figure;
@@ -146,7 +147,14 @@ fn check(
     assert!(devices.iter().all(|device| !device.suspended), "{when}: {devices:?}");
     let outcome = match result {
         Ok(()) => "done",
-        Err(error) if error.kind() == ErrorKind::NeedsRecovery => "to recover",
+        Err(error) if error.kind() == ErrorKind::NeedsRecovery => {
+            let said = error.to_string();
+            let objects = before.keys().chain(after.keys()).map(String::as_str);
+            let pool = ["HostVG", "ImagePool"];
+            let named = objects.chain(pool).any(|name| said.contains(name));
+            assert!(named, "{when}: it names nothing to recover: {said}");
+            "to recover"
+        }
         Err(error) => {
             let pending = sim.imgbase().layout().expect("it can be read").pending;
             assert!(pending.is_empty(), "{when}: {error}: {pending:?}");
@@ -173,9 +181,23 @@ fn check(
     outcome
 }
 
+/// The same with a newer base, so that the other is one too many.
+fn machine_with_two_bases() -> SimMachine {
+    let sim = machine();
+    add_base(&sim, "Base-2-0").expect("the base is made");
+    sim
+}
+
 #[test]
 fn whichever_call_fails_what_is_said_is_true() {
-    for (name, verb) in VERBS {
+    // A base that is busy is kept, and told: as much as a refusal.
+    let gc: Verb = |sim| match sim.imgbase().collect(1, false, &mut Unwatched)?.kept.pop() {
+        Some(kept) => Err(Error::new(ErrorKind::Busy, kept.why).at(kept.nvr)),
+        None => Ok(()),
+    };
+    let verbs = VERBS.map(|(name, verb)| (name, machine as fn() -> SimMachine, verb));
+    let verbs = verbs.into_iter().chain([("gc", machine_with_two_bases as _, gc)]);
+    for (name, machine, verb) in verbs {
         let whole = machine();
         let before = content(&machine());
         verb(&whole).expect("it works");
@@ -198,6 +220,71 @@ fn whichever_call_fails_what_is_said_is_true() {
         figure(&format!("faults in {name}: {total}, {outcomes:?}"));
         assert!(total >= 10, "{name}: only {total} faults");
     }
+}
+
+/// A machine on which a verb was stopped for good by its `nth` call of the kernel.
+fn stopped(verb: Verb, nth: usize) -> SimMachine {
+    let sim = machine();
+    sim.kernel.forget_calls();
+    sim.kernel.fail_at(nth, ErrorKind::Io, true);
+    let stopped = verb(&sim).map_err(|error| error.kind());
+    assert_eq!(stopped, Err(ErrorKind::NeedsRecovery));
+    sim.kernel.heal();
+    sim
+}
+
+/// The first call after which a verb leaves something where all that follow it fail.
+fn first_that_leaves(verb: Verb) -> usize {
+    let leaves = |nth: &usize| {
+        let sim = machine();
+        sim.kernel.forget_calls();
+        sim.kernel.fail_at(*nth, ErrorKind::Io, true);
+        let result = verb(&sim);
+        assert!(sim.kernel.calls().len() > *nth, "no stop leaves anything");
+        result.is_err_and(|error| error.kind() == ErrorKind::NeedsRecovery)
+    };
+    (0..400).find(leaves).expect("one of them")
+}
+
+/// Where a call of a recovery fails, the next one ends where it would have ended.
+#[test]
+fn a_recovery_that_fails_is_done_by_the_next_one() {
+    let mut outcomes: BTreeMap<&str, u32> = BTreeMap::new();
+    let recover: Verb = |sim| sim.imgbase().recover(&mut Unwatched).map(drop);
+    for of in ["layer --add of an active layer", "layer --remove", "update"] {
+        let (_, verb) = VERBS.iter().find(|(name, _)| *name == of).expect("a verb");
+        let nth_call = first_that_leaves(*verb);
+        let whole = stopped(*verb, nth_call);
+        recover(&whole).expect("it works");
+        let wanted = content(&whole);
+        for fault in FAULTS {
+            for nth in 0.. {
+                assert!(nth < 400, "{of}: the fault is never passed");
+                let sim = stopped(*verb, nth_call);
+                let (result, reached) = fault.run(recover, &sim, nth);
+                if !reached {
+                    break;
+                }
+                let when = format!("recovery from {of}, {fault:?}, call {nth}: {result:?}");
+                let again = sim.imgbase().recover(&mut Unwatched);
+                let again = again.unwrap_or_else(|error| panic!("{when}: {error}")).found;
+                check_sound(&sim, &|| when.clone());
+                assert!(content(&sim) == wanted, "{when}: it ends elsewhere");
+                let outcome = match result {
+                    Ok(()) => {
+                        // A copy that one disk would not take is told of, and written by the next.
+                        let copies = again.iter().all(|left| left.kind == LeftoverKind::Copy);
+                        assert!(copies, "{when}: {again:?}");
+                        "done"
+                    }
+                    Err(_) => "failed",
+                };
+                *outcomes.entry(outcome).or_default() += 1;
+            }
+        }
+    }
+    figure(&format!("faults in recover: {outcomes:?}"));
+    assert!(outcomes["failed"] >= 30 && outcomes.contains_key("done"), "{outcomes:?}");
 }
 
 /// `layout --init` on blank disks, with a Config volume.

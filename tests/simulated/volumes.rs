@@ -1,6 +1,6 @@
 //! Volumes that layers share, on a machine in memory: what is made, what mounts it, what is left.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -279,6 +279,48 @@ fn it_is_all_or_nothing() {
         }
     }
     assert!(ends.contains(&(false, false)) && ends.contains(&(true, true)), "{ends:?}");
+}
+
+/// The same of its removal, where one call fails or all from there on.
+#[test]
+fn a_removal_is_all_or_nothing() {
+    let at = path("/var/log");
+    for forever in [false, true] {
+        let mut ends = BTreeMap::new();
+        for nth in 0.. {
+            assert!(nth < 400, "it is never passed");
+            let sim = machine();
+            add(&sim, "/var/log").expect("made");
+            sim.kernel.forget_calls();
+            sim.kernel.fail_at(nth, ErrorKind::Io, forever);
+            let removed = sim.imgbase().remove_volume(&at, true, &mut Unwatched);
+            let reached = sim.kernel.calls().len() > nth;
+            sim.kernel.heal();
+            let when = format!("call {nth}, and all after it: {forever}: {removed:?}");
+            let done = sim.imgbase().recover(&mut Unwatched);
+            done.unwrap_or_else(|error| panic!("{when}: {error}"));
+            check_sound(&sim, &|| when.clone());
+            let is_there = !volumes(&sim).is_empty();
+            let end = match &removed {
+                Ok(_) => "done",
+                Err(error) if error.kind() == ErrorKind::NeedsRecovery => "to recover",
+                Err(_) => "as before",
+            };
+            match (end, &removed) {
+                ("done", _) => assert!(!is_there, "{when}"),
+                ("to recover", Err(error)) => {
+                    let said = error.to_string();
+                    assert!(said.contains("HostVG") || said.contains("var_log"), "{when}");
+                }
+                _ => assert!(is_there, "{when}"),
+            }
+            *ends.entry(end).or_insert(0) += 1;
+            if !reached {
+                break;
+            }
+        }
+        assert_eq!(ends.len(), 3, "{ends:?}");
+    }
 }
 
 /// A dry run reads the devices that are there.
