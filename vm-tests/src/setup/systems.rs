@@ -106,6 +106,8 @@ printf '%s' "$unit" >root/etc/systemd/system/harness.service
 mkdir root/tools
 chroot root systemctl --quiet enable harness.service
 chroot root systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer e2scrub_reap.service
+# What a first start makes of /usr is made already, as in any image that was built to be started often.
+touch root/etc/.updated root/var/.updated
 cp -a root/etc etc.full
 sed -i 's/^UMASK.*/UMASK 027/' root/etc/login.defs
 printf 'the next release\n' >root/etc/motd
