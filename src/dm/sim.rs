@@ -88,9 +88,17 @@ impl SimKernel {
         self.lock().log.fail_at(nth, kind, forever);
     }
 
-    /// Lets calls succeed again.
-    pub fn heal(&self) {
-        self.lock().log.fault = None;
+    /// Lets the `nth` read, write, sync or discard of a volume from now on (the next is 0) fail once,
+    /// without effect.
+    pub fn fail_io_at(&self, nth: usize, kind: std::io::ErrorKind) {
+        self.lock().log.io_fault = Some((nth, kind));
+    }
+
+    /// Lets calls and accesses succeed again; true where no access is still to fail.
+    pub fn heal(&self) -> bool {
+        let mut state = self.lock();
+        state.log.fault = None;
+        state.log.io_fault.take().is_none()
     }
 
     /// Where `/dev/VG/LV` leads, for each volume that has such a link.

@@ -99,12 +99,16 @@ fn machine() -> SimMachine {
 enum Fault {
     Kernel(ErrorKind),
     Disks(io::ErrorKind),
+    /// A read, write, sync or discard of a volume.
+    Volumes(io::ErrorKind),
     /// Somebody else has the group's lock, for longer than is waited.
     Lock,
 }
 
-const FAULTS: [Fault; 7] = [
+const FAULTS: [Fault; 9] = [
     Fault::Lock,
+    Fault::Volumes(io::ErrorKind::Other),
+    Fault::Volumes(io::ErrorKind::StorageFull),
     Fault::Kernel(ErrorKind::Io),
     Fault::Kernel(ErrorKind::Busy),
     Fault::Kernel(ErrorKind::NoSpace { need: Bytes::ZERO, have: Bytes::ZERO }),
@@ -121,15 +125,17 @@ impl Fault {
         match self {
             Self::Kernel(kind) => sim.kernel.fail_at(place, kind, false),
             Self::Disks(kind) => sim.disks.fuse.fail_once(nth, kind),
+            Self::Volumes(kind) => sim.kernel.fail_io_at(place, kind),
             Self::Lock => sim.lvm2.refused_lock.store(i64::from(nth) + 1, Ordering::Relaxed),
         }
         let result = verb(sim);
         let locked = sim.lvm2.refused_lock.swap(0, Ordering::Relaxed);
         let blown = sim.disks.fuse.replace();
-        sim.kernel.heal();
+        let touched = sim.kernel.heal();
         let reached = match self {
             Self::Kernel(_) => sim.kernel.calls().len() > place,
             Self::Disks(_) => blown,
+            Self::Volumes(_) => touched,
             Self::Lock => locked <= 0,
         };
         (result, reached)

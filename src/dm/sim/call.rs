@@ -1,5 +1,7 @@
 //! What was asked of the simulated kernel, and calls that are made to fail.
 
+use std::io;
+
 use super::super::kernel::DevNo;
 use std::fmt;
 
@@ -96,6 +98,8 @@ impl fmt::Display for Call {
 pub(super) struct Log {
     pub(super) calls: Vec<Call>,
     pub(super) fault: Option<Fault>,
+    /// Reads, writes, syncs and discards of volumes that are still good, and how the next one fails.
+    pub(super) io_fault: Option<(usize, io::ErrorKind)>,
 }
 
 /// A call that is to fail.
@@ -109,6 +113,14 @@ pub(super) struct Fault {
 impl Log {
     pub(super) fn fail_at(&mut self, nth: usize, kind: ErrorKind, forever: bool) {
         self.fault = Some(Fault { left: nth, kind, forever });
+    }
+
+    /// Counts an access to a volume; an error where it is to fail, once.
+    pub(super) fn touch(&mut self) -> io::Result<()> {
+        let Some((left, kind)) = &mut self.io_fault else { return Ok(()) };
+        let (kind, more) = (*kind, left.checked_sub(1));
+        self.io_fault = more.map(|left| (left, kind));
+        if more.is_some() { Ok(()) } else { Err(io::Error::new(kind, "made to fail")) }
     }
 
     /// Writes a call down; an error where it is to fail.

@@ -347,20 +347,28 @@ impl Dev for SimDev {
 
     fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()> {
         self.check(at, full(buf.len()))?;
-        self.lock().read(self.number, buf, at.get())
+        let mut state = self.lock();
+        state.log.touch()?;
+        state.read(self.number, buf, at.get())
     }
 
     fn write_at(&self, data: &[u8], at: Bytes) -> io::Result<()> {
         self.check(at, full(data.len()))?;
-        self.lock().write(self.number, data, at.get())
+        let mut state = self.lock();
+        state.log.touch()?;
+        state.write(self.number, data, at.get())
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.lock().sync(self.number)
+        let mut state = self.lock();
+        state.log.touch()?;
+        state.sync(self.number)
     }
 
     fn discard(&self, at: Bytes, len: Bytes) -> io::Result<()> {
         self.check(at, len.get())?;
-        self.lock().discard(self.number, at.get(), len.get())
+        let mut state = self.lock();
+        state.log.touch()?;
+        state.discard(self.number, at.get(), len.get())
     }
 }
