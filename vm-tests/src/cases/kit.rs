@@ -58,6 +58,15 @@ fn left_over(said: &str, all_said: &str) -> Result<bool, Stop> {
     Ok(found(first))
 }
 
+/// Succeeds once no device is suspended, within three seconds: whoever is killed has a child that
+/// lets go on at once what he has suspended. By words of the shell alone, as it is asked often.
+pub(super) const AWAKE: &str = "awake() {
+        for dm in /sys/block/dm-*/dm; do
+            [ ! -e $dm ] || ! read asleep <$dm/suspended || [ $asleep = 0 ] || return 1
+        done
+    }
+    n=0; until awake; do [ $n -lt 30 ] || break; n=$((n + 1)); sleep 0.1; done; awake";
+
 /// What a verb that may have been killed has left.
 pub(super) struct Struck {
     /// Of the verb.
@@ -69,18 +78,22 @@ pub(super) struct Struck {
 }
 
 /// Runs a verb that may be killed, recovers from that, and looks whether a volume is there: all in
-/// one script, as processes are what takes the time.
+/// one script, as processes are what takes the time. A verb of ours leaves nothing suspended.
 pub(super) fn struck(vm: &mut Vm, verb: &str, is_there: &str) -> Result<Struck, Stop> {
     let script = format!(
-        "{verb} >/dev/null 2>&1; echo $?; {RECOVER}; echo volume; ! {is_there} || echo there"
+        "{verb} >/dev/null 2>&1; echo $?
+        {AWAKE} && echo awake || echo asleep
+        {RECOVER}; echo volume; ! {is_there} || echo there"
     );
     let said = vm.sh(&script)?;
     let all_said = format!("`{verb}`:\n{}{}", said.stdout, said.stderr);
     let parts = said.stdout.split_once('\n').and_then(|(status, rest)| {
+        let (awake, rest) = rest.split_once('\n')?;
         let (recovery, volume) = rest.split_once("volume\n")?;
-        Some((status.parse().ok()?, recovery, volume == "there\n"))
+        Some((status.parse().ok()?, awake, recovery, volume == "there\n"))
     });
-    let Some((status, recovery, is_there)) = parts else { return fail(all_said) };
+    let Some((status, awake, recovery, is_there)) = parts else { return fail(all_said) };
+    must(awake == "awake" || !verb.contains("imgbase"), format!("suspended after {all_said}"))?;
     Ok(Struck { status, left_over: left_over(recovery, &all_said)?, is_there })
 }
 
