@@ -173,55 +173,117 @@ fn killed_at_random(vm: &mut Vm) -> Outcome {
 /// What the shell says of a process that was ended by SIGKILL.
 const KILLED: i32 = 137;
 
-/// Interrupts that must end a verb before its time.
-const INTERRUPTS: u32 = 8;
+/// A verb, whether it makes something, what succeeds where that is there, and what puts all back.
+struct Undone {
+    verb: &'static str,
+    adds: bool,
+    is_there: String,
+    back: &'static str,
+}
+
+/// Interrupts that must stop a verb that lasts, once it has begun.
+const HITS: u32 = 3;
+
+/// Interrupts that must end a verb that does not: most come before it listens.
+const INTERRUPTS: u32 = 4;
 
 /// SIGINT at random moments: a verb undoes itself and says so, or comes through.
 fn interrupted(vm: &mut Vm) -> Outcome {
+    let mut random = 0x5851_f42d_4c95_7f2d_u64;
     prepare(vm)?;
-    let (mut random, mut in_all) = (0x5851_f42d_4c95_7f2d_u64, 0);
-    let ours = PAIRS.iter().filter(|(add, ..)| add.starts_with("imgbase"));
-    let both = ours
-        .flat_map(|(add, volume, remove, _)| [(*add, *volume, *remove), (*remove, *volume, *add)]);
-    for (verb, volume, back) in both {
-        let (is_there, adds) = (kit::is_there(volume), kit::adds(verb));
-        let reset = kit::put_back(&is_there, adds, back);
-        let whole = kit::shortest(vm, &reset, verb)?;
-        let (mut ended, mut came_through, mut silent) = (0, 0, 0);
-        while ended < INTERRUPTS && came_through < 2 * INTERRUPTS {
-            vm.ok(&reset)?;
-            let after = kit::next(&mut random) % whole.max(1);
-            let timeout = "timeout --preserve-status -s INT";
-            let script = format!("{timeout} {}.{:03} {verb}", after / 1000, after % 1000);
-            let done = vm.sh(&script)?;
-            let said = format!("`{script}` exits {}: {}", done.status, done.stderr);
-            let left = vm.ok("imgbase recover --list")?;
-            must(left.is_empty(), format!("{said}\n{left}"))?;
-            let there = vm.sh(&is_there)?.status == 0;
-            match done.status {
-                0 => {
-                    came_through += 1;
-                    must(there == adds, said)?;
-                }
-                130 => {
-                    ended += 1;
-                    must(there != adds, said.clone())?;
-                    // Before it could listen nothing was begun.
-                    silent += u32::from(done.stderr.is_empty());
-                    must(done.stderr.is_empty() || done.stderr.contains("stopped"), said)?;
-                }
-                _ => must(false, said)?,
-            }
-        }
-        counted(format!(
-            "{verb}: interrupted {ended} times, {silent} before it listened; came through {came_through} times"
-        ));
-        in_all += ended;
-        judges::lvm2(vm, kit::VG)?;
+    // So much that a copy of it lasts.
+    vm.ok("imgbase mount Small-1-1+1 /mnt/layer && mkdir /mnt/layer/srv &&
+        head -c 16M /dev/urandom >/mnt/layer/srv/noise && sync && imgbase umount /mnt/layer &&
+        imgbase layer --add Small-1-1+1 && imgbase mount Small-1-1+2 /mnt/layer")?;
+    let lasting = [
+        Undone {
+            verb: "imgbase base --add Small-1-2 /tmp/small.ext4",
+            adds: true,
+            is_there: kit::is_there("Small-1-2"),
+            back: "imgbase base --remove Small-1-2",
+        },
+        Undone {
+            verb: "imgbase volume --create /srv 64M --layer Small-1-1+1",
+            adds: true,
+            is_there: "imgbase volume --list | grep -q /srv".to_owned(),
+            back: "{ imgbase volume --detach /srv --layer Small-1-1+1 &&
+                imgbase volume --remove /srv; }",
+        },
+        // Of a layer in use it takes a snapshot.
+        Undone {
+            verb: "imgbase export Small-1-1+2 /tmp/layer.raw.gz",
+            adds: true,
+            is_there: "[ -e /tmp/layer.raw.gz ]".to_owned(),
+            back: "rm /tmp/layer.raw.gz",
+        },
+    ];
+    for undone in &lasting {
+        let hits = interrupt(vm, undone, &mut random, |hits, _| hits == HITS)?;
+        must(hits == HITS, format!("`{}`: only {hits} interrupts stopped it", undone.verb))?;
     }
-    // Short verbs mostly come through; a base takes long enough.
-    must(in_all > 0, "no interrupt ended a verb")?;
+    let (add, remove) = ("imgbase layer --add Small-1-1+2", "imgbase layer --remove Small-1-1+3");
+    let short = [(add, true, remove), (remove, false, add)].map(|(verb, adds, back)| Undone {
+        verb,
+        adds,
+        is_there: kit::is_there("Small-1-1+3"),
+        back,
+    });
+    let remove = Undone {
+        verb: "imgbase base --remove Small-1-2",
+        adds: false,
+        is_there: kit::is_there("Small-1-2"),
+        back: "imgbase base --add Small-1-2 /tmp/small.ext4",
+    };
+    for undone in short.iter().chain([&remove]) {
+        interrupt(vm, undone, &mut random, |_, ended| ended == INTERRUPTS)?;
+    }
+    judges::lvm2(vm, kit::VG)?;
+    vm.ok("umount /mnt/layer; ls -A /tmp | grep layer.raw && exit 1 || true")?;
     kit::end(vm)
+}
+
+/// Interrupts a verb until it `is_enough` of those that stopped it and of all that ended it; returns
+/// how many stopped it once it had begun.
+fn interrupt(
+    vm: &mut Vm,
+    Undone { verb, adds, is_there, back }: &Undone,
+    random: &mut u64,
+    is_enough: impl Fn(u32, u32) -> bool,
+) -> Result<u32, Stop> {
+    let reset = kit::put_back(is_there, *adds, back);
+    let whole = kit::shortest(vm, &reset, verb)?;
+    let (mut ended, mut came_through, mut silent) = (0, 0, 0);
+    while !is_enough(ended - silent, ended) && came_through + silent < 2 * INTERRUPTS {
+        vm.ok(&reset)?;
+        let after = kit::next(random) % whole.max(1);
+        let timeout = "timeout --preserve-status -s INT";
+        let script = format!("{timeout} {}.{:03} {verb}", after / 1000, after % 1000);
+        let done = vm.sh(&script)?;
+        let said = format!("`{script}` exits {}: {}", done.status, done.stderr);
+        let left = vm.ok("imgbase recover --list")?;
+        must(left.is_empty(), format!("{said}\n{left}"))?;
+        let there = vm.sh(is_there)?.status == 0;
+        match done.status {
+            0 => {
+                came_through += 1;
+                must(there == *adds, said)?;
+            }
+            130 => {
+                ended += 1;
+                must(there != *adds, said.clone())?;
+                // Before it could listen nothing was begun.
+                silent += u32::from(done.stderr.is_empty());
+                must(done.stderr.is_empty() || done.stderr.contains("stopped"), said)?;
+            }
+            _ => must(false, said)?,
+        }
+    }
+    let hits = ended - silent;
+    counted(format!(
+        "{verb}: interrupted {hits} times, {silent} more before it listened; came through \
+         {came_through} times"
+    ));
+    Ok(hits)
 }
 
 /// A base that is being filled is no leftover; once its process is killed it is.
