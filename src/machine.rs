@@ -1,5 +1,5 @@
 //! The seams to the real machine. Whatever changes anything passes one of
-//! these traits or [`Dev`](crate::dev::Dev) or [`Kernel`](crate::dm::Kernel);
+//! these traits or [`Dev`] or [`Kernel`];
 //! each has a real implementation in [`crate::host`] and a simulated one.
 
 use std::path::{Path, PathBuf};

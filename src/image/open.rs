@@ -83,7 +83,7 @@ impl ImageStream {
     /// was right.
     ///
     /// # Errors
-    /// As [`Tails::end`].
+    /// As `Tails::end`.
     pub fn end(&mut self) -> Result<()> {
         self.tails.end().map_err(|error| error.at(&self.name))
     }
