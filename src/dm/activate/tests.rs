@@ -102,7 +102,7 @@ fn ids_that_are_apart_are_refused_and_nothing_stays() {
         assert_eq!(result.is_ok(), good, "text at {id}");
         if let Err(error) = result {
             assert_eq!(error.kind(), ErrorKind::Diverged);
-            let (ours, theirs) = (format!("expects {id}"), "at transaction 3");
+            let (ours, theirs) = (format!("the metadata at {id}:"), "at transaction 3");
             let line = error.to_string();
             assert!(line.contains(&ours) && line.contains(theirs), "{line}");
             assert_eq!(names(&kernel), [""; 0]);
