@@ -123,13 +123,16 @@ struct Watch {
 }
 
 impl Watch {
-    /// The child's whole life. Only system calls: `mlockall`, `close`, `poll`, `ioctl`, `send`,
-    /// `recv`, `_exit`.
+    /// The child's whole life. Only system calls: `close`, `setsid`, `mlockall`, `poll`, `ioctl`,
+    /// `send`, `recv`, `_exit`.
     fn run(&mut self, control: BorrowedFd<'_>, line: BorrowedFd<'_>, parent: BorrowedFd<'_>) -> ! {
         // SAFETY: the parent's end, of which this process needs no copy: while it is open here,
         // the parent's death would go unnoticed. Its owner in this process is never dropped, as
         // `_exit` ends it.
         unsafe { libc::close(parent.as_raw_fd()) };
+        // Who kills the parent with all of its group (timeout(1), a shell) leaves the child.
+        // SAFETY: changes only what this process belongs to; a new child leads no group.
+        unsafe { libc::setsid() };
         // Pages are locked as they are touched; there is nothing to be done where that fails.
         // SAFETY: changes only this process's own paging.
         unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_ONFAULT) };
@@ -236,6 +239,8 @@ mod tests {
             };
             drop(theirs);
             assert_eq!(hear(ours.as_fd()), Some(word::READY));
+            let group = nix::unistd::getpgid(Some(child)).expect("it lives");
+            assert_eq!(group, child, "it dies with its parent's group");
             if told {
                 say(ours.as_fd(), word::DONE);
                 assert_eq!(hear(ours.as_fd()), Some(word::IDLE));
