@@ -22,9 +22,16 @@ const METADATA_MOMENTS: u32 = 1;
 /// Each with the volume that it makes or removes and what does the reverse.
 const VERBS: [(&str, &str, &str); 3] = [
     ("layer --add Small-1-1+1", "Small-1-1+2", "layer --remove Small-1-1+2"),
-    ("base --add Small-1-2 /tmp/small.ext4", "Small-1-2", "base --remove Small-1-2"),
+    ("base --add Small-1-2 /tmp/full.ext4", "Small-1-2", "base --remove Small-1-2"),
     ("layer --remove Small-1-1+2", "Small-1-1+2", "layer --add Small-1-1+1"),
 ];
+
+/// An image that is nearly full: copying it takes most of the time of a base's verb.
+fn full_image(vm: &mut Vm) -> Outcome {
+    vm.ok("head -c 22M /dev/urandom >/tmp/small/noise &&
+        mke2fs -q -t ext4 -d /tmp/small /tmp/full.ext4 32M && rm /tmp/small/noise")?;
+    Ok(())
+}
 
 /// Stops a verb, fills the pool, lets the verb go on, and gives the space back; prints the verb's
 /// status and whether the pool was full before it had ended.
@@ -44,6 +51,7 @@ fn data_in_the_middle(vm: &mut Vm) -> Outcome {
     kit::folders(vm)?;
     vm.imgbase("layout --init --size 256M /dev/vda")?;
     kit::small_base(vm, "")?;
+    full_image(vm)?;
     vm.imgbase("layer --add Small-1-1")?;
     vm.ok("lvcreate -q -y -V 320M --thinpool ImagePool -n filler HostVG")?;
     // All but what the verbs may need.
@@ -62,7 +70,7 @@ fn data_in_the_middle(vm: &mut Vm) -> Outcome {
         let reset = kit::put_back(&is_there, adds, &format!("imgbase {back}"));
         let whole = kit::shortest(vm, &reset, &format!("imgbase {verb}"))?;
         let (mut tried, mut midway, mut failed, mut left) = (0, 0, 0, 0);
-        while midway < moments && tried < 6 * moments {
+        while (midway < moments || (adds && failed == 0)) && tried < 6 * moments {
             vm.ok(&reset)?;
             let after = kit::next(&mut random) % whole.max(1);
             let after = format!("{}.{:03}", after / 1000, after % 1000);
@@ -82,6 +90,9 @@ fn data_in_the_middle(vm: &mut Vm) -> Outcome {
             "{verb}: full midway {midway} times of {tried}, {failed} failed, {left} left something"
         ));
         must(midway >= moments / 2, format!("`{verb}`: full midway only {midway} times"))?;
+        // What takes something away needs no data.
+        let as_due = (failed > 0) == adds;
+        must(as_due, format!("`{verb}` failed {failed} times of {tried} on a full pool"))?;
         judges::lvm2(vm, kit::VG)?;
     }
     kit::end(vm)
@@ -110,6 +121,7 @@ fn little_metadata(vm: &mut Vm) -> Outcome {
     vm.ok("lvcreate -q -L 256M --poolmetadatasize 2M --errorwhenfull y -T HostVG/ImagePool")?;
     vm.ok("lvchange -q --addtag imgbased:pool HostVG/ImagePool")?;
     kit::small_base(vm, "")?;
+    full_image(vm)?;
     vm.imgbase("layer --add Small-1-1")?;
     let free = "dmsetup status HostVG-ImagePool-tpool |
         awk '{ split($5, n, \"/\"); print n[2] - n[1] }'";
