@@ -46,19 +46,48 @@ impl<'a> Attempt<'a> {
 
 /// As [`refused`] for each of them, by one shell: that takes a third of the time.
 pub(super) fn refused_each(vm: &mut Vm, attempts: &[Attempt<'_>]) -> Outcome {
-    let end = r"printf '\000%s\000' $?; printf '\000' >&2";
+    each(vm, "look() { :; }", attempts).map(drop)
+}
+
+/// The same, and none of them writes to a disk or makes a device: what one did and the next undid
+/// would not be seen in the end.
+pub(super) fn refused_untouched(vm: &mut Vm, attempts: &[Attempt<'_>]) -> Outcome {
+    let looks = each(vm, LOOK, attempts)?;
+    must(looks.iter().all(|look| look.starts_with("vda ")), format!("{looks:?}"))?;
+    for (pair, Attempt { script, .. }) in looks.windows(2).zip(attempts) {
+        let [before, after] = pair else { continue };
+        must(before == after, format!("`{script}` changed\n{before}\nto\n{after}"))?;
+    }
+    Ok(())
+}
+
+/// Of each disk what was written and discarded until now, in sectors, and the devices there are.
+const LOOK: &str = "look() {
+    for disk in /sys/block/vd?; do
+        read a b c d e f written h i j k l m discarded rest <$disk/stat
+        printf '%s %s %s, ' ${disk##*/} $written $discarded
+    done
+    echo /sys/block/dm-*
+}";
+
+/// Does the attempts, and looks before the first and after each.
+fn each(vm: &mut Vm, look: &str, attempts: &[Attempt<'_>]) -> Result<Vec<String>, Stop> {
+    let end = r"printf '\000%s\000' $?; look; printf '\000'; printf '\000' >&2";
     let script: String =
         attempts.iter().map(|attempt| format!("{}\n{end}\n", attempt.script)).collect();
+    let script = format!("{look}\nlook; printf '\\000'\n{script}");
     let done = vm.run(&["sh", "-c", &script], b"")?;
     let mut out = done.stdout.split('\0');
     let mut err = done.stderr.split('\0');
+    let mut looks = vec![out.next().unwrap_or_default().to_owned()];
     for Attempt { script, code, names } in attempts {
         let (stdout, status) = (out.next().unwrap_or_default(), out.next().unwrap_or_default());
         let (stdout, stderr) = (stdout.to_owned(), err.next().unwrap_or_default().to_owned());
+        looks.push(out.next().unwrap_or_default().to_owned());
         let Ok(status) = status.parse() else { return fail(format!("`{script}` did not end")) };
         judge(script, &Done { status, stdout, stderr, ..Done::default() }, *code, names)?;
     }
-    Ok(())
+    Ok(looks)
 }
 
 /// Starts a process that holds something, in Perl's words, and returns its number.
