@@ -28,11 +28,8 @@ impl Imgbase<'_> {
     /// # Commit point
     /// That of each base's removal.
     pub fn collect(&self, keep: u32, force: bool, watch: &mut dyn Watch) -> Result<Collected> {
-        if !force {
-            Session::read(self)?.refuse_on_trial()?;
-        }
         let mut collected = Collected::default();
-        for nvr in self.surplus(keep)? {
+        for nvr in self.surplus(keep, force)? {
             if watch.cancelled() {
                 let why = "it was stopped between two bases";
                 let error = Error::new(ErrorKind::Interrupted, why).op("collect old bases");
@@ -53,9 +50,13 @@ impl Imgbase<'_> {
         Ok(collected)
     }
 
-    /// The bases beyond those that are to stay, the oldest first.
-    fn surplus(&self, keep: u32) -> Result<Vec<BaseName>> {
+    /// The bases beyond those that are to stay, the oldest first; none on trial, unless `force`
+    /// says so.
+    fn surplus(&self, keep: u32, force: bool) -> Result<Vec<BaseName>> {
         let session = Session::read(self)?;
+        if !force {
+            session.refuse_on_trial()?;
+        }
         let layout = session.layout()?;
         let state = session.boot_state()?;
         let default = state.and_then(|state| Some(state.default_layer()?.base().clone()));
