@@ -14,16 +14,20 @@ pub(super) fn cases() -> Vec<Case> {
 /// Seconds that all of them work, and where all is to be tried.
 const SECONDS: (u32, u32) = (60, 300);
 
-/// What each of four imgbase does until the time is over: it makes layers and removes its own.
+/// What each of four imgbase does until the time is over: it makes layers, or bases, whose copy goes on
+/// while the group is not locked, and removes its own.
 const OURS: &str = r#"
-mine=
+mine= n=0
 while [ ! -e /tmp/over ]; do
+    n=$((n + 1))
     set -- $mine
+    kind=layer what=Small-1-1
+    [ $w != 4 ] || kind=base what="Other-$n-1 /tmp/small.ext4"
     if [ $# -lt 2 ]; then
-        new=$(imgbase --loader none --lock-timeout 120 layer --add Small-1-1 2>>/tmp/bad.$w) || { echo "layer --add: $?" >>/tmp/bad.$w; continue; }
+        new=$(imgbase --loader none --lock-timeout 120 $kind --add $what 2>>/tmp/bad.$w) || { echo "$kind --add: $?" >>/tmp/bad.$w; continue; }
         mine="$mine $new"
     else
-        imgbase --loader none --lock-timeout 120 layer --remove $1 2>>/tmp/bad.$w || { echo "layer --remove $1: $?" >>/tmp/bad.$w; continue; }
+        imgbase --loader none --lock-timeout 120 $kind --remove $1 2>>/tmp/bad.$w || { echo "$kind --remove $1: $?" >>/tmp/bad.$w; continue; }
         shift; mine="$*"
     fi
     echo >>/tmp/turns.$w

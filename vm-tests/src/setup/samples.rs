@@ -34,7 +34,7 @@ chmod 4755 able
 touch -d '2001-02-03 04:05:06.789' old
 ln -s /nowhere/at/all dangling
 cd ../../..
-mke2fs -q -t ext4 -L sample -d root debian.ext4 512M
+mke2fs -q -t ext4 -L sample -d root debian.ext4 256M
 rm -rf root
 "#;
 
