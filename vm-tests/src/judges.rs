@@ -55,8 +55,18 @@ pub fn thin_pool(vm: &mut Vm, vg: &str, pool: &str) -> Result<Vec<String>> {
     if there == known {
         return Ok(names);
     }
-    Err(Fail::new(format!("{vg}/{pool} has the thin ids {there:?}, lvm2 knows {known:?}")))
+    let beyond = |ids: &[&str], others: &[&str]| -> Vec<String> {
+        let beyond = ids.iter().filter(|id| !others.contains(*id));
+        beyond.take(SHOWN).map(ToString::to_string).collect()
+    };
+    let (stray, lost) = (beyond(&there, &known), beyond(&known, &there));
+    Err(Fail::new(format!(
+        "{vg}/{pool}: thin ids that no volume has {stray:?}, lost ones {lost:?}"
+    )))
 }
+
+/// So many ids are shown.
+const SHOWN: usize = 8;
 
 /// Asks e2fsck about an ext4 on a volume or in a file; its journal may be in use only where
 /// nothing is mounted.

@@ -203,5 +203,9 @@ fn metadata_grows(vm: &mut Vm) -> Outcome {
     vm.ok("dmsetup status HostVG-ImagePool-tpool | grep ' rw '")?;
     vm.imgbase("layer --add Small-1-1")?;
     judges::lvm2(vm, kit::VG)?;
+    // What took the room is no volume's.
+    vm.ok("for first in 5000 9000 10000; do
+        guest messages HostVG-ImagePool-tpool delete $first 3000
+    done")?;
     kit::end(vm)
 }
