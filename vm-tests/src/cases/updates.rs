@@ -7,6 +7,7 @@ use crate::vm::Vm;
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("updates::in_a_row", in_a_row).with_library().within(900),
+        Case::new("updates::from_xfs", from_xfs).within(300),
         Case::new("updates::labels", labels).within(600),
     ]
 }
@@ -259,6 +260,43 @@ fn strike(vm: &mut Vm, update: &str, n: usize) -> Result<bool, Stop> {
     let left = vm.ok(STATE)?;
     must(left == before, format!("{said}\nleaves:\n{left}\nwhere there was:\n{before}"))?;
     Ok(true)
+}
+
+/// The next release of the sample, as XFS too.
+const NEXT_XFS: &str = "cp --sparse=always /images/debian.xfs /tmp/next.xfs && mkdir -p /mnt/image &&
+    mount -o loop,nouuid /tmp/next.xfs /mnt/image && echo next >/mnt/image/etc/next &&
+    echo image >/mnt/image/etc/motd && printf 'a\nb\nc\n' >/mnt/image/etc/both && umount /mnt/image";
+
+/// Old and new bases and layers are XFS: each mount is beside others of the same identity.
+fn from_xfs(vm: &mut Vm) -> Outcome {
+    kit::init(vm)?;
+    vm.ok(NEXT_XFS)?;
+    kit::step_says(vm, "base --add Host-1-1 /images/debian.xfs", "Host-1-1")?;
+    kit::step_says(vm, "layer --add", "Host-1-1+1")?;
+    kit::step(vm, "mount Host-1-1+1 /mnt/layer")?;
+    vm.ok(
+        "cd /mnt/layer/etc && echo mine >mine && rm debian_version && chmod 600 hostname issue &&
+        echo mine >>issue && mkdir deep && ln mine deep/twin && setfattr -n user.x -v y mine",
+    )?;
+    // It stays mounted, and so it is when it runs.
+    let said = vm.ok("imgbase --json update /tmp/next.xfs --nvr Host-1-2")?;
+    must(said.contains("\"shares_with\":\"Host-1-1\""), &said)?;
+    must(said.contains("\"layer\":\"Host-1-2+1\""), &said)?;
+    vm.ok("echo late >/mnt/layer/etc/late")?;
+    kit::step(vm, "mount Host-1-2+1 /mnt/tree")?;
+    vm.ok("cd /mnt/tree/etc && grep -qx mine mine && [ ! -e debian_version ] && [ ! -e late ] &&
+        [ $(stat -c %a issue) = 600 ] && grep -qx mine issue && grep -qx next next &&
+        grep -qx image motd && [ $(stat -c %i mine) = $(stat -c %i deep/twin) ] &&
+        [ $(getfattr --only-values -n user.x mine) = y ] && [ $(stat -f -c %T .) = xfs ]")?;
+    let said = vm.ok("imgbase diff Host-1-2 Host-1-2+1")?;
+    must(said.contains("+ /etc/mine") && said.contains("- /etc/debian_version"), said)?;
+    kit::step(vm, "umount /mnt/tree")?;
+    kit::step(vm, "umount /mnt/layer")?;
+    for layer in ["Host-1-1+1", "Host-1-2+1"] {
+        vm.ok(&format!("xfs_repair -n /dev/HostVG/{layer} >/dev/null 2>&1"))?;
+    }
+    vm.says("imgbase recover --list", "")?;
+    kit::end(vm)
 }
 
 /// A tree with a policy in force, in whose words all of `/etc` is `etc_1_t`, and with what labels files

@@ -132,7 +132,10 @@ fn removal(vm: &mut Vm) -> Outcome {
     // A volume outlives the layers.
     step(vm, &format!("base --remove {BASE}"))?;
     step_says(vm, "volume --remove /srv/my-data_1", "srv_my--data_1")?;
+    // Nothing of ours is left to be active, and so the pool is not.
     step(vm, "activate")?;
+    vm.says("dmsetup ls | grep -c tpool || true", "0")?;
+    vm.ok("lvchange -q -ay HostVG/ImagePool")?;
     let left = vm.ok("dmsetup status | awk '/thin-pool/ {print $7}'")?;
     must(left.starts_with("0/"), format!("{left} blocks are used in an empty pool"))?;
     step(vm, "deactivate").map(drop)

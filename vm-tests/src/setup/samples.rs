@@ -34,7 +34,8 @@ chmod 4755 able
 touch -d '2001-02-03 04:05:06.789' old
 ln -s /nowhere/at/all dangling
 cd ../../..
-mke2fs -q -t ext4 -L sample -d root debian.ext4 256M
+# As a large one has them: mke2fs gives small ones other blocks and more inodes.
+mke2fs -q -t ext4 -b 4096 -i 16384 -L sample -d root debian.ext4 256M
 rm -rf root
 "#;
 
