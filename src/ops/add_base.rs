@@ -106,14 +106,7 @@ impl Imgbase<'_> {
         let mut session = Session::change(self, "base --add")?;
         refuse_taken(session.vg(), &request.nvr)?;
         let pool = session.pool_on()?;
-        let plan = Plan::make(&session, &pool, content, (&request.nvr, size, request.share));
-        let plan = match plan {
-            Ok(plan) => plan,
-            Err(error) => {
-                session.pool_as_before()?;
-                return Err(error);
-            }
-        };
+        let plan = Plan::make(&session, &pool, content, (&request.nvr, size, request.share))?;
         let thin = NewThin {
             name: request.nvr.lv_name(),
             role: Role::Base,

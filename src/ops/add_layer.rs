@@ -15,7 +15,6 @@ use super::thin::{NewThin, Role};
 use super::transact::Pending;
 use super::{Imgbase, Watch, after_commit, filesystem};
 use crate::boot::Boot;
-use crate::dm::ActivePool;
 use crate::error::{Error, ErrorKind, Result};
 use crate::etc::{Carried, Wishes};
 use crate::layout::{BaseName, ImageName, LayerName, Layout};
@@ -108,7 +107,8 @@ impl Imgbase<'_> {
         let pool = session.pool_on()?;
         session.check_room(&pool, Bytes::ZERO)?;
         if let (Some(boot), Whose::Origin | Whose::Anew) = (&boot, &plan.whose) {
-            check_boot_room(&mut session, &plan, boot, &pool)?;
+            let origin = plan.origin.lv_name();
+            session.check_boot_room(boot, (&origin, &plan.boot_dir()), &pool)?;
         }
         if let Some(from) = plan.from() {
             let volumes = from.volumes();
@@ -138,23 +138,6 @@ impl Imgbase<'_> {
         };
         Ok((added, made.carried))
     }
-}
-
-/// Fails where the boot folder has no room for what the origin starts from; the pool is as before
-/// then.
-fn check_boot_room(
-    session: &mut Session<'_>,
-    plan: &Plan<'_>,
-    boot: &Boot<'_>,
-    pool: &ActivePool,
-) -> Result<()> {
-    let origin = plan.origin.lv_name();
-    let Err(error) = session.check_boot_room(boot, (&origin, &plan.boot_dir()), pool) else {
-        return Ok(());
-    };
-    session.pool_as_before()?;
-    session.settle()?;
-    Err(error)
 }
 
 /// What became of the snapshot before it was a layer.

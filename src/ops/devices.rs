@@ -16,24 +16,17 @@ impl Session<'_> {
     /// [`Diverged`](ErrorKind::Diverged) where the text is further ahead than any crash explains.
     pub(super) fn pool_on(&mut self) -> Result<ActivePool> {
         let active = self.open_pool()?;
+        let segment = self.pool_segment()?;
+        let (text, kernel) = (segment.transaction_id, active.state.transaction_id);
+        let decision = pool::decide(kernel, text, !segment.messages.is_empty());
         if !self.may_commit() {
             // Whoever only makes devices leaves both as they are, where they belong together.
-            let segment = self.pool_segment()?;
-            let (text, kernel) = (segment.transaction_id, active.state.transaction_id);
-            return match pool::decide(kernel, text, !segment.messages.is_empty()) {
+            return match decision {
                 Decision::Refuse { .. } => Err(refusal((kernel, text), &active.name)),
                 _ => Ok(active),
             };
         }
-        if let Err(error) = pool::check_writable(&active.state) {
-            // It was not active for others to use.
-            let rested = self.pool_as_before();
-            rested.unwrap_or_else(|error| log::warn!("{}: it stays active: {error}", active.name));
-            return Err(error.at(&active.name));
-        }
-        let segment = self.pool_segment()?;
-        let (text, kernel) = (segment.transaction_id, active.state.transaction_id);
-        let decision = pool::decide(kernel, text, !segment.messages.is_empty());
+        pool::check_writable(&active.state).map_err(|error| error.at(&active.name))?;
         if decision == Decision::Steady {
             return Ok(active);
         }

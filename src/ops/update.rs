@@ -57,9 +57,6 @@ impl Imgbase<'_> {
     /// after they exist is told as a warning. The same call again, until the layer was started, does
     /// what is left, after a crash too.
     pub fn update(&self, request: &Update, watch: &mut dyn Watch) -> Result<Updated> {
-        if !request.force {
-            Session::read(self)?.refuse_on_trial()?;
-        }
         if let Some(left) = self.left_undone(request)? {
             return self.finish_update(left, request.keep, watch);
         }
@@ -142,9 +139,13 @@ impl Imgbase<'_> {
     /// The layer that the same update has made, which was not started yet, and whose state it has.
     ///
     /// # Errors
+    /// [`Busy`](ErrorKind::Busy) while the running layer is on trial, unless that is forced;
     /// [`Exists`](ErrorKind::Exists) where the base is there and nothing of the kind.
     fn left_undone(&self, request: &Update) -> Result<Option<(LayerName, LayerName)>> {
         let session = Session::read(self)?;
+        if !request.force {
+            session.refuse_on_trial()?;
+        }
         let layout = session.layout()?;
         let Some(base) = layout.base(&request.nvr) else { return Ok(None) };
         let layers = &base.layers;

@@ -455,6 +455,17 @@ fn check_tells_what_boots() {
     assert_eq!(check(&sim, "entries").health, Health::Warning);
 }
 
+/// What became of a verb whose call of that number on the boot folder failed, and whether there was one.
+fn failing<T>(sim: &SimMachine, call: usize, verb: impl FnOnce() -> T) -> (T, bool) {
+    let (folder, kind) = (&boot(sim).sim, ErrorKind::Io);
+    let call = folder.calls() + call;
+    folder.fail(Fault { call, kind, late: false, lasting: false });
+    let result = verb();
+    let reached = folder.calls() > call;
+    folder.heal();
+    (result, reached)
+}
+
 /// Whichever step in the boot folder fails, what is said is true, and one recovery ends in a state
 /// in which all is told and the default boots.
 #[test]
@@ -469,13 +480,9 @@ fn whichever_call_on_the_boot_folder_fails() {
         assert!(call < 400, "the fault is never passed");
         let (sim, first) = prepared();
         sim.mounts.files.lock().expect("not poisoned").insert(KERNEL.to_owned(), b"2".to_vec());
-        let start = boot(&sim).sim.calls();
-        let kind = ErrorKind::Io;
-        boot(&sim).sim.fail(Fault { call: start + call, kind, late: false, lasting: false });
         let mut warned = Warned::default();
-        let result = sim.imgbase().add_layer(None, &mut warned);
-        let reached = boot(&sim).sim.calls() > start + call;
-        boot(&sim).sim.heal();
+        let add = || sim.imgbase().add_layer(None, &mut warned);
+        let (result, reached) = failing(&sim, call, add);
         let when = format!("call {call}: {result:?}, {:?}", warned.0);
         let layers = sim.imgbase().layout().expect("readable").bases[0].layers.len();
         let outcome = match &result {
@@ -834,13 +841,8 @@ fn an_update_that_was_cut_short_is_finished_by_the_same_update() {
         run_from(&mut sim, &first);
         sim.imgbase().bless().expect("it runs");
         let update = update_to(&sim, "Base-1-1");
-        let start = boot(&sim).sim.calls();
-        let kind = ErrorKind::Io;
-        boot(&sim).sim.fail(Fault { call: start + call, kind, late: false, lasting: false });
         let mut warned = Warned::default();
-        let result = sim.imgbase().update(&update, &mut warned);
-        let reached = boot(&sim).sim.calls() > start + call;
-        boot(&sim).sim.heal();
+        let (result, reached) = failing(&sim, call, || sim.imgbase().update(&update, &mut warned));
         let when = format!("call {call}: {result:?}, {:?}", warned.0);
         let seqno = sim.imgbase().layout().expect("readable").vg_seqno;
         match &result {
