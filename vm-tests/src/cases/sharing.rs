@@ -12,7 +12,7 @@ pub(super) fn cases() -> Vec<Case> {
 /// The sample with a file more, a file less, and one changed in the middle: a twentieth of it.
 const SECOND: &str = "cp --sparse=always /images/debian.ext4 /tmp/second.ext4 &&
     mount -o loop /tmp/second.ext4 /mnt/image && cd /mnt/image &&
-    dd if=/dev/urandom of=new bs=1M count=6 status=none && rm usr/bin/perl &&
+    dd if=/dev/urandom of=new bs=1M count=3 status=none && rm usr/bin/perl &&
     dd if=/dev/urandom of=usr/bin/bash bs=4k seek=50 count=10 conv=notrunc status=none &&
     echo second >etc/motd && cd / && umount /mnt/image";
 

@@ -30,8 +30,8 @@ const RUSTFLAGS: &[&str] = &[
 /// Seconds for each, unless told otherwise.
 const SECONDS: u32 = 60;
 
-/// So many at once.
-const JOBS: usize = 2;
+/// So many at once: each of them waits now and then.
+const JOBS: usize = 3;
 
 /// Runs it.
 pub(super) fn main(args: &[String]) -> Result<bool> {

@@ -42,8 +42,8 @@ pub struct Assets {
     pub guest_root: PathBuf,
     /// A Debian root file system as an ext4 image.
     pub sample: PathBuf,
-    /// A file system that holds the sample as files, `debian.ext4` and `debian.xfs`, and its
-    /// list of files as the guest prints it, `debian.tree`.
+    /// A file system that holds the sample as files, `debian.ext4`, `debian.xfs` and `debian.tar.gz`,
+    /// its list of files as the guest prints it, `debian.tree`, and what is packed, in `windows`.
     pub images: PathBuf,
     /// A file system that holds systems to boot, as images of theirs.
     pub systems: PathBuf,

@@ -1,4 +1,5 @@
-//! The sample: a real Debian root file system, as ext4 and as XFS.
+//! The sample: a real Debian root file system, as ext4, as XFS and as an archive; and what is packed
+//! with large windows.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,8 +13,10 @@ use crate::vm::{Host, Spec, Vm};
 
 /// What makes a comparison of trees mean something: links, devices, attributes, capabilities.
 const BUILD: &str = r#"
-mmdebstrap --quiet --variant=minbase --include=acl,attr,libcap2-bin "$1" root
-rm -rf root/var/cache/apt root/var/lib/apt/lists root/usr/share/doc root/usr/share/locale
+# With what merges /usr on older systems all of perl would come along.
+mmdebstrap --quiet --variant=minbase --include=acl,attr,libcap2-bin,usr-is-merged "$1" root
+rm -rf root/var/cache/apt root/var/lib/apt/lists root/usr/share/doc root/usr/share/locale \
+    root/usr/share/man root/usr/lib/x86_64-linux-gnu/gconv
 mkdir root/srv/sample
 cd root/srv/sample
 echo one >first
@@ -36,6 +39,8 @@ ln -s /nowhere/at/all dangling
 cd ../../..
 # As a large one has them: mke2fs gives small ones other blocks and more inodes.
 mke2fs -q -t ext4 -b 4096 -i 16384 -L sample -d root debian.ext4 256M
+# Emulation takes twenty times as long to pack it.
+tar --xattrs --xattrs-include='*' --numeric-owner -S -C root -cf - . | gzip -1 >debian.tar.gz
 rm -rf root
 "#;
 
@@ -44,18 +49,39 @@ const XFS: &str = "mkfs.xfs -q -L sample /dev/vda && mkdir /run/from /run/to && 
     mount -o ro,noload /dev/nvme0n3 /run/from && mount /dev/vda /run/to && \
     cp -a /run/from/. /run/to/ && rmdir /run/to/lost+found && guest tree /run/from && touch -r /run/from /run/to && umount /run/to /run/from";
 
+/// What fills each window that a packed stream may declare, packed in each way.
+const WINDOWS: &str = r#"
+mkdir -p windows/tree
+cd windows
+cp -p /usr/bin/cp /usr/bin/find tree/
+ln tree/cp tree/hard
+ln -s cp tree/soft
+head -c 8000000 /dev/urandom >tree/noise
+truncate -s 130M tree/hole
+mke2fs -q -t ext4 -d tree ext4 160M
+tar -C tree -cf tar .
+gzip -1 <ext4 >ext4.gz
+xz --lzma2=preset=0,dict=32MiB <ext4 >ext4.xz
+zstd -q -1 --long=27 <ext4 >ext4.zst
+zstd -q -1 --long=27 <tar >tar.zst
+zstd -q -1 --ultra --long=28 <ext4 >long.zst
+rm ext4 tar
+"#;
+
 const IMAGES: &str = r#"
 mkdir images
-ln debian.ext4 debian.xfs debian.tree images/
+ln debian.ext4 debian.xfs debian.tree debian.tar.gz images/
+mv windows images/
 mke2fs -q -t ext4 -O ^has_journal -d images images.img 2G
-rm -r images debian.xfs debian.tree
+rm -r images debian.xfs debian.tree debian.tar.gz
 "#;
 
 /// The folder with `debian.ext4` and `images.img`.
 pub(super) fn samples(emulator: &Path, kernel: &Path, guest_root: &Path) -> Result<PathBuf> {
-    once("samples", &[SUITE, BUILD, XFS, IMAGES], |folder| {
+    once("samples", &[SUITE, BUILD, XFS, WINDOWS, IMAGES], |folder| {
         script(folder, BUILD, &[SUITE])?;
         make_xfs([emulator, kernel, guest_root], folder)?;
+        script(folder, WINDOWS, &[])?;
         script(folder, IMAGES, &[]).map(drop)
     })
 }

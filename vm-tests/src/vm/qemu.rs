@@ -99,8 +99,11 @@ pub(super) fn size(command: &mut Command, processors: u32, memory: u32) {
 fn machine(command: &mut Command) {
     // Emulation takes `rep movsb` byte by byte: without ERMS the kernel copies pages 3 times as
     // fast. One with FSRM alone hangs at its start.
-    let (acceleration, cpu) =
-        if has_kvm() { ("kvm", "max") } else { ("tcg,thread=multi", "max,-erms,-fsrm") };
+    let (acceleration, cpu) = if has_kvm() {
+        ("kvm", "max")
+    } else {
+        ("tcg,thread=multi", "max,-erms,-fsrm,-la57,-smap,-smep,-umip,-pku")
+    };
     command.args(["-machine", "q35", "-accel", acceleration, "-cpu", cpu]);
     command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     command.args(["-object", "rng-random,id=rng,filename=/dev/urandom"]);

@@ -7,10 +7,10 @@ use crate::vm::{End, Start, Vm};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("entries::systemd_boot_falls_back", |vm| falls(vm, Loader::SystemdBoot, "small"))
+        Case::new("entries::systemd_boot_falls_back", |vm| falls(vm, Loader::SystemdBoot))
             .within(900),
-        Case::new("entries::grub_falls_back", |vm| falls(vm, Loader::GrubEfi, "bare")).within(900),
-        Case::new("entries::grub_on_a_bios_falls_back", |vm| falls(vm, Loader::GrubBios, "bare"))
+        Case::new("entries::grub_falls_back", |vm| falls(vm, Loader::GrubEfi)).within(900),
+        Case::new("entries::grub_on_a_bios_falls_back", |vm| falls(vm, Loader::GrubBios))
             .within(900),
     ]
 }
@@ -36,10 +36,10 @@ fn ways(loader: Loader) -> usize {
     }
 }
 
-/// With the initramfs of a distribution, or with ours where the image has none.
-fn falls(vm: &mut Vm, loader: Loader, image: &str) -> Outcome {
-    super::install(vm, loader, image)?;
-    second(vm, image)?;
+/// With our initramfs.
+fn falls(vm: &mut Vm, loader: Loader) -> Outcome {
+    super::install(vm, loader, "bare")?;
+    second(vm, "bare")?;
     let ways = ways(loader);
     let (script, falls) = match ways {
         2 => (PANICS, [End::Reset, End::Reset, End::Reset, End::Up]),

@@ -7,9 +7,9 @@ use crate::vm::{End, Start, Vm};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
-        Case::new("entries::systemd_boot", |vm| life(vm, Loader::SystemdBoot, "small")).within(900),
-        Case::new("entries::grub", |vm| life(vm, Loader::GrubEfi, "bare")).within(900),
-        Case::new("entries::grub_on_a_bios", |vm| life(vm, Loader::GrubBios, "bare")).within(900),
+        Case::new("entries::systemd_boot", |vm| life(vm, Loader::SystemdBoot)).within(900),
+        Case::new("entries::grub", |vm| life(vm, Loader::GrubEfi)).within(900),
+        Case::new("entries::grub_on_a_bios", |vm| life(vm, Loader::GrubBios)).within(900),
     ]
 }
 
@@ -17,16 +17,16 @@ pub(super) fn cases() -> Vec<Case> {
 const FOREIGN: &str =
     "title Somebody else\nsort-key 0\nlinux /other/vmlinuz\noptions root=/dev/null\n";
 
-/// With the initramfs of a distribution, or with ours where the image has none.
-fn life(vm: &mut Vm, loader: Loader, image: &str) -> Outcome {
-    super::install(vm, loader, image)?;
+/// With our initramfs; those of distributions have [cases of their own](super::systems).
+fn life(vm: &mut Vm, loader: Loader) -> Outcome {
+    super::install(vm, loader, "bare")?;
     vm.put("/tmp/foreign.conf", "644", FOREIGN.as_bytes())?;
     vm.ok(
         "mkdir -p /boot/loader/entries /boot/other && cp /tmp/foreign.conf /boot/loader/entries/
         echo kernel >/boot/other/vmlinuz",
     )?;
     vm.says("imgbase boot --get-default", ONE)?;
-    second(vm, image)?;
+    second(vm, "bare")?;
     // One copy of the kernel and one of the initramfs, whoever has them.
     let stored = "find /boot -type f -size +1M -path '*imgbase*' | wc -l";
     vm.says(stored, "2")?;
