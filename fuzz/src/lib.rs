@@ -89,7 +89,7 @@ pub const PIECE: usize = 1024;
 
 /// A disk of which a few pieces are given, each by its number; the rest is zeros, and writes are
 /// lost.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Scattered {
     pub pieces: BTreeMap<u64, [u8; PIECE]>,
     pub size: u64,

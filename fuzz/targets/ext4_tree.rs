@@ -1,11 +1,13 @@
-//! The folders and files of an ext4: whatever its metadata says, reading all of it comes to an end.
+//! The folders and files of an ext4: whatever its metadata says, reading all of it comes to an end, and
+//! so does comparing two by their blocks, and what is written into one.
 
 #![no_main]
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 
-use imgbase::ext4::{Ino, Tree};
+use imgbase::diff::{Diff, Trust};
+use imgbase::ext4::{FsUuid, Ino, Pair, Tree, mark_replayed, rewrite, seal_for_layers, set_uuid};
 use imgbase::tree::Kind;
 use imgbase::units::Bytes;
 use imgbase_fuzz::{PIECE, Scattered, bounded, crc32c, crc32c_on, field, put_u32};
@@ -14,24 +16,69 @@ use libfuzzer_sys::fuzz_target;
 /// So many folders are looked into, and so much of a file is read.
 const FOLDERS: usize = 200;
 const CONTENT: u64 = 1 << 18;
+/// So many changes are told.
+const CHANGES: usize = 500;
 
 fuzz_target!(|input: &[u8]| {
     let Some(mut disk) = Scattered::of(input) else { return };
+    let mut other = disk.clone();
+    // Numbered so, it is a piece of the second file system alone.
+    disk.pieces.retain(|number, _| number & HIS == 0);
+    let his = std::mem::take(&mut other.pieces).into_iter();
+    other.pieces = his.map(|(number, piece)| (number & !HIS, piece)).collect();
     mend(&mut disk);
-    bounded(input, || {
-        let Ok(tree) = Tree::open(&disk) else { return };
-        let (mut left, mut seen) = (vec![Ino::ROOT], BTreeSet::new());
-        while let Some(ino) = left.pop() {
-            if seen.len() >= FOLDERS || !seen.insert(ino) {
-                continue;
-            }
-            look(&tree, ino, &mut left);
-        }
-        for path in ["/link", "/folder/up/file", "/folder/../../a/b", "many/name 7"] {
-            let _ = tree.read_file(path, Bytes::new(CONTENT));
-        }
-    });
+    mend(&mut other);
+    match input.first() {
+        Some(first) if first & 3 == 1 => bounded(input, || compare(&disk, &other)),
+        Some(first) if first & 3 == 2 => bounded(input, || write(&disk)),
+        _ => bounded(input, || walk(&disk)),
+    }
 });
+
+/// The bit of such numbers.
+const HIS: u64 = 1 << 15;
+
+fn walk(disk: &Scattered) {
+    let Ok(tree) = Tree::open(disk) else { return };
+    let (mut left, mut seen) = (vec![Ino::ROOT], BTreeSet::new());
+    while let Some(ino) = left.pop() {
+        if seen.len() >= FOLDERS || !seen.insert(ino) {
+            continue;
+        }
+        look(&tree, ino, &mut left);
+    }
+    for path in ["/link", "/folder/up/file", "/folder/../../a/b", "many/name 7"] {
+        let _ = tree.read_file(path, Bytes::new(CONTENT));
+    }
+}
+
+/// What differs, where the pieces do.
+fn compare(a: &Scattered, b: &Scattered) {
+    let changed =
+        a.pieces.keys().chain(b.pieces.keys()).filter(|&n| a.copy(*n, 1) != b.copy(*n, 1));
+    let changed: Vec<_> = changed
+        .map(|number| {
+            let byte = |number: u64| Bytes::new(number << 10);
+            byte(*number)..byte(*number + 1)
+        })
+        .collect();
+    let (Ok(a), Ok(b)) = (Tree::open(a), Tree::open(b)) else { return };
+    let Ok(Ok(pair)) = Pair::new(&a, &b, changed) else { return };
+    let Ok((a, b)) = pair.roots() else { return };
+    for change in Diff::new(a, b, Trust::SameInode).take(CHANGES) {
+        let _ = change.map(|change| change.to_string());
+    }
+}
+
+/// What layers have written into them.
+fn write(disk: &Scattered) {
+    let _ = (mark_replayed(disk), seal_for_layers(disk));
+    let _ = set_uuid(disk, FsUuid::new([7; 16]));
+    let Ok(tree) = Tree::open(disk) else { return };
+    for path in ["/link", "/folder/up/file", "/many/name 7"] {
+        let _ = rewrite(&tree, path, &[7; 5000], (1, 2));
+    }
+}
 
 fn look(tree: &Tree<'_>, ino: Ino, left: &mut Vec<Ino>) {
     let Ok(folder) = tree.inode(ino) else { return };

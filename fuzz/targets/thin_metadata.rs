@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use imgbase::dm::thin_metadata::thin_devices;
+use imgbase::dm::thin_metadata::{changed_chunks, thin_devices};
 use imgbase_fuzz::{Disk, bounded, crc32c, put_u32};
 use libfuzzer_sys::fuzz_target;
 
@@ -21,6 +21,14 @@ fuzz_target!(|input: &[u8]| {
     }
     let dev = Disk::new(blocks, 64 << 20);
     bounded(input, || {
-        let _ = thin_devices(dev.as_ref());
+        let known = thin_devices(dev.as_ref()).unwrap_or_default();
+        // Those that there are, and two that there may be.
+        let mut ids = known.keys().copied().chain([1, 2]);
+        if let (Some(a), Some(b)) = (ids.next(), ids.next()) {
+            let changed = changed_chunks(dev.as_ref(), a, b);
+            for range in changed.iter().flat_map(|changed| changed.bytes()) {
+                assert!(range.start <= range.end);
+            }
+        }
     });
 });

@@ -5,8 +5,9 @@ use super::session::Session;
 use crate::dm::pool::{self, Decision, Mode, PoolMessage};
 use crate::dm::{self, ActivePool, PvNumbers, Stack};
 use crate::error::{Error, ErrorKind, Result};
+use crate::lvm2::model::Message;
 use crate::lvm2::scan::Problem;
-use crate::name::LvName;
+use crate::name::{DmName, LvName};
 
 impl Session<'_> {
     /// Activates the pool, where it is not, and brings it and the text together where a crash, of
@@ -19,18 +20,19 @@ impl Session<'_> {
         let segment = self.pool_segment()?;
         let (text, kernel) = (segment.transaction_id, active.state.transaction_id);
         let decision = pool::decide(kernel, text, !segment.messages.is_empty());
-        if !self.may_commit() {
-            // Whoever only makes devices leaves both as they are, where they belong together.
-            return match decision {
-                Decision::Refuse { .. } => Err(refusal((kernel, text), &active.name)),
-                _ => Ok(active),
-            };
+        if self.may_commit() {
+            pool::check_writable(&active.state).map_err(|error| error.at(&active.name))?;
+        } else if let Decision::Refuse { .. } = decision {
+            return Err(refusal((kernel, text), &active.name));
         }
-        pool::check_writable(&active.state).map_err(|error| error.at(&active.name))?;
         if decision == Decision::Steady {
             return Ok(active);
         }
         log::warn!("{}: the pool is at transaction {kernel}, its text at {text}", active.name);
+        if !self.may_commit() {
+            // Whoever only makes devices leaves both as they are, where they belong together.
+            return Ok(active);
+        }
         self.bring_together(&active, decision)?;
         // The pool may have moved.
         self.open_pool()
@@ -115,6 +117,9 @@ impl Session<'_> {
             Decision::Steady => Ok(()),
             Decision::DropStanzas => self.clear_messages(),
             Decision::ReplayMessages => {
+                if let Some(announced) = self.taken_before(active, active.state.transaction_id)? {
+                    return self.take_back(&announced, &active.lv);
+                }
                 self.send(&active.lv, Mode::Replay)?;
                 self.clear_messages()
             }
@@ -129,6 +134,39 @@ impl Session<'_> {
             }
             Decision::Refuse { kernel, text } => Err(refusal((kernel, text), &active.name)),
         }
+    }
+
+    /// The volumes that the text's messages announce, where the pool, at transaction `in_kernel`, had
+    /// given the id of one away before that: what is there may be all that is left of somebody's data,
+    /// and is no volume's. None of them was ever finished.
+    pub(super) fn taken_before(
+        &self,
+        active: &ActivePool,
+        in_kernel: u64,
+    ) -> Result<Option<Vec<LvName>>> {
+        let segment = self.pool_segment()?;
+        let announced = segment.messages.iter().filter_map(|message| match message {
+            Message::Create(name) => Some(name.clone()),
+            Message::Delete(_) => None,
+        });
+        let announced: Vec<LvName> = announced.collect();
+        if announced.is_empty() {
+            return Ok(None);
+        }
+        let metadata = DmName::of_lv(&self.vg.name, &segment.metadata, None)?;
+        let there = match self.machine.kernel.thin_devices(&active.name, &metadata) {
+            // A dry run does not know.
+            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(None),
+            there => there?,
+        };
+        let stray = announced.iter().find_map(|name| {
+            let id = self.vg.lv(name)?.thin()?.device_id;
+            (there.get(&id)?.transaction_id < in_kernel).then_some(id)
+        });
+        Ok(stray.map(|id| {
+            log::warn!("{} has a thin device {id} that the metadata does not know", active.lv);
+            announced
+        }))
     }
 
     fn stack<'a>(&'a self, numbers: &'a PvNumbers) -> Stack<'a> {

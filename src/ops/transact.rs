@@ -49,7 +49,7 @@ impl<'m> Session<'m> {
                 Err(error) if error.kind() == ErrorKind::Exists => {
                     log::warn!("{pool} has a thin device {id} that the metadata does not know");
                     self.archive_anyway();
-                    self.take_back(&thin.name, &pool)?;
+                    self.take_back(std::slice::from_ref(&thin.name), &pool)?;
                 }
                 Err(error) => return Err(self.undo_thin(&thin.name, error)),
                 Ok(()) => return Ok(()),
@@ -228,7 +228,7 @@ impl<'m> Session<'m> {
         gone.push(lv.clone());
         self.deactivate(&gone.iter().collect::<Vec<_>>())?;
         // With its last volume the pool goes too.
-        self.open_pool()?;
+        let active = self.open_pool()?;
         let pool = self.pool()?;
         let in_text = self.pool_segment()?.transaction_id;
         let Some(state) = self.pool_state()? else {
@@ -245,8 +245,10 @@ impl<'m> Session<'m> {
             return self.pool_as_before();
         }
         // The pool has not passed this transaction: take the device away, if it got so far.
-        self.delete_if_there(&pool, id)?;
-        self.take_back(lv, &pool)?;
+        if self.taken_before(&active, in_kernel)?.is_none() {
+            self.delete_if_there(&pool, id)?;
+        }
+        self.take_back(std::slice::from_ref(lv), &pool)?;
         self.pool_as_before()
     }
 
@@ -257,13 +259,13 @@ impl<'m> Session<'m> {
         Ok(unfinished.into_iter().map(|lv| lv.name.clone()).collect())
     }
 
-    /// Brings the text back to where the pool still is, without a volume that it did not make.
-    fn take_back(&mut self, lv: &LvName, pool: &LvName) -> Result<()> {
+    /// Brings the text back to where the pool still is, without volumes that it did not make.
+    pub(super) fn take_back(&mut self, lvs: &[LvName], pool: &LvName) -> Result<()> {
         let id = self.pool_segment()?.transaction_id;
         let mut edit = self.vg.edit();
         // A message names it.
         edit.clear_messages(pool)?;
-        edit.remove_lv(lv)?;
+        lvs.iter().try_for_each(|lv| edit.remove_lv(lv))?;
         edit.set_transaction_id(pool, id.saturating_sub(1))?;
         self.commit(edit)
     }

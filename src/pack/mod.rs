@@ -115,9 +115,10 @@ fn corrupt(why: impl Into<String>) -> io::Error {
 pub struct GzipWriter<W: Write>(GzEncoder<W>);
 
 impl<W: Write> GzipWriter<W> {
-    /// As small as can be; without a name or a time.
+    /// Without a name or a time. The best of all levels takes four times as long, for a two-hundredth
+    /// of an initramfs.
     pub fn new(out: W) -> Self {
-        Self(GzBuilder::new().write(out, Compression::best()))
+        Self(GzBuilder::new().write(out, Compression::default()))
     }
 
     /// Writes what is left and the trailer, and gives the writer back.

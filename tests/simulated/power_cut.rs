@@ -13,8 +13,9 @@ use imgbase::units::Bytes;
 
 use crate::support::figures::{all, figure};
 use crate::support::world::{
-    BASE, Content, DiskBytes, LAYER, add_base, add_layer, boot, boot_on, check_sound, content,
-    disks, image, names, update,
+    BASE, Content, DiskBytes, LAYER, add_base, add_layer, add_volume, boot_on, check_sound,
+    content, disks, disks_with_a_volume, disks_with_room, disks_with_two_bases, image, names,
+    shared, update,
 };
 use crate::support::{Bulk, SimMachine, bytes_of};
 
@@ -32,9 +33,10 @@ struct Trial {
 }
 
 impl Trial {
-    fn record(verb: &'static str, run: Verb) -> Self {
-        let before = content(&boot());
-        let recorder = Recorder::new(disks().clone());
+    fn record(verb: &'static str, from: &DiskBytes, run: Verb) -> Self {
+        let recorder = Recorder::new(from.clone());
+        let before = content(&boot_on(recorder.devices()));
+        let recorder = Recorder::new(from.clone());
         let sim = boot_on(recorder.devices());
         run(&sim).unwrap_or_else(|error| panic!("{verb}: {error}"));
         recorder.mark(DONE);
@@ -109,7 +111,12 @@ impl Trial {
 
 /// Cuts a verb in all ways and prints how many.
 fn cut(verb: &'static str, run: Verb, bound: Bound) {
-    let trial = Trial::record(verb, run);
+    cut_from(disks(), verb, run, bound);
+}
+
+/// The same on other disks.
+fn cut_from(disks: &DiskBytes, verb: &'static str, run: Verb, bound: Bound) {
+    let trial = Trial::record(verb, disks, run);
     let (states, moments) = trial.check(bound);
     figure(&format!("power cuts in {verb}: {states} distinct states of {moments} moments"));
     assert!(states >= bound.drawn, "{verb}: only {states} states");
@@ -118,7 +125,7 @@ fn cut(verb: &'static str, run: Verb, bound: Bound) {
 /// Cuts the recoveries from the cuts of a verb.
 fn cut_recoveries(verb: &'static str, run: Verb, bound: Bound) {
     let (mut states, mut moments) = (0, 0);
-    for trial in Trial::record(verb, run).recoveries() {
+    for trial in Trial::record(verb, disks(), run).recoveries() {
         let (more_states, more_moments) = trial.check(bound);
         (states, moments) = (states + more_states, moments + more_moments);
     }
@@ -184,6 +191,31 @@ fn base_pin() {
 fn layout_grow() {
     let run = |sim: &SimMachine| sim.imgbase().grow_pool(Bytes::mib(4), &mut Unwatched).map(drop);
     cut("layout --grow", run, bound(1500));
+}
+
+#[test]
+fn layer_reset() {
+    let run =
+        |sim: &SimMachine| sim.imgbase().reset_layer(&LAYER.parse()?, &mut Unwatched).map(drop);
+    cut("layer --reset", run, bound(1500));
+}
+
+#[test]
+fn volume_create() {
+    cut_from(disks_with_room(), "volume --create", add_volume, bound(1500));
+}
+
+#[test]
+fn volume_remove() {
+    let run =
+        |sim: &SimMachine| sim.imgbase().remove_volume(&shared(), true, &mut Unwatched).map(drop);
+    cut_from(disks_with_a_volume(), "volume --remove", run, bound(1500));
+}
+
+#[test]
+fn gc() {
+    let run = |sim: &SimMachine| sim.imgbase().collect(1, false, &mut Unwatched).map(drop);
+    cut_from(disks_with_two_bases(), "gc", run, bound(1500));
 }
 
 #[test]

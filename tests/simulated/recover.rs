@@ -362,6 +362,53 @@ fn what_nobody_knows_is_told_and_kept() {
     assert_eq!(next.nvr.to_string(), "Base-1-0+2");
 }
 
+/// Wherever a verb is stopped that was about to take an id which the pool has given away already, what
+/// has it stays as it is.
+#[test]
+fn what_nobody_knows_is_not_taken_for_what_was_announced() {
+    let mut kept = 0;
+    for nth in 0.. {
+        let sim = machine();
+        sim.kernel.message(&pool(), "create_thin 3").expect("the id is free");
+        // Two transactions later it is the next id once more.
+        add_base(&sim, "Base-2-0").expect("past it");
+        sim.imgbase()
+            .remove_base(&"Base-2-0".parse().expect("a name"), &mut Unwatched)
+            .expect("goes");
+        let before = names(&sim);
+        let stray = || {
+            let metadata = "HostVG-ImagePool_tmeta".parse().expect("a name");
+            let there = sim.kernel.thin_devices(&pool(), &metadata).expect("active");
+            there.get(&3).map(|details| details.transaction_id)
+        };
+        sim.imgbase().activate(&[]).expect("the pool is active");
+        let of = stray();
+        assert!(of.is_some());
+        sim.kernel.forget_calls();
+        sim.kernel.fail_at(nth, ErrorKind::Io, true);
+        let added = sim.imgbase().add_layer(None, &mut Unwatched);
+        sim.kernel.heal();
+        let reached = sim.kernel.calls().len() > nth;
+        let found = sim.imgbase().recover(&mut Unwatched).expect("it is recovered").found;
+        let told =
+            |kind, object: &str| found.iter().any(|it| it.kind == kind && it.object == object);
+        assert!(told(LeftoverKind::Stray, "thin device 3"), "call {nth}: {found:?}");
+        sim.imgbase().activate(&[]).expect("the pool is active");
+        assert_eq!(stray(), of, "call {nth}: {found:?}");
+        let again = sim.imgbase().recover(&mut Unwatched).expect("nothing to do").found;
+        assert_eq!(again.len(), 1, "call {nth}: {again:?}");
+        if added.is_err() {
+            assert_eq!(names(&sim), before, "call {nth}");
+        }
+        kept += 1;
+        if !reached {
+            break;
+        }
+    }
+    figure(&format!("a thin device that nobody knows: kept in {kept} stops of layer --add"));
+    assert!(kept > 20, "{kept} stops");
+}
+
 #[test]
 fn a_volume_without_its_thin_device_is_told() {
     let sim = machine();

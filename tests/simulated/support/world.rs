@@ -8,8 +8,8 @@ use imgbase::dev::Dev;
 use imgbase::dev::overlay::Overlay;
 use imgbase::dm::Kernel;
 use imgbase::etc::OnConflict;
-use imgbase::layout::ImageName;
-use imgbase::ops::{ImageSource, Unwatched, Update};
+use imgbase::layout::{ImageName, VolumePath};
+use imgbase::ops::{AddVolume, ImageSource, Unwatched, Update};
 use imgbase::units::Bytes;
 
 use super::{Bulk, SimMachine, small_ext4};
@@ -92,7 +92,51 @@ pub(crate) fn update_with(sim: &SimMachine, nvr: &str, image: Vec<u8>) -> Update
     }
 }
 
-/// Bases and layers, as far as the metadata tells.
+/// The same layout with room for a volume that layers share.
+pub(crate) fn disks_with_room() -> &'static DiskBytes {
+    static DISKS: OnceLock<DiskBytes> = OnceLock::new();
+    DISKS.get_or_init(|| after(make_room))
+}
+
+/// The same with that volume.
+pub(crate) fn disks_with_a_volume() -> &'static DiskBytes {
+    static DISKS: OnceLock<DiskBytes> = OnceLock::new();
+    DISKS.get_or_init(|| after(|sim| make_room(sim).and_then(|()| add_volume(sim))))
+}
+
+fn make_room(sim: &SimMachine) -> Result<()> {
+    sim.imgbase().grow_pool(Bytes::mib(8), &mut Unwatched).map(drop)
+}
+
+/// The same layout with a newer base and a layer of that.
+pub(crate) fn disks_with_two_bases() -> &'static DiskBytes {
+    static DISKS: OnceLock<DiskBytes> = OnceLock::new();
+    DISKS.get_or_init(|| {
+        after(|sim| add_base(sim, "Base-2-0").and_then(|()| add_layer(sim, "Base-2-0")))
+    })
+}
+
+/// What the disks hold once that was done.
+fn after(run: fn(&SimMachine) -> Result<()>) -> DiskBytes {
+    let sim = boot();
+    run(&sim).expect("it is done");
+    sim.imgbase().deactivate(&[]).expect("nothing is in use");
+    disk_bytes(&sim)
+}
+
+/// Where layers share a volume.
+pub(crate) fn shared() -> VolumePath {
+    "/var/log".parse().expect("a path")
+}
+
+/// `volume --create`, of a layer whose fstab names nothing.
+pub(crate) fn add_volume(sim: &SimMachine) -> Result<()> {
+    sim.mounts.files.lock().expect("not poisoned").insert("/etc/fstab".into(), Vec::new());
+    let request = AddVolume { path: shared(), size: Bytes::mib(16), layer: None };
+    sim.imgbase().add_volume(&request, &mut Unwatched).map(drop)
+}
+
+/// Bases, layers and volumes, as far as the metadata tells.
 pub(crate) fn names(sim: &SimMachine) -> BTreeSet<String> {
     let layout = sim.imgbase().layout().expect("it can be read");
     let mut names = BTreeSet::new();
@@ -100,18 +144,22 @@ pub(crate) fn names(sim: &SimMachine) -> BTreeSet<String> {
         names.insert(base.nvr.to_string());
         names.extend(base.layers.iter().map(|layer| layer.nvr.to_string()));
     }
+    names.extend(layout.volumes.iter().map(|volume| volume.name.to_string()));
     names
 }
 
-/// Bases and layers, and every byte that they hold.
+/// Bases, layers and volumes, and every byte that they hold.
 pub(crate) type Content = BTreeMap<String, Bulk>;
 
 /// Activates all of them and reads them.
 pub(crate) fn content(sim: &SimMachine) -> Content {
     let names = names(sim);
-    let all: Vec<ImageName> = names.iter().map(|name| image(name)).collect();
-    if !all.is_empty() {
-        sim.imgbase().activate(&all).expect("all can be activated");
+    let images: Vec<ImageName> = names.iter().filter_map(|name| name.parse().ok()).collect();
+    if !images.is_empty() {
+        sim.imgbase().activate(&images).expect("they can be activated");
+    }
+    if images.len() < names.len() {
+        sim.imgbase().activate(&[]).expect("all can be activated");
     }
     let bytes = |name: &String| {
         let device = format!("HostVG-{}", name.replace('-', "--")).parse().expect("a name");

@@ -15,7 +15,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Run one after the other.
-const VERBS: [&str; 9] = [
+const VERBS: [&str; 15] = [
     "imgbase layer --add Small-1-1+1",
     "imgbase layer --add Small-1-1+1",
     "imgbase layer --remove Small-1-1+2",
@@ -23,6 +23,12 @@ const VERBS: [&str; 9] = [
     "imgbase base --pin Small-1-2",
     "imgbase layout --grow 64M",
     "imgbase base --remove Small-1-2",
+    "imgbase volume --create /etc 16M --layer Small-1-1+3",
+    "imgbase volume --remove /etc --force",
+    "imgbase update /tmp/small.ext4 --nvr Small-1-2",
+    "imgbase layer --reset Small-1-2+1",
+    "imgbase base --add Small-1-3 /tmp/small.ext4",
+    "imgbase gc --keep 1",
     "lvcreate -q -s -kn -ay -n rival HostVG/Small-1-1+1",
     "lvremove -q -y HostVG/rival",
 ];
@@ -198,7 +204,7 @@ fn judge(vm: &mut Vm) -> Outcome {
     vm.quiet("vgchange -q -ay -K HostVG")?;
     // A layer that was in use has a journal to replay.
     vm.ok("cd /dev/HostVG && cmp Small-1-1 /tmp/base || exit
-        for volume in Small-1-1+* Small-1-2 rival; do
+        for volume in Small-1-?+* Small-1-[23] etc rival; do
             [ -e $volume ] || continue
             case $volume in *+* | rival) e2fsck -fp $volume || [ $? = 1 ] || exit ;; esac
             e2fsck -fn $volume || exit

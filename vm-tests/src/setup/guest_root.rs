@@ -9,7 +9,7 @@ use crate::setup::{SUITE, once};
 
 /// The last two lines are what partitions a disk and puts a loader there.
 const INCLUDE: &str = "acl,attr,diffutils,dmsetup,e2fsprogs,fdisk,kmod,libcap2-bin,lvm2,procps,\
-    qemu-utils,strace,thin-provisioning-tools,udev,usr-is-merged,util-linux,xfsprogs,\
+    qemu-utils,strace,thin-provisioning-tools,udev,util-linux,xfsprogs,\
     dosfstools,grub-efi-amd64-bin,grub-emu,grub-pc-bin,grub2-common,mtools,systemd-boot,\
     systemd-boot-efi";
 

@@ -13,8 +13,12 @@ use crate::vm::{Host, Spec, Vm};
 
 /// What makes a comparison of trees mean something: links, devices, attributes, capabilities.
 const BUILD: &str = r#"
-# With what merges /usr on older systems all of perl would come along.
 mmdebstrap --quiet --variant=minbase --include=acl,attr,libcap2-bin,usr-is-merged "$1" root
+# What merged /usr has brought all of perl along.
+chroot root dpkg-query -W -f '${Package}\n' |
+    grep -E '^(usrmerge|perl|perl-modules-.*|libperl5.*|lib.*-perl|libgdbm.*)$' >purge
+chroot root dpkg --purge $(cat purge)
+rm purge
 rm -rf root/var/cache/apt root/var/lib/apt/lists root/usr/share/doc root/usr/share/locale \
     root/usr/share/man root/usr/lib/x86_64-linux-gnu/gconv
 mkdir root/srv/sample
@@ -39,8 +43,10 @@ ln -s /nowhere/at/all dangling
 cd ../../..
 # As a large one has them: mke2fs gives small ones other blocks and more inodes.
 mke2fs -q -t ext4 -b 4096 -i 16384 -L sample -d root debian.ext4 256M
-# Emulation takes twenty times as long to pack it.
-tar --xattrs --xattrs-include='*' --numeric-owner -S -C root -cf - . | gzip -1 >debian.tar.gz
+# Emulation takes twenty times as long to pack it. mke2fs knows whole seconds, and its own for the root.
+touch -d "@$((0x$(debugfs -R 'stat <2>' debian.ext4 2>/dev/null | sed -n 's/.*mtime: 0x\([0-9a-f]*\).*/\1/p')))" root
+tar --format=posix --pax-option=delete=mtime,delete=atime,delete=ctime --xattrs --xattrs-include='*' \
+    --numeric-owner -S -C root -cf - . | gzip -1 >debian.tar.gz
 rm -rf root
 "#;
 

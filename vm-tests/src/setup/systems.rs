@@ -19,7 +19,7 @@ use crate::setup::{SUITE, once};
 
 const INCLUDE: &str = "busybox-static,cron,dbus,dosfstools,dracut-core,e2fsprogs,efibootmgr,\
     grub-efi-amd64-bin,grub2-common,initramfs-tools,kmod,linux-image-cloud-amd64,lvm2,systemd-boot,\
-    systemd-sysv,thin-provisioning-tools,udev,usr-is-merged,zstd";
+    systemd-sysv,thin-provisioning-tools,udev,zstd";
 
 /// The first process of the small ones. The tools are on a disk of their own.
 const INIT: &str = r#"#!/bin/sh

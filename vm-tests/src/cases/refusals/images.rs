@@ -113,7 +113,7 @@ fn images_without_room(vm: &mut Vm) -> Outcome {
     unchanged(vm, |vm| {
         let pool = "HostVG/ImagePool";
         let short = "base --add None-1-1 /images/debian.ext4";
-        refused(vm, 4, short, &[pool, "13", " bytes) free of the ", " bytes) needed"])?;
+        refused(vm, 4, short, &[pool, "6", " bytes) free of the ", " bytes) needed"])?;
         refused(vm, 4, "base --add None-1-1 - </images/debian.ext4", &[pool, "bytes"])?;
         refused(vm, 4, "base --add None-1-1 /images/debian.xfs", &[pool, "bytes"])?;
         let small = "base --add None-1-1 --size 16M /tmp/small.ext4";
@@ -154,6 +154,6 @@ fn an_image_for_a_new_layout(vm: &mut Vm) -> Outcome {
         refused(vm, 2, &format!("{init} - </tmp/noise"), &["standard input"])?;
         refused(vm, 2, &format!("{init} /tmp/short"), &["/tmp/short"])?;
         refused(vm, 3, &format!("{init} /tmp/none"), &["/tmp/none"])?;
-        refused(vm, 4, &format!("{init} /images/debian.ext4 --size 128M"), &["bytes"])
+        refused(vm, 4, &format!("{init} /images/debian.ext4 --size 64M"), &["bytes"])
     })
 }
