@@ -23,8 +23,8 @@ const VERBS: [&str; 15] = [
     "imgbase base --pin Small-1-2",
     "imgbase layout --grow 64M",
     "imgbase base --remove Small-1-2",
-    "imgbase volume --create /etc 16M --layer Small-1-1+3",
-    "imgbase volume --remove /etc --force",
+    "imgbase volume --create /srv 16M --layer Small-1-1+3",
+    "imgbase volume --remove /srv --force",
     "imgbase update /tmp/small.ext4 --nvr Small-1-2",
     "imgbase layer --reset Small-1-2+1",
     "imgbase base --add Small-1-3 /tmp/small.ext4",
@@ -204,7 +204,7 @@ fn judge(vm: &mut Vm) -> Outcome {
     vm.quiet("vgchange -q -ay -K HostVG")?;
     // A layer that was in use has a journal to replay.
     vm.ok("cd /dev/HostVG && cmp Small-1-1 /tmp/base || exit
-        for volume in Small-1-?+* Small-1-[23] etc rival; do
+        for volume in Small-1-?+* Small-1-[23] srv rival; do
             [ -e $volume ] || continue
             case $volume in *+* | rival) e2fsck -fp $volume || [ $? = 1 ] || exit ;; esac
             e2fsck -fn $volume || exit
