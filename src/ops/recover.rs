@@ -176,8 +176,13 @@ impl Seen {
         let mut known = BTreeSet::new();
         for lv in &vg.lvs {
             let Some(thin) = lv.thin().filter(|thin| thin.pool == pool.name) else { continue };
-            known.insert(thin.device_id);
             let announced = messages.contains(&Message::Create(lv.name.clone()));
+            // One that the pool made before it was announced is somebody else's.
+            let made = there.get(&thin.device_id).map(|details| details.transaction_id);
+            let text = layout.pool_segment.transaction_id;
+            if !announced || made.is_none_or(|made| made.saturating_add(1) >= text) {
+                known.insert(thin.device_id);
+            }
             let unfinished = layout.pending.iter().any(|other| other.name == lv.name);
             if !there.contains_key(&thin.device_id) && !announced && !unfinished {
                 self.lost.push(lv.name.clone());
@@ -400,9 +405,11 @@ impl Session<'_> {
     /// Removes a volume that is unfinished or going away, and its data.
     fn remove_unfinished(&mut self, lv: &LvName) -> Result<()> {
         let what = |error: Error| error.op("remove what is unfinished").at(lv);
-        self.deactivate(&[lv]).map_err(what)?;
-        self.pool_on()?;
-        // Bringing pool and text together does not take volumes away, but another step may have.
+        // Bringing pool and text together may take it away, here or in a step before.
+        if self.vg().lv(lv).is_some() {
+            self.deactivate(&[lv]).map_err(what)?;
+            self.pool_on()?;
+        }
         if self.vg().lv(lv).is_none() {
             return Ok(());
         }

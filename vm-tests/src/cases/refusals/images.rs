@@ -113,7 +113,7 @@ fn images_without_room(vm: &mut Vm) -> Outcome {
     unchanged(vm, |vm| {
         let pool = "HostVG/ImagePool";
         let short = "base --add None-1-1 /images/debian.ext4";
-        refused(vm, 4, short, &[pool, "6", " bytes) free of the ", " bytes) needed"])?;
+        refused(vm, 4, short, &[pool, "7", " bytes) free of the ", " bytes) needed"])?;
         refused(vm, 4, "base --add None-1-1 - </images/debian.ext4", &[pool, "bytes"])?;
         refused(vm, 4, "base --add None-1-1 /images/debian.xfs", &[pool, "bytes"])?;
         let small = "base --add None-1-1 --size 16M /tmp/small.ext4";

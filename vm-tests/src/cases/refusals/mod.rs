@@ -46,12 +46,12 @@ fn a_change_would_be_seen(vm: &mut Vm) -> Outcome {
     unchanged(vm, |vm| Ok(vm.ok("lvs && touch /tmp/x && imgbase layout").map(drop)?))
 }
 
-/// A small layout: 64 MiB of pool, the base `Small-1-1` and its layer, nothing active. Its image
+/// A small layout: 68 MiB of pool, the base `Small-1-1` and its layer, nothing active. Its image
 /// stays at `/tmp/small.ext4`.
 fn small_layout(vm: &mut Vm) -> Outcome {
     kit::small_image(vm, "")?;
     vm.quiet(
-        "{ imgbase -q layout --init --config-size 0 --size 64M /dev/vda /dev/vdb &&
+        "{ imgbase -q layout --init --config-size 0 --size 68M /dev/vda /dev/vdb &&
         imgbase -q base --add Small-1-1 /tmp/small.ext4 && imgbase -q layer --add &&
         imgbase -q deactivate; } >/dev/null",
     )?;
