@@ -84,6 +84,13 @@ pub struct ThinDetails {
     pub transaction_id: u64,
 }
 
+impl ThinDetails {
+    /// True where no message of the transaction that leads to this id has made it: it was there.
+    pub fn is_from_before(&self, id: u64) -> bool {
+        self.transaction_id.saturating_add(1) < id
+    }
+}
+
 fn corrupt(dev: &dyn Dev, block: u64, why: impl Into<String>) -> Error {
     let why = format!("block {block}: {}", why.into());
     Error::new(ErrorKind::Corrupt, why).op("read the pool's metadata").at(dev.name())

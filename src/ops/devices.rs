@@ -1,8 +1,11 @@
 //! A session's devices: activation, deactivation, the pool under them.
 
+use std::collections::BTreeMap;
+
 use super::listed;
 use super::session::Session;
 use crate::dm::pool::{self, Decision, Mode, PoolMessage};
+use crate::dm::thin_metadata::ThinDetails;
 use crate::dm::{self, ActivePool, PvNumbers, Stack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lvm2::model::Message;
@@ -117,7 +120,7 @@ impl Session<'_> {
             Decision::Steady => Ok(()),
             Decision::DropStanzas => self.clear_messages(),
             Decision::ReplayMessages => {
-                if let Some(announced) = self.taken_before(active, active.state.transaction_id)? {
+                if let Some(announced) = self.taken_before(active)? {
                     return self.take_back(&announced, &active.lv);
                 }
                 self.send(&active.lv, Mode::Replay)?;
@@ -136,14 +139,10 @@ impl Session<'_> {
         }
     }
 
-    /// The volumes that the text's messages announce, where the pool, at transaction `in_kernel`, had
-    /// given the id of one away before that: what is there may be all that is left of somebody's data,
-    /// and is no volume's. None of them was ever finished.
-    pub(super) fn taken_before(
-        &self,
-        active: &ActivePool,
-        in_kernel: u64,
-    ) -> Result<Option<Vec<LvName>>> {
+    /// The volumes that the text's messages announce, where the pool had given the id of one away
+    /// before: what is there may be all that is left of somebody's data, and is no volume's. None of
+    /// them was ever finished.
+    pub(super) fn taken_before(&self, active: &ActivePool) -> Result<Option<Vec<LvName>>> {
         let segment = self.pool_segment()?;
         let announced = segment.messages.iter().filter_map(|message| match message {
             Message::Create(name) => Some(name.clone()),
@@ -153,20 +152,28 @@ impl Session<'_> {
         if announced.is_empty() {
             return Ok(None);
         }
-        let metadata = DmName::of_lv(&self.vg.name, &segment.metadata, None)?;
-        let there = match self.machine.kernel.thin_devices(&active.name, &metadata) {
-            // A dry run does not know.
-            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(None),
-            there => there?,
-        };
+        let Some(there) = self.thin_devices(&active.name)? else { return Ok(None) };
         let stray = announced.iter().find_map(|name| {
             let id = self.vg.lv(name)?.thin()?.device_id;
-            (there.get(&id)?.transaction_id < in_kernel).then_some(id)
+            there.get(&id)?.is_from_before(segment.transaction_id).then_some(id)
         });
         Ok(stray.map(|id| {
             log::warn!("{} has a thin device {id} that the metadata does not know", active.lv);
             announced
         }))
+    }
+
+    /// What the active pool knows of its thin devices, by id; `None` where that cannot be told, as in a
+    /// dry run.
+    pub(super) fn thin_devices(
+        &self,
+        device: &DmName,
+    ) -> Result<Option<BTreeMap<u32, ThinDetails>>> {
+        let metadata = DmName::of_lv(&self.vg.name, &self.pool_segment()?.metadata, None)?;
+        match self.machine.kernel.thin_devices(device, &metadata) {
+            Err(error) if error.kind() == ErrorKind::Unsupported => Ok(None),
+            there => there.map(Some),
+        }
     }
 
     fn stack<'a>(&'a self, numbers: &'a PvNumbers) -> Stack<'a> {

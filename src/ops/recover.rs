@@ -12,7 +12,7 @@ use super::{Imgbase, Watch};
 use crate::boot;
 use crate::dm::pool::{self, Decision};
 use crate::dm::{self, Active, DmInfo};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::layout::{Layout, is_unfinished};
 use crate::lvm2::model::Message;
 use crate::lvm2::scan::Problem;
@@ -45,7 +45,7 @@ impl Imgbase<'_> {
     /// alone. Where nothing is left over nothing is changed, so a second call changes nothing.
     ///
     /// # Errors
-    /// [`Diverged`](ErrorKind::Diverged) where the pool's transaction id and the text's are
+    /// [`Diverged`](crate::ErrorKind::Diverged) where the pool's transaction id and the text's are
     /// further apart than any crash explains; and as [`add_layer`](Self::add_layer). What was
     /// done by then stays done, and the next call goes on.
     pub fn recover(&self, watch: &mut dyn Watch) -> Result<RecoveryReport> {
@@ -166,21 +166,15 @@ impl Seen {
         device: &DmName,
     ) -> Result<()> {
         let (vg, pool) = (session.vg(), layout.pool);
-        let metadata = DmName::of_lv(&vg.name, &layout.pool_segment.metadata, None)?;
-        let there = match session.machine().kernel.thin_devices(device, &metadata) {
-            // A dry run does not know.
-            Err(error) if error.kind() == ErrorKind::Unsupported => return Ok(()),
-            there => there?,
-        };
+        let Some(there) = session.thin_devices(device)? else { return Ok(()) };
         let messages = &layout.pool_segment.messages;
         let mut known = BTreeSet::new();
         for lv in &vg.lvs {
             let Some(thin) = lv.thin().filter(|thin| thin.pool == pool.name) else { continue };
             let announced = messages.contains(&Message::Create(lv.name.clone()));
-            // One that the pool made before it was announced is somebody else's.
-            let made = there.get(&thin.device_id).map(|details| details.transaction_id);
             let text = layout.pool_segment.transaction_id;
-            if !announced || made.is_none_or(|made| made.saturating_add(1) >= text) {
+            let made = there.get(&thin.device_id);
+            if !announced || !made.is_some_and(|made| made.is_from_before(text)) {
                 known.insert(thin.device_id);
             }
             let unfinished = layout.pending.iter().any(|other| other.name == lv.name);

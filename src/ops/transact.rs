@@ -245,7 +245,7 @@ impl<'m> Session<'m> {
             return self.pool_as_before();
         }
         // The pool has not passed this transaction: take the device away, if it got so far.
-        if self.taken_before(&active, in_kernel)?.is_none() {
+        if self.taken_before(&active)?.is_none() {
             self.delete_if_there(&pool, id)?;
         }
         self.take_back(std::slice::from_ref(lv), &pool)?;

@@ -30,7 +30,7 @@ const RUSTFLAGS: &[&str] = &[
 /// Seconds for each, unless told otherwise.
 const SECONDS: u32 = 60;
 
-/// So many at once: each of them waits now and then.
+/// So many at once: all of them are through in three rounds.
 const JOBS: usize = 3;
 
 /// Runs it.

@@ -98,7 +98,8 @@ pub(super) fn size(command: &mut Command, processors: u32, memory: u32) {
 
 fn machine(command: &mut Command) {
     // Emulation takes `rep movsb` byte by byte: without ERMS the kernel copies pages 3 times as
-    // fast. One with FSRM alone hangs at its start.
+    // fast. One with FSRM alone hangs at its start. A fifth level of page tables, and checks of who
+    // may look where, are work for emulation and nothing to the cases.
     let (acceleration, cpu) = if has_kvm() {
         ("kvm", "max")
     } else {

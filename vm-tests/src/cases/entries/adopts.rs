@@ -77,6 +77,8 @@ fn adopts(vm: &mut Vm) -> Outcome {
     booted.reboot()?;
     is_installed(&mut booted)?;
     booted.says("cat /etc/late; [ ! -e /etc/early ] && echo gone", "late\ngone")?;
+    booted.reboot()?;
+    is_layer(&mut booted, LAYER)?;
     booted.power_off()?;
     judges::at_rest(vm, VG, "pool00")?;
     Ok(())
