@@ -58,14 +58,29 @@ fn left_over(said: &str, all_said: &str) -> Result<bool, Stop> {
     Ok(found(first))
 }
 
-/// Succeeds once no device is suspended, within three seconds: whoever is killed has a child that
-/// lets go on at once what he has suspended. By words of the shell alone, as it is asked often.
+/// Succeeds where no device stays suspended: whoever is killed has a child that lets go on at once
+/// what he has suspended, but only once he is dead, and a process dies no sooner than the disk has
+/// answered it. So there is time for as long as a process of ours lives, to half a minute; what is
+/// suspended after that is told, and who lives. By words of the shell alone, as it is asked often.
 pub(super) const AWAKE: &str = "awake() {
         for dm in /sys/block/dm-*/dm; do
             [ ! -e $dm ] || ! read asleep <$dm/suspended || [ $asleep = 0 ] || return 1
         done
     }
-    n=0; until awake; do [ $n -lt 30 ] || break; n=$((n + 1)); sleep 0.1; done; awake";
+    lives() {
+        for process in /proc/[0-9]*; do
+            read name 2>/dev/null <$process/comm && [ \"$name\" = imgbase ] && return 0
+        done
+        return 1
+    }
+    n=0; until awake || ! lives || [ $n -ge 300 ]; do n=$((n + 1)); sleep 0.1; done
+    awake || {
+        grep -s . /sys/block/dm-*/dm/name /sys/block/dm-*/dm/suspended
+        for comm in $(grep -s -l -x imgbase /proc/[0-9]*/comm); do
+            grep -s '^State\\|^PPid' ${comm%comm}status && cat ${comm%comm}stack
+        done
+        false
+    } >&2";
 
 /// What a verb that may have been killed has left.
 pub(super) struct Struck {
