@@ -4,6 +4,7 @@
 //! The places and marks are those of each format's own documentation and of what `blkid` finds.
 
 use crate::dev::Dev;
+use crate::dev::bytes::is_zero;
 use crate::error::{IoContext, Result};
 use crate::units::Bytes;
 
@@ -78,8 +79,8 @@ impl Ends {
     }
 
     fn is_zero(&self) -> bool {
-        let spots = self.spots.iter().flat_map(|(_, bytes)| bytes);
-        self.head.iter().chain(&self.tail).chain(spots).all(|byte| *byte == 0)
+        let spots = self.spots.iter().map(|(_, bytes)| bytes);
+        [&self.head, &self.tail].into_iter().chain(spots).all(|bytes| is_zero(bytes))
     }
 }
 
