@@ -115,10 +115,11 @@ fn corrupt(why: impl Into<String>) -> io::Error {
 pub struct GzipWriter<W: Write>(GzEncoder<W>);
 
 impl<W: Write> GzipWriter<W> {
-    /// Without a name or a time. The best of all levels takes four times as long, for a two-hundredth
-    /// of an initramfs.
+    /// Without a name or a time, at level 3: an initramfs is made for each layer without one, and at
+    /// gzip's usual level 6 it takes 2.4 times as long, for 2.6 % of its size (at 9 it is 9 times,
+    /// for 3.1 %).
     pub fn new(out: W) -> Self {
-        Self(GzBuilder::new().write(out, Compression::default()))
+        Self(GzBuilder::new().write(out, Compression::new(3)))
     }
 
     /// Writes what is left and the trailer, and gives the writer back.
