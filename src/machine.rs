@@ -590,6 +590,9 @@ pub trait Lvm2Host: Send + Sync {
     /// Who watches the group's pool, as far as that can be known.
     fn watcher(&self, vg: &VgName) -> Option<String>;
 
+    /// The process of lvm2's dmeventd, where it runs. Which pools it was told to watch it alone knows.
+    fn dmeventd(&self) -> Option<u32>;
+
     /// Takes the boot folder for its stored kernels: beside others that store some, waiting for
     /// it, or alone, to remove what no entry names; `None` where it would have to be waited for.
     ///

@@ -47,6 +47,10 @@ impl Lvm2Host for DryLvm2<'_> {
         self.real.watcher(vg)
     }
 
+    fn dmeventd(&self) -> Option<u32> {
+        self.real.dmeventd()
+    }
+
     fn system_ids(&self) -> Vec<String> {
         self.real.system_ids()
     }

@@ -1,5 +1,6 @@
 //! lvm2 on this host, as far as it must find things done.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,6 +16,8 @@ use crate::name::VgName;
 
 /// Where locks are that lvm2 does not know.
 const RUN_DIR: &str = "/run/imgbase";
+/// Where dmeventd says its process's number (dmeventd(8)).
+const DMEVENTD_PID: &str = "/run/dmeventd.pid";
 
 /// Of the kernels in the boot folder.
 const BOOT_LOCK: &str = "boot";
@@ -133,6 +136,13 @@ impl Lvm2Host for RealLvm2 {
 
     fn watcher(&self, vg: &VgName) -> Option<String> {
         self.watches.holder(&watch_of(vg))
+    }
+
+    fn dmeventd(&self) -> Option<u32> {
+        let pid = fs::read_to_string(DMEVENTD_PID).ok()?.trim().parse().ok()?;
+        // The file of one that was killed is still there.
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        (name.trim() == "dmeventd").then_some(pid)
     }
 
     fn system_ids(&self) -> Vec<String> {

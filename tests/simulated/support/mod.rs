@@ -878,6 +878,10 @@ impl Lvm2Host for SimLvm2 {
         None
     }
 
+    fn dmeventd(&self) -> Option<u32> {
+        None
+    }
+
     fn system_ids(&self) -> Vec<String> {
         Vec::new()
     }

@@ -81,6 +81,15 @@ fn watched(vm: &mut Vm) -> Outcome {
     let check = "imgbase check | grep watch:";
     let said = vm.ok(check)?;
     must(said.contains("warning") && said.contains("never"), said)?;
+    // lvm2's own is told where it runs and would do something.
+    vm.ok("cp /etc/lvm/lvm.conf /tmp &&
+        sed -i 's/# \\(thin_pool_autoextend_threshold =\\) 100/\\1 70/' /etc/lvm/lvm.conf")?;
+    let said = vm.ok(check)?;
+    must(said.contains("from 70 % on, but its dmeventd does not run"), said)?;
+    let pid = vm.ok("dmeventd && cat /run/dmeventd.pid")?;
+    let said = vm.ok(check)?;
+    must(said.contains(&format!("its dmeventd (process {})", pid.trim())), said)?;
+    vm.ok("kill -9 $(cat /run/dmeventd.pid) && mv /tmp/lvm.conf /etc/lvm/lvm.conf")?;
     vm.ok("imgbase watch --interval 1 2>/tmp/log & echo $! >/tmp/pid")?;
     vm.ok("while ! imgbase check | grep -q 'ok *watch: process .*imgbase'; do sleep 0.2; done")?;
     let said = vm.fails(3, "imgbase watch")?;
