@@ -143,7 +143,7 @@ fn bound(drawn: usize) -> Bound {
 
 #[test]
 fn layer_add() {
-    cut("layer --add", |sim| add_layer(sim, BASE), bound(1500));
+    cut("layer --add", |sim| add_layer(sim, BASE), bound(1000));
 }
 
 #[test]
@@ -152,24 +152,24 @@ fn layer_add_on_what_is_active() {
         sim.imgbase().activate(&[image(LAYER)])?;
         add_layer(sim, LAYER)
     };
-    cut("layer --add of an active layer", run, bound(1500));
+    cut("layer --add of an active layer", run, bound(1000));
 }
 
 #[test]
 fn layer_remove() {
     let run =
         |sim: &SimMachine| sim.imgbase().remove_layer(&LAYER.parse()?, &mut Unwatched).map(drop);
-    cut("layer --remove", run, bound(1500));
+    cut("layer --remove", run, bound(1000));
 }
 
 #[test]
 fn base_add() {
-    cut("base --add", |sim| add_base(sim, "Base-2-0"), bound(1500));
+    cut("base --add", |sim| add_base(sim, "Base-2-0"), bound(1000));
 }
 
 #[test]
 fn an_update() {
-    cut("update", |sim| update(sim, "Base-2-0"), bound(1500));
+    cut("update", |sim| update(sim, "Base-2-0"), bound(1000));
 }
 
 fn remove_base(sim: &SimMachine) -> Result<()> {
@@ -178,44 +178,44 @@ fn remove_base(sim: &SimMachine) -> Result<()> {
 
 #[test]
 fn base_remove() {
-    cut("base --remove", remove_base, bound(1500));
+    cut("base --remove", remove_base, bound(1000));
 }
 
 #[test]
 fn base_pin() {
     let run = |sim: &SimMachine| sim.imgbase().pin_base(&BASE.parse()?, true).map(drop);
-    cut("base --pin", run, bound(1500));
+    cut("base --pin", run, bound(1000));
 }
 
 #[test]
 fn layout_grow() {
     let run = |sim: &SimMachine| sim.imgbase().grow_pool(Bytes::mib(4), &mut Unwatched).map(drop);
-    cut("layout --grow", run, bound(1500));
+    cut("layout --grow", run, bound(1000));
 }
 
 #[test]
 fn layer_reset() {
     let run =
         |sim: &SimMachine| sim.imgbase().reset_layer(&LAYER.parse()?, &mut Unwatched).map(drop);
-    cut("layer --reset", run, bound(1500));
+    cut("layer --reset", run, bound(1000));
 }
 
 #[test]
 fn volume_create() {
-    cut_from(disks_with_room(), "volume --create", add_volume, bound(1500));
+    cut_from(disks_with_room(), "volume --create", add_volume, bound(1000));
 }
 
 #[test]
 fn volume_remove() {
     let run =
         |sim: &SimMachine| sim.imgbase().remove_volume(&shared(), true, &mut Unwatched).map(drop);
-    cut_from(disks_with_a_volume(), "volume --remove", run, bound(1500));
+    cut_from(disks_with_a_volume(), "volume --remove", run, bound(1000));
 }
 
 #[test]
 fn gc() {
     let run = |sim: &SimMachine| sim.imgbase().collect(1, false, &mut Unwatched).map(drop);
-    cut_from(disks_with_two_bases(), "gc", run, bound(1500));
+    cut_from(disks_with_two_bases(), "gc", run, bound(1000));
 }
 
 #[test]

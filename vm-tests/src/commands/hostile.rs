@@ -30,8 +30,8 @@ const RUSTFLAGS: &[&str] = &[
 /// Seconds for each, unless told otherwise.
 const SECONDS: u32 = 60;
 
-/// So many at once: all of them are through in three rounds.
-const JOBS: usize = 3;
+/// So many at once: all of them are through in two rounds.
+const JOBS: usize = 5;
 
 /// Runs it.
 pub(super) fn main(args: &[String]) -> Result<bool> {
