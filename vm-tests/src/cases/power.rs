@@ -15,7 +15,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Run one after the other.
-const VERBS: [&str; 15] = [
+const VERBS: [&str; 18] = [
     "imgbase layer --add Small-1-1+1",
     "imgbase layer --add Small-1-1+1",
     "imgbase layer --remove Small-1-1+2",
@@ -24,7 +24,11 @@ const VERBS: [&str; 15] = [
     "imgbase layout --grow 64M",
     "imgbase base --remove Small-1-2",
     "imgbase volume --create /srv 16M --layer Small-1-1+3",
+    "imgbase volume --detach /srv --layer Small-1-1+3",
+    "imgbase volume --attach /srv --layer Small-1-1+3",
     "imgbase volume --remove /srv --force",
+    // Of a layer in use it takes a snapshot.
+    "imgbase export Small-1-1+1 /tmp/layer.raw.gz",
     "imgbase update /tmp/small.ext4 --nvr Small-1-2",
     "imgbase layer --reset Small-1-2+1",
     "imgbase base --add Small-1-3 /tmp/small.ext4",
@@ -50,7 +54,8 @@ fn cut_at_each_flush(vm: &mut Vm) -> Outcome {
     vm.imgbase("layer --add Small-1-1")?;
     // What was synced before must be there after each cut, and the layer is in use.
     vm.imgbase("mount Small-1-1+1 /mnt/layer")?;
-    vm.ok("head -c 3000000 /dev/urandom >/mnt/layer/precious && sync -f /mnt/layer &&
+    vm.ok("head -c 3000000 /dev/urandom >/mnt/layer/precious &&
+        echo '/dev/HostVG/root / ext4 defaults 0 1' >/mnt/layer/etc/fstab && sync -f /mnt/layer &&
         cp /mnt/layer/precious /tmp/precious")?;
     vm.imgbase("activate Small-1-1")?;
     vm.ok("dd if=/dev/HostVG/Small-1-1 of=/tmp/base bs=1M status=none")?;
@@ -208,6 +213,9 @@ fn judge(vm: &mut Vm) -> Outcome {
             [ -e $volume ] || continue
             case $volume in *+* | rival) e2fsck -fp $volume || [ $? = 1 ] || exit ;; esac
             e2fsck -fn $volume || exit
+            # Replaced whole or not at all.
+            [ $volume != Small-1-1+3 ] ||
+                debugfs -R 'cat /etc/fstab' $volume 2>/dev/null | grep -q ' / ' || exit
         done
         debugfs -R 'cat /precious' Small-1-1+1 2>/dev/null | cmp - /tmp/precious || exit
         cd / && vgchange -q -an HostVG && dmsetup ls | grep -q 'No devices found'")
