@@ -60,20 +60,26 @@ fn left_over(said: &str, all_said: &str) -> Result<bool, Stop> {
 
 /// Succeeds where no device stays suspended: whoever is killed has a child that lets go on at once
 /// what he has suspended, but only once he is dead, and a process dies no sooner than the disk has
-/// answered it. So there is time for as long as a process of ours lives, to half a minute; what is
-/// suspended after that is told, and who lives. By words of the shell alone, as it is asked often.
+/// answered it. So there is half a minute for that, and three seconds then: fewer than after which
+/// the child would act in any case. It leads a session, he does not. What stays suspended is told, and
+/// who lives. By words of the shell alone, as it is asked often.
 pub(super) const AWAKE: &str = "awake() {
         for dm in /sys/block/dm-*/dm; do
             [ ! -e $dm ] || ! read asleep <$dm/suspended || [ $asleep = 0 ] || return 1
         done
     }
-    lives() {
+    dies() {
         for process in /proc/[0-9]*; do
-            read name 2>/dev/null <$process/comm && [ \"$name\" = imgbase ] && return 0
+            read id name state parent group session rest 2>/dev/null <$process/stat || continue
+            [ \"$name\" != '(imgbase)' ] || [ $session = $id ] || [ $state = Z ] || return 0
         done
         return 1
     }
-    n=0; until awake || ! lives || [ $n -ge 300 ]; do n=$((n + 1)); sleep 0.1; done
+    dying=0; dead=0
+    until awake || [ $dying -ge 300 ] || [ $dead -ge 30 ]; do
+        if dies; then dying=$((dying + 1)); else dead=$((dead + 1)); fi
+        sleep 0.1
+    done
     awake || {
         grep -s . /sys/block/dm-*/dm/name /sys/block/dm-*/dm/suspended
         for comm in $(grep -s -l -x imgbase /proc/[0-9]*/comm); do
