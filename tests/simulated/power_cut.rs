@@ -109,13 +109,17 @@ impl Trial {
     }
 }
 
+/// So many images of a moment of a verb.
+const DRAWN: usize = 1000;
+
 /// Cuts a verb in all ways and prints how many.
-fn cut(verb: &'static str, run: Verb, bound: Bound) {
-    cut_from(disks(), verb, run, bound);
+fn cut(verb: &'static str, run: Verb) {
+    cut_from(disks(), verb, run);
 }
 
 /// The same on other disks.
-fn cut_from(disks: &DiskBytes, verb: &'static str, run: Verb, bound: Bound) {
+fn cut_from(disks: &DiskBytes, verb: &'static str, run: Verb) {
+    let bound = bound(DRAWN);
     let trial = Trial::record(verb, disks, run);
     let (states, moments) = trial.check(bound);
     figure(&format!("power cuts in {verb}: {states} distinct states of {moments} moments"));
@@ -143,7 +147,7 @@ fn bound(drawn: usize) -> Bound {
 
 #[test]
 fn layer_add() {
-    cut("layer --add", |sim| add_layer(sim, BASE), bound(1000));
+    cut("layer --add", |sim| add_layer(sim, BASE));
 }
 
 #[test]
@@ -152,24 +156,24 @@ fn layer_add_on_what_is_active() {
         sim.imgbase().activate(&[image(LAYER)])?;
         add_layer(sim, LAYER)
     };
-    cut("layer --add of an active layer", run, bound(1000));
+    cut("layer --add of an active layer", run);
 }
 
 #[test]
 fn layer_remove() {
     let run =
         |sim: &SimMachine| sim.imgbase().remove_layer(&LAYER.parse()?, &mut Unwatched).map(drop);
-    cut("layer --remove", run, bound(1000));
+    cut("layer --remove", run);
 }
 
 #[test]
 fn base_add() {
-    cut("base --add", |sim| add_base(sim, "Base-2-0"), bound(1000));
+    cut("base --add", |sim| add_base(sim, "Base-2-0"));
 }
 
 #[test]
 fn an_update() {
-    cut("update", |sim| update(sim, "Base-2-0"), bound(1000));
+    cut("update", |sim| update(sim, "Base-2-0"));
 }
 
 fn remove_base(sim: &SimMachine) -> Result<()> {
@@ -178,44 +182,44 @@ fn remove_base(sim: &SimMachine) -> Result<()> {
 
 #[test]
 fn base_remove() {
-    cut("base --remove", remove_base, bound(1000));
+    cut("base --remove", remove_base);
 }
 
 #[test]
 fn base_pin() {
     let run = |sim: &SimMachine| sim.imgbase().pin_base(&BASE.parse()?, true).map(drop);
-    cut("base --pin", run, bound(1000));
+    cut("base --pin", run);
 }
 
 #[test]
 fn layout_grow() {
     let run = |sim: &SimMachine| sim.imgbase().grow_pool(Bytes::mib(4), &mut Unwatched).map(drop);
-    cut("layout --grow", run, bound(1000));
+    cut("layout --grow", run);
 }
 
 #[test]
 fn layer_reset() {
     let run =
         |sim: &SimMachine| sim.imgbase().reset_layer(&LAYER.parse()?, &mut Unwatched).map(drop);
-    cut("layer --reset", run, bound(1000));
+    cut("layer --reset", run);
 }
 
 #[test]
 fn volume_create() {
-    cut_from(disks_with_room(), "volume --create", add_volume, bound(1000));
+    cut_from(disks_with_room(), "volume --create", add_volume);
 }
 
 #[test]
 fn volume_remove() {
     let run =
         |sim: &SimMachine| sim.imgbase().remove_volume(&shared(), true, &mut Unwatched).map(drop);
-    cut_from(disks_with_a_volume(), "volume --remove", run, bound(1000));
+    cut_from(disks_with_a_volume(), "volume --remove", run);
 }
 
 #[test]
 fn gc() {
     let run = |sim: &SimMachine| sim.imgbase().collect(1, false, &mut Unwatched).map(drop);
-    cut_from(disks_with_two_bases(), "gc", run, bound(1000));
+    cut_from(disks_with_two_bases(), "gc", run);
 }
 
 #[test]
