@@ -190,11 +190,16 @@ fn holder(file: &File) -> Option<String> {
         let inode = format!(":{inode}");
         pid_of(&locks, &|object| object.ends_with(&inode))
     })?;
-    let command = fs::read_to_string(format!("/proc/{pid}/comm")).ok();
-    Some(match command.as_deref().map(str::trim) {
+    Some(match command_of(pid) {
         Some(command) => format!("process {pid} ({command})"),
         None => format!("process {pid}"),
     })
+}
+
+/// What a process runs, where it is there.
+pub(super) fn command_of(pid: u32) -> Option<String> {
+    let command = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(command.trim().to_owned())
 }
 
 /// `1: FLOCK  ADVISORY  WRITE 734 00:19:1234 0 EOF`; a waiting process has `->` after the number.

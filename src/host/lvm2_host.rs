@@ -8,7 +8,7 @@ use super::archive::{self, Retain, Staged};
 use super::hints;
 #[cfg(feature = "liblvm")]
 use super::library::Helper;
-use super::locks::LockFolder;
+use super::locks::{LockFolder, command_of};
 use super::lvmconf::LvmConf;
 use crate::error::{Error, ErrorKind, Result};
 use crate::machine::{Creator, Held, LockMode, Lvm2Host, NewPv, StagedBackup};
@@ -141,8 +141,7 @@ impl Lvm2Host for RealLvm2 {
     fn dmeventd(&self) -> Option<u32> {
         let pid = fs::read_to_string(DMEVENTD_PID).ok()?.trim().parse().ok()?;
         // The file of one that was killed is still there.
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-        (name.trim() == "dmeventd").then_some(pid)
+        (command_of(pid)? == "dmeventd").then_some(pid)
     }
 
     fn system_ids(&self) -> Vec<String> {

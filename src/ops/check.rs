@@ -107,15 +107,13 @@ fn watched(session: &Session<'_>) -> CheckReport {
     let lvm2 = session.machine().lvm2;
     let setting = match lvm2.autoextend_threshold() {
         100 => "is set never to".to_owned(),
-        percent => format!(
-            "would from {percent} % on, {}",
-            match lvm2.dmeventd() {
-                Some(pid) => format!(
-                    "where its dmeventd (process {pid}) was told to watch it ('lvs -o seg_monitor')"
-                ),
-                None => "but its dmeventd does not run".to_owned(),
-            }
-        ),
+        percent => match lvm2.dmeventd() {
+            Some(pid) => format!(
+                "would from {percent} % on, where its dmeventd (process {pid}) was told to watch it \
+                 ('lvs -o seg_monitor')"
+            ),
+            None => format!("would from {percent} % on, but its dmeventd does not run"),
+        },
     };
     if let Some(who) = lvm2.watcher(&session.vg().name) {
         let detail = format!("{who} grows the pool when it fills up; lvm2 {setting}");
