@@ -1,6 +1,8 @@
 //! The power fails at each flush of a verb: what the disk then holds, brought to another one, is
 //! recovered and judged.
 
+use std::fmt;
+
 use crate::case::{Case, Outcome, Stop, counted, is_whole, must};
 use crate::cases::kit;
 use crate::judges;
@@ -10,6 +12,7 @@ pub(super) fn cases() -> Vec<Case> {
     let cases = [
         Case::new("power::cut_at_each_flush", cut_at_each_flush).within(3600),
         Case::new("power::cut_in_init", cut_in_init).within(600),
+        Case::new("power::cut_in_adoption", cut_in_adoption).within(900),
     ];
     cases.map(|case| Case { spec: case.spec.clone().logged(), ..case }).into()
 }
@@ -43,7 +46,8 @@ struct Ran {
     /// Its entries of the log.
     from: usize,
     to: usize,
-    before: String,
+    /// What the group may be like where it was cut short.
+    before: Vec<String>,
     after: String,
 }
 
@@ -64,22 +68,15 @@ fn cut_at_each_flush(vm: &mut Vm) -> Outcome {
     let mut log = vm.write_log()?;
     let mut ran = Vec::new();
     for verb in VERBS {
-        let (from, before) = (written(vm, &mut log)?, volumes(vm)?);
-        vm.ok(verb)?;
-        let (all, after) = (written(vm, &mut log)?, volumes(vm)?);
-        // What we have reported done is durable by then; lvm2 promises no such thing.
-        let to = if is_own(verb) { log.first_write_to(MARK, from) } else { None };
-        ran.push(Ran { verb, from, to: to.unwrap_or(all), before, after });
+        ran.push(run(vm, &mut log, verb)?);
     }
     vm.ok("umount /mnt/layer")?;
     kit::end(vm)?;
-    vm.ok("vgchange -q -an HostVG && blkdiscard -f /dev/vda")?;
 
-    let mut replay = vm.replay_to("vdb")?;
-    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut cutter = Cutter::new(vm, log)?;
     let mut recovered = 0;
     for verb in &ran {
-        recovered += replay_verb(vm, (&log, &mut replay), verb, &mut random)?;
+        recovered += replay_verb(vm, &mut cutter, verb)?;
     }
     must(recovered > 0, "no cut left anything to recover")
 }
@@ -88,47 +85,173 @@ fn cut_at_each_flush(vm: &mut Vm) -> Outcome {
 fn cut_in_init(vm: &mut Vm) -> Outcome {
     kit::folders(vm)?;
     kit::small_image(vm, "")?;
-    let init = "layout --init --size 512M";
     let mut log = vm.write_log()?;
-    let from = written(vm, &mut log)?;
-    vm.imgbase(&format!("{init} /dev/vda"))?;
-    let all = written(vm, &mut log)?;
-    let to = log.first_write_to(MARK, from).unwrap_or(all);
-    vm.ok("vgchange -q -an HostVG && blkdiscard -f /dev/vda")?;
-    let mut replay = vm.replay_to("vdb")?;
-    let mut random = 0xbf58_476d_1ce4_e5b9_u64;
-    let flushes: Vec<usize> = log.flushes(from, to).collect();
-    let there = flushes.len();
-    must(there >= 6, format!("`{init}` flushed {there} times"))?;
-    let (mut made, mut torn) = (0, 0);
-    let mut tried = 0;
-    for (n, flush) in flushes.iter().enumerate() {
-        let is_last = n + 1 == there;
-        // Every third one, unless all are.
-        if !(is_whole() || is_last || n.is_multiple_of(3)) {
-            continue;
-        }
-        tried += 1;
-        let tears = !is_last && kit::next(&mut random).is_multiple_of(2);
-        replay.cut(&log, *flush, || tears && kit::next(&mut random).is_multiple_of(2))?;
-        vm.ok("blockdev --flushbufs /dev/vdb && echo 3 >/proc/sys/vm/drop_caches")?;
-        let when = format!("`{init}`, cut at flush {n} of {there}, torn: {tears}");
+    let ran = run(vm, &mut log, "imgbase layout --init --size 512M /dev/vda")?;
+    let mut made = 0;
+    let tried = Cutter::new(vm, log)?.each(vm, &ran, every_third, |vm, when, is_last| {
         let found = vm.sh("vgs HostVG >/dev/null 2>&1")?.status == 0;
         must(found || !is_last, format!("{when}: no group"))?;
         if found {
-            is_recovered(vm, &when)?;
+            is_recovered(vm, when)?;
         } else {
-            vm.imgbase(&format!("{init} --force /dev/vdb"))?;
+            vm.imgbase("layout --init --size 512M --force /dev/vdb")?;
         }
         vm.imgbase("base --add Small-1-1 /tmp/small.ext4")?;
-        kit::end(vm).map_err(|stop| with(&when, stop))?;
+        kit::end(vm)?;
         vm.ok("vgchange -q -an HostVG")?;
-        (made, torn) = (made + u32::from(found), torn + u32::from(tears));
+        made += u32::from(found);
+        Ok(())
+    })?;
+    counted(format!("{tried}, {made} with the group"));
+    must(made > 0 && made < tried.cuts, "the group is made at no flush")
+}
+
+/// The power fails while a system that is in use becomes a base and a layer: it is as it was or has
+/// both, its own volume keeps what it had, and what was not done can be done again.
+fn cut_in_adoption(vm: &mut Vm) -> Outcome {
+    kit::folders(vm)?;
+    kit::small_image(vm, "")?;
+    vm.ok("vgcreate -q HostVG /dev/vda && lvcreate -q -L 256M -c 128k -T HostVG/ImagePool &&
+        lvcreate -q -V 64M -n root HostVG/ImagePool && dd if=/tmp/small.ext4 of=/dev/HostVG/root \
+            bs=1M conv=sparse,fsync status=none &&
+        e2fsck -fy /dev/HostVG/root >/dev/null && mount /dev/HostVG/root /mnt/live &&
+        head -c 3000000 /dev/urandom >/mnt/live/precious && cp /mnt/live/precious /tmp/precious &&
+        echo '/dev/mapper/HostVG-root / ext4 defaults 0 1' >/mnt/live/etc/fstab &&
+        sync -f /mnt/live")?;
+    let mut log = vm.write_log()?;
+    let mut ran = run(vm, &mut log, "imgbase layout --init Small-1-1 --from /mnt/live")?;
+    // The tags come first; the same call goes on from them.
+    let pool = "ImagePool 268435456B";
+    ran.before.push(ran.before[0].replacen(pool, &format!("{pool} imgbased:pool"), 1));
+    vm.ok("umount /mnt/live")?;
+    kit::end(vm)?;
+    let (mut recovered, mut adopted) = (0, 0);
+    let tried = Cutter::new(vm, log)?.each(vm, &ran, every_third, |vm, when, is_last| {
+        // A group that nobody tagged yet is nothing to us, and as it was.
+        let is_tagged = vm.ok("vgs --noheadings -o tags HostVG")?.contains("imgbased:vg");
+        recovered += u32::from(is_tagged && is_recovered(vm, when)?);
+        let is_adopted = ran.is_after(vm, when, is_last)?;
+        adopted += u32::from(is_adopted);
+        judge_adoption(vm)?;
+        if !is_adopted {
+            vm.ok("imgbase layout --init Small-1-1 --from HostVG/root")?;
+            must(ran.is_after(vm, when, true)?, "not adopted")?;
+            judge_adoption(vm)?;
+        }
+        Ok(())
+    })?;
+    counted(format!("{tried}, {recovered} left something, {adopted} with base and layer"));
+    must(adopted < tried.cuts && recovered > 0, "no cut left anything to recover")
+}
+
+/// lvm2, thin_check, thin_ls and e2fsck, and what the system held.
+fn judge_adoption(vm: &mut Vm) -> Outcome {
+    at_rest(vm, "vgchange -q -an HostVG")?;
+    // What was in use has a journal to replay; the base was taken from a quiet one.
+    vm.ok("cd /dev/HostVG && for volume in root Small-1-1 Small-1-1+1; do
+            [ -e $volume ] || continue
+            [ $volume = Small-1-1 ] || e2fsck -fp $volume || [ $? = 1 ] || exit
+            e2fsck -fn $volume || exit
+            debugfs -R 'cat /precious' $volume 2>/dev/null | cmp - /tmp/precious || exit
+            debugfs -R 'cat /etc/fstab' $volume 2>/dev/null >/tmp/fstab || exit
+            own=root
+            [ $volume != Small-1-1+1 ] || own=Small--1--1+1
+            grep -qx \"/dev/mapper/HostVG-$own / ext4 defaults 0 1\" /tmp/fstab || exit
+        done
+        cd / && vgchange -q -an HostVG && dmsetup ls | grep -q 'No devices found'")
+        .map(drop)?;
+    Ok(())
+}
+
+/// Every third flush, unless all are to be tried.
+fn every_third(n: usize, _there: usize) -> bool {
+    n.is_multiple_of(3)
+}
+
+/// Runs a verb, and sees what it wrote.
+fn run(vm: &mut Vm, log: &mut WriteLog, verb: &'static str) -> Result<Ran, Stop> {
+    let (from, before) = (written(vm, log)?, vec![volumes(vm)?]);
+    vm.ok(verb)?;
+    let (all, after) = (written(vm, log)?, volumes(vm)?);
+    // What we have reported done is durable by then; lvm2 promises no such thing.
+    let to = if is_own(verb) { log.first_write_to(MARK, from) } else { None };
+    Ok(Ran { verb, from, to: to.unwrap_or(all), before, after })
+}
+
+impl Ran {
+    /// The group is as after it, or as before where it was cut short: tells which.
+    fn is_after(&self, vm: &mut Vm, when: &str, is_done: bool) -> Result<bool, Stop> {
+        let now = volumes(vm)?;
+        let is_known = now == self.after || (self.before.contains(&now) && !is_done);
+        let before = self.before.join("\nnor\n");
+        must(is_known, format!("{when}:\n{now}\nneither\n{before}\nnor\n{}", self.after))?;
+        Ok(now == self.after)
     }
-    counted(format!(
-        "{init}: cut at {tried} of {there} flushes, {torn} torn, {made} with the group"
-    ));
-    must(made > 0 && made < tried, "the group is made at no flush")
+}
+
+/// Brings to a second disk what a cut of the power leaves on the first.
+struct Cutter {
+    log: WriteLog,
+    replay: Replay,
+    random: u64,
+}
+
+/// How a verb was cut short.
+struct Tried {
+    verb: &'static str,
+    cuts: u32,
+    torn: u32,
+    /// After how many flushes it can be cut, with that before its first write.
+    there: usize,
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verb, cuts, torn, there } = self;
+        write!(f, "{verb}: cut after {cuts} of {there} flushes, {torn} torn")
+    }
+}
+
+impl Cutter {
+    /// Nothing of the first disk is in use any more, and it is cleared.
+    fn new(vm: &mut Vm, log: WriteLog) -> Result<Self, Stop> {
+        vm.ok("vgchange -q -an HostVG && blkdiscard -f /dev/vda")?;
+        Ok(Self { log, replay: vm.replay_to("vdb")?, random: 0x9e37_79b9_7f4a_7c15 })
+    }
+
+    /// Lets `judge` see what each cut leaves, and whether the verb was done by then: the last, at
+    /// which it was, and those of the others that `is_drawn` names, or all where all are to be tried.
+    fn each(
+        &mut self,
+        vm: &mut Vm,
+        ran: &Ran,
+        is_drawn: impl Fn(usize, usize) -> bool,
+        mut judge: impl FnMut(&mut Vm, &str, bool) -> Outcome,
+    ) -> Result<Tried, Stop> {
+        let Self { log, replay, random } = self;
+        let moments: Vec<usize> = log.moments(ran.from, ran.to).collect();
+        let mut tried = Tried { verb: ran.verb, cuts: 0, torn: 0, there: moments.len() };
+        must(tried.there >= 2, format!("`{}` flushed nothing", ran.verb))?;
+        for (n, flush) in moments.into_iter().enumerate() {
+            let is_last = n + 1 == tried.there;
+            if !(is_whole() || is_last || is_drawn(n, tried.there)) {
+                continue;
+            }
+            // Every other one leaves some of the writes that were under way. lvm2 writes a text and
+            // the header that points to it with no flush between them: the header may be all that
+            // is left.
+            let tears = !is_last && kit::next(random).is_multiple_of(2);
+            replay.cut(log, flush, || tears && kit::next(random).is_multiple_of(2))?;
+            // The disk has changed behind the kernel's back.
+            vm.ok("blockdev --flushbufs /dev/vdb && echo 3 >/proc/sys/vm/drop_caches")?;
+            let Tried { verb, there, .. } = tried;
+            let when = format!("`{verb}`, cut after flush {n} of {there}, torn: {tears}");
+            judge(vm, &when, is_last).map_err(|stop| with(&when, stop))?;
+            tried.cuts += 1;
+            tried.torn += u32::from(tears);
+        }
+        Ok(tried)
+    }
 }
 
 fn is_own(verb: &str) -> bool {
@@ -146,45 +269,24 @@ fn written(vm: &mut Vm, log: &mut WriteLog) -> Result<usize, Stop> {
     Ok(log.catch_up()?)
 }
 
-/// All that the metadata says of volumes, as lvm2 reads it.
+/// All that the metadata says of volumes, as lvm2 reads it; nothing where there is no group.
 fn volumes(vm: &mut Vm) -> Result<String, Stop> {
-    Ok(vm.ok("lvs --noheadings --units b -o lv_name,lv_size,lv_tags -a HostVG | sort")?)
+    Ok(vm.ok("lvs --noheadings --units b -o lv_name,lv_size,lv_tags -a HostVG 2>/dev/null |
+        sort | awk '{ $1 = $1; print }'")?)
 }
 
 /// Cuts a verb short and judges what is left; returns how often there was something to recover.
-fn replay_verb(
-    vm: &mut Vm,
-    (log, replay): (&WriteLog, &mut Replay),
-    ran: &Ran,
-    random: &mut u64,
-) -> Result<u32, Stop> {
-    let flushes: Vec<usize> = log.flushes(ran.from, ran.to).collect();
-    let there = flushes.len();
-    must(there >= 2, format!("`{}` flushed {there} times", ran.verb))?;
-    let (mut tried, mut recovered, mut torn) = (0, 0, 0);
-    // The last flush, at which the verb is done, and one before it.
-    let early = kit::next(random) % (there as u64 - 1);
-    for (n, flush) in flushes.iter().enumerate() {
-        if !(is_whole() || n as u64 == early || n + 1 == there) {
-            continue;
-        }
-        // Every other one leaves some of the writes that were under way. lvm2 writes a text and the
-        // header that points to it with no flush between them: the header may be all that is left.
-        let tears = n + 1 < there && kit::next(random).is_multiple_of(2);
-        replay.cut(log, *flush, || tears && kit::next(random).is_multiple_of(2))?;
-        let when = format!("`{}`, cut at flush {n} of {there}, torn: {tears}", ran.verb);
-        recovered += u32::from(is_recovered(vm, &when)?);
-        let now = volumes(vm)?;
-        let is_last = n + 1 == there;
-        let known = now == ran.after || (now == ran.before && !is_last);
-        must(known, format!("{when}:\n{now}\nneither\n{}\nnor\n{}", ran.before, ran.after))?;
-        judge(vm).map_err(|stop| with(&when, stop))?;
-        (tried, torn) = (tried + 1, torn + u32::from(tears));
-    }
-    counted(format!(
-        "{}: cut at {tried} of {there} flushes, {torn} torn, {recovered} left something",
-        ran.verb
-    ));
+fn replay_verb(vm: &mut Vm, cutter: &mut Cutter, ran: &Ran) -> Result<u32, Stop> {
+    let mut recovered = 0;
+    let early = kit::next(&mut cutter.random);
+    // One before the last.
+    let is_drawn = |n: usize, there: usize| n as u64 == early % (there as u64 - 1);
+    let tried = cutter.each(vm, ran, is_drawn, |vm, when, is_last| {
+        recovered += u32::from(is_recovered(vm, when)?);
+        ran.is_after(vm, when, is_last)?;
+        judge(vm)
+    })?;
+    counted(format!("{tried}, {recovered} left something"));
     Ok(recovered)
 }
 
@@ -197,16 +299,22 @@ fn with(when: &str, stop: Stop) -> Stop {
 
 /// Recovers once, which must be enough; true where there was something to recover.
 fn is_recovered(vm: &mut Vm, when: &str) -> Result<bool, Stop> {
-    // The disk has changed behind the kernel's back, and lvm2's backup lies on another.
-    vm.ok("rm -f /etc/lvm/backup/HostVG && blockdev --flushbufs /dev/vdb && echo 3 >/proc/sys/vm/drop_caches")?;
+    // lvm2's backup lies on another disk.
+    vm.ok("rm -f /etc/lvm/backup/HostVG")?;
     kit::is_recovered(vm, when)
+}
+
+/// lvm2, thin_check and thin_ls are content; each volume is active then.
+fn at_rest(vm: &mut Vm, deactivate: &str) -> Outcome {
+    vm.quiet(&format!("vgck HostVG && {deactivate}"))?;
+    judges::thin_pool(vm, kit::VG, kit::POOL)?;
+    vm.quiet("vgchange -q -ay -K HostVG")?;
+    Ok(())
 }
 
 /// lvm2, thin_check, thin_ls and e2fsck, and what was synced long before.
 fn judge(vm: &mut Vm) -> Outcome {
-    vm.quiet("vgck HostVG && imgbase deactivate 2>/dev/null")?;
-    judges::thin_pool(vm, kit::VG, kit::POOL)?;
-    vm.quiet("vgchange -q -ay -K HostVG")?;
+    at_rest(vm, "imgbase deactivate 2>/dev/null")?;
     // A layer that was in use has a journal to replay.
     vm.ok("cd /dev/HostVG && cmp Small-1-1 /tmp/base || exit
         for volume in Small-1-?+* Small-1-[23] srv rival; do

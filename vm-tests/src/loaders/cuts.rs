@@ -1,4 +1,4 @@
-//! Cuts the power at each flush between two moments, and lets what is left on a disk be judged.
+//! Cuts the power after each flush between two moments, and lets what is left on a disk be judged.
 
 use std::fmt;
 
@@ -14,12 +14,16 @@ pub struct Cuts {
     to: usize,
 }
 
+const SECTOR: u64 = 512;
+/// A sector that nobody else writes to: between the partition table and the first partition.
+const MARK: u64 = 100;
+
 /// What one cut left.
 #[derive(Debug, Clone)]
 pub struct Left {
     /// The disk that it was brought to.
     pub disk: String,
-    /// Which flush, from 0, of how many.
+    /// After which flush, from 0, of how many.
     pub flush: usize,
     /// How many there are.
     pub of: usize,
@@ -29,7 +33,7 @@ pub struct Left {
 
 impl fmt::Display for Left {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cut at flush {} of {}, torn: {}", self.flush, self.of, self.torn)
+        write!(f, "cut after flush {} of {}, torn: {}", self.flush, self.of, self.torn)
     }
 }
 
@@ -45,30 +49,37 @@ impl Cuts {
     pub fn begin(vm: &mut Vm, disk: &str) -> Result<Self, Stop> {
         let log = vm.write_log()?;
         let mut cuts = Self { log, disk: disk.to_owned(), from: 0, to: 0 };
+        vm.ok("sync")?;
         cuts.from = cuts.written(vm)?;
         Ok(cuts)
     }
 
-    /// Until here.
+    /// Until here: what was done by now is to be durable, without a sync of ours.
     ///
     /// # Errors
     /// Where it is no such log.
     pub fn end(&mut self, vm: &mut Vm) -> Result<(), Stop> {
-        self.to = self.written(vm)?;
+        let all = self.written(vm)?;
+        self.to = self.log.first_write_to(MARK * SECTOR, self.from).unwrap_or(all);
         Ok(())
     }
 
-    /// The log is up to date only after a flush, which a file system that is synced as a whole need
-    /// not cause: FAT does not.
+    /// The log is up to date only after a flush. A mark goes before that, which would else make
+    /// durable what is not.
     fn written(&mut self, vm: &mut Vm) -> Result<usize, Stop> {
-        vm.ok(&format!("sync && sync -d /dev/{}", self.disk))?;
+        vm.ok(&format!(
+            "disk=/dev/{}
+            dd if=/dev/zero of=$disk bs={SECTOR} seek={MARK} count=1 oflag=direct conv=notrunc \
+                status=none && sync -d $disk",
+            self.disk
+        ))?;
         Ok(self.log.catch_up()?)
     }
 
-    /// How many flushes there were.
+    /// After how many flushes it can be cut, with that before the first write.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.log.flushes(self.from, self.to).count()
+        self.log.moments(self.from, self.to).count()
     }
 
     /// Brings what each cut leaves to `disk`, with or without some of the writes that were under way,
@@ -82,13 +93,13 @@ impl Cuts {
         disk: &str,
         mut judge: impl FnMut(&mut Vm, &Left) -> Result<(), Stop>,
     ) -> Result<usize, Stop> {
-        let flushes: Vec<usize> = self.log.flushes(self.from, self.to).collect();
-        let of = flushes.len();
-        must(of >= 2, format!("{of} flushes"))?;
+        let moments: Vec<usize> = self.log.moments(self.from, self.to).collect();
+        let of = moments.len();
+        must(of >= 2, "nothing was flushed")?;
         let mut replay = vm.replay_to(disk)?;
         let mut random = 0x94d0_49bb_1331_11eb_u64;
         let mut states = 0;
-        for (flush, entries) in flushes.into_iter().enumerate() {
+        for (flush, entries) in moments.into_iter().enumerate() {
             let drawn = next(&mut random).is_multiple_of(12);
             if !(is_whole() || drawn || flush == 0 || flush + 1 == of) {
                 continue;

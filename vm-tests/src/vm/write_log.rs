@@ -84,11 +84,12 @@ impl WriteLog {
         Ok(numbers)
     }
 
-    /// The moments from `from` to before `to` at which a flush had ended: how many entries were
-    /// durable.
-    pub fn flushes(&self, from: usize, to: usize) -> impl Iterator<Item = usize> {
+    /// The moment `from`, which is to be one at which a flush had ended, and those after it and
+    /// before `to`: how many entries were durable.
+    pub fn moments(&self, from: usize, to: usize) -> impl Iterator<Item = usize> {
         let some = self.entries.iter().enumerate().take(to).skip(from);
-        some.filter(|(_, entry)| matches!(entry, Entry::Flush)).map(|(n, _)| n + 1)
+        let flushes = some.filter(|(_, entry)| matches!(entry, Entry::Flush)).map(|(n, _)| n + 1);
+        std::iter::once(from).chain(flushes)
     }
 
     /// The first entry from `from` on that writes to this byte of the disk, and begins there.
