@@ -158,7 +158,7 @@ fn gpt(read: ReadAt<'_>, sector: u64, header: &[u8; 512]) -> Result<Vec<Partitio
         .ok_or_else(|| damaged("its header's size"))?
         .to_vec();
     checked.iter_mut().skip(16).take(4).for_each(|byte| *byte = 0);
-    if Some(crc32().checksum(&checked)) != le32(header, 16) {
+    if Some(crc32fast::hash(&checked)) != le32(header, 16) {
         return Err(damaged("its header's checksum does not hold"));
     }
     let fields = (le64(header, 72), le32(header, 80), le32(header, 84), le32(header, 88));
@@ -172,7 +172,7 @@ fn gpt(read: ReadAt<'_>, sector: u64, header: &[u8; 512]) -> Result<Vec<Partitio
     let mut entries = vec![0; bytes];
     let place = place.checked_mul(sector).ok_or_else(|| damaged("the place of its table"))?;
     read(Bytes::new(place), &mut entries).map_err(unreadable)?;
-    if crc32().checksum(&entries) != checksum {
+    if crc32fast::hash(&entries) != checksum {
         return Err(damaged("its table's checksum does not hold"));
     }
     let size = usize::try_from(size).unwrap_or(usize::MAX);
@@ -222,10 +222,6 @@ fn mbr(first: &[u8; 512]) -> Option<Vec<Partition>> {
 
 fn unreadable(error: io::Error) -> Error {
     Error::io(error).op("read the partition table")
-}
-
-fn crc32() -> crc::Crc<u32, crc::NoTable> {
-    crc::Crc::<u32, crc::NoTable>::new(&crc::CRC_32_ISO_HDLC)
 }
 
 fn le32(bytes: &[u8], at: usize) -> Option<u32> {

@@ -2,29 +2,17 @@
 //!
 //! Labels, metadata area headers, texts, the hints and the devices file all use it.
 
-use crc::{Algorithm, Crc, Table};
+use crc32fast::Hasher;
 
 /// The register before the first byte, as lvm2 names it (`INITIAL_CRC`).
 const INITIAL_CRC: u32 = 0xf597_a6cf;
 
-/// The polynomial of CRC-32 (IEEE 802.3), reflected, started at [`INITIAL_CRC`].
-const ALGORITHM: Algorithm<u32> = Algorithm {
-    width: 32,
-    poly: 0x04c1_1db7,
-    // The crate wants the start value the other way round than a reflected register holds it.
-    init: INITIAL_CRC.reverse_bits(),
-    refin: true,
-    refout: true,
-    xorout: 0,
-    check: 0x4991_cf02,
-    residue: 0,
-};
-
-static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&ALGORITHM);
-
 /// The checksum of `bytes`.
 pub fn crc(bytes: &[u8]) -> u32 {
-    CRC.checksum(bytes)
+    // The crate inverts the register before and after, as everybody else's CRC-32 does.
+    let mut hasher = Hasher::new_with_initial(!INITIAL_CRC);
+    hasher.update(bytes);
+    !hasher.finalize()
 }
 
 #[cfg(test)]

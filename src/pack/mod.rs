@@ -61,6 +61,8 @@ impl Packing {
     /// [`OutOfMemory`](io::ErrorKind::OutOfMemory) for a window of more than 128 MiB or a filter
     /// of xz that is not known.
     pub fn reader<'r>(self, packed: impl BufRead + Send + 'r) -> Box<dyn Read + Send + 'r> {
+        // Whatever is read from: the decoders are there once.
+        let packed: Box<dyn BufRead + Send + 'r> = Box::new(packed);
         match self {
             Self::Gzip => Box::new(MultiGzDecoder::new(packed)),
             Self::Xz => Box::new(XzReader::new_mem_limit(packed, true, XZ_MEMORY_MAX)),
