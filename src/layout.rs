@@ -295,19 +295,22 @@ impl<'v> Layout<'v> {
     /// # Errors
     /// [`Unsupported`](ErrorKind::Unsupported) past the largest index.
     pub fn next_layer(&self, base: &BaseName) -> Result<LayerName> {
-        let highest = self
-            .vg
-            .lvs
-            .iter()
-            .filter_map(|lv| lv.name.as_str().parse().ok())
-            .filter_map(|image| match image {
-                ImageName::Layer(layer) if layer.base() == base => Some(layer.index()),
-                _ => None,
-            })
-            .max();
-        let next = highest.unwrap_or(0).checked_add(1);
-        let next = next.and_then(|index| LayerName::new(base.clone(), index).ok());
-        next.ok_or_else(|| Error::new(ErrorKind::Unsupported, "no layer index is left").at(base))
+        let mut next = self.next_layers(base);
+        let none = || Error::new(ErrorKind::Unsupported, "no layer index is left").at(base);
+        next.next().ok_or_else(none)
+    }
+
+    /// The names of the layers that come next, as long as there are any.
+    pub fn next_layers(&self, base: &BaseName) -> impl Iterator<Item = LayerName> {
+        let images = self.vg.lvs.iter().filter_map(|lv| lv.name.as_str().parse().ok());
+        let highest = images.filter_map(|image| match image {
+            ImageName::Layer(layer) if layer.base() == base => Some(layer.index()),
+            _ => None,
+        });
+        let first = highest.max().unwrap_or(0).checked_add(1);
+        let indices = first.into_iter().flat_map(|first| first..=u32::MAX);
+        let base = base.clone();
+        indices.map_while(move |index| LayerName::new(base.clone(), index).ok())
     }
 
     /// Those of the volumes that layers share.

@@ -33,6 +33,8 @@ pub(crate) enum Answer {
     Updated(Updated),
     /// `layer --add`
     LayerAdded(LayerAdded),
+    /// `layer --add --count`
+    LayersAdded(Vec<LayerAdded>),
     /// `layer --reset`
     LayerReset(LayerAdded),
     /// `--latest`, `--current`, `--of-layer`

@@ -8,6 +8,7 @@ use super::kernel::{DevNo, DmInfo, Kernel, Suspend};
 use super::names::DeviceKey;
 use super::pool::apart;
 use super::table::Table;
+use super::together;
 use super::tree::{Below, Node, Plan, Stack};
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::{DmName, LvName};
@@ -116,26 +117,54 @@ impl<'a> Run<'a> {
     }
 
     fn carry_out(mut self, plan: &Plan) -> Result<Activated> {
-        for node in &plan.nodes {
-            if let Err(error) = self.node(node) {
-                let error = error.op("activate").at(&node.key.name);
-                return Err(error.kept(self.undo()));
-            }
+        match self.nodes(&plan.nodes) {
+            Ok(()) => Ok(self.done),
+            Err(error) => Err(error.kept(self.undo())),
         }
-        Ok(self.done)
     }
 
-    fn node(&mut self, node: &Node) -> Result<()> {
+    fn nodes(&mut self, mut nodes: &[Node]) -> Result<()> {
+        while let Some((node, rest)) = nodes.split_first() {
+            let new = self.new_ones(nodes);
+            if new.is_empty() {
+                self.old(node).map_err(|error| failed(node, error))?;
+                nodes = rest;
+            } else {
+                self.make(&new)?;
+                nodes = nodes.get(new.len()..).unwrap_or_default();
+            }
+        }
+        Ok(())
+    }
+
+    /// Those that come first, are not there yet and lie on nothing that is still to be made, with
+    /// their tables.
+    fn new_ones<'n>(&self, nodes: &'n [Node]) -> Vec<(&'n Node, Table)> {
+        let is_new = |node: &&Node| {
+            known(self.sure, &node.key).is_none()
+                && !self.found.contains_key(node.key.uuid.as_str())
+        };
+        let new = nodes.iter().take_while(is_new);
+        new.map_while(|node| Some((node, self.table(node).ok()?))).collect()
+    }
+
+    /// One that is there.
+    fn old(&mut self, node: &Node) -> Result<()> {
         if let Some(number) = known(self.sure, &node.key) {
             self.numbers.push(number);
             return Ok(());
         }
         let table = self.table(node)?;
-        let number = match self.found.get(node.key.uuid.as_str()).cloned() {
-            None => self.make(node, &table)?,
-            Some((info, live)) => self.mend(node, &info, &live, &table)?,
+        let Some((info, live)) = self.found.get(node.key.uuid.as_str()).cloned() else {
+            return Err(Error::new(ErrorKind::NotFound, "the device is not there"));
         };
+        let number = self.mend(node, &info, &live, &table)?;
         self.numbers.push(number);
+        self.is_right(node, number)
+    }
+
+    /// A device is as it should be.
+    fn is_right(&mut self, node: &Node, number: DevNo) -> Result<()> {
         self.done.devices.insert(node.key.uuid.clone(), (node.key.name.clone(), number));
         match &node.pool {
             Some((lv, id)) => self.pool(&node.key.name, lv, *id),
@@ -153,13 +182,27 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn make(&mut self, node: &Node, table: &Table) -> Result<DevNo> {
-        let number = self.kernel.create(&node.key.create(node.read_only, node.minor))?;
-        self.steps.push(Step::Made(node.key.clone()));
-        self.kernel.load(&node.key.name, table, node.read_only)?;
-        self.kernel.resume(&node.key.name, &node.key.seen)?;
-        self.done.made.push(node.key.name.clone());
-        Ok(number)
+    /// Makes devices that do not lie on each other.
+    fn make(&mut self, new: &[(&Node, Table)]) -> Result<()> {
+        let kernel = self.kernel;
+        for (node, _) in new {
+            let number = kernel.create(&node.key.create(node.read_only, node.minor));
+            self.numbers.push(number.map_err(|error| failed(node, error))?);
+            self.steps.push(Step::Made(node.key.clone()));
+        }
+        let put_in_force = |(node, table): &(&Node, Table)| {
+            let loaded = kernel.load(&node.key.name, table, node.read_only);
+            let resumed = loaded.and_then(|()| kernel.resume(&node.key.name, &node.key.seen));
+            resumed.map_err(|error| failed(node, error))
+        };
+        together::each(kernel.calls_at_once(), new, &put_in_force).1?;
+        let numbers = self.numbers.len().saturating_sub(new.len());
+        let numbers = self.numbers.get(numbers..).unwrap_or_default().to_vec();
+        for ((node, _), number) in new.iter().zip(numbers) {
+            self.done.made.push(node.key.name.clone());
+            self.is_right(node, number).map_err(|error| failed(node, error))?;
+        }
+        Ok(())
     }
 
     /// Brings a device that is there to what it should be.
@@ -237,6 +280,10 @@ impl<'a> Run<'a> {
         }
         format!("left behind: {}", left.join(", "))
     }
+}
+
+fn failed(node: &Node, error: Error) -> Error {
+    error.op("activate").at(&node.key.name)
 }
 
 /// The error for a pool whose transaction id is neither the text's nor the one before.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::active::{Active, wake_one};
 use super::kernel::{DmInfo, Kernel};
 use super::names::{DeviceKey, Role};
+use super::together;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lvm2::model::{Lv, Vg};
 use crate::name::{DmName, LvName};
@@ -35,24 +36,33 @@ pub fn deactivate(kernel: &dyn Kernel, vg: &Vg, wanted: &[LvName]) -> Result<Vec
     remove_all(kernel, &doomed)
 }
 
-fn remove_all(kernel: &dyn Kernel, doomed: &[(DeviceKey, DmInfo)]) -> Result<Vec<DmName>> {
+/// Volumes go beside each other, what lies below them one after the other.
+fn remove_all(kernel: &dyn Kernel, doomed: &Doomed) -> Result<Vec<DmName>> {
     let mut removed: Vec<DmName> = Vec::new();
-    for (key, info) in doomed {
-        let result = remove(kernel, key, info).map_err(|error| {
+    let singly = doomed.below.chunks(1);
+    for devices in [doomed.volumes.as_slice()].into_iter().chain(singly) {
+        let (done, result) =
+            together::each(kernel.calls_at_once(), devices, &|device| remove(kernel, device));
+        let gone = devices.iter().zip(done).filter(|(_, done)| *done);
+        removed.extend(gone.map(|((_, info), _)| info.name.clone()));
+        result.map_err(|error| {
             let names: Vec<_> = removed.iter().map(DmName::as_str).collect();
             let kept = match names.as_slice() {
                 [] => "nothing was deactivated".to_owned(),
                 _ => format!("deactivated so far: {}", names.join(", ")),
             };
-            error.op("deactivate").at(&info.name).kept(kept)
-        });
-        result?;
-        removed.push(info.name.clone());
+            error.kept(kept)
+        })?;
     }
     Ok(removed)
 }
 
-fn remove(kernel: &dyn Kernel, key: &DeviceKey, info: &DmInfo) -> Result<()> {
+fn remove(kernel: &dyn Kernel, (key, info): &Device) -> Result<()> {
+    let removed = wake_and_remove(kernel, key, info);
+    removed.map_err(|error| error.op("deactivate").at(&info.name))
+}
+
+fn wake_and_remove(kernel: &dyn Kernel, key: &DeviceKey, info: &DmInfo) -> Result<()> {
     if info.suspended && info.live {
         wake_one(kernel, info, &key.seen)?;
     }
@@ -65,7 +75,15 @@ struct Teardown<'a> {
     active: &'a Active,
 }
 
-type Doomed = Vec<(DeviceKey, DmInfo)>;
+type Device = (DeviceKey, DmInfo);
+
+/// What is to be removed.
+struct Doomed {
+    /// None of these lies on another.
+    volumes: Vec<Device>,
+    /// What they lie on, in order.
+    below: Vec<Device>,
+}
 
 impl<'a> Teardown<'a> {
     /// True where waiting for udev cannot hang.
@@ -78,9 +96,8 @@ impl<'a> Teardown<'a> {
         self.vg.lv(name).ok_or_else(missing)
     }
 
-    /// What is to be removed, in order.
     fn doomed(&self) -> Result<Doomed> {
-        let mut doomed = Vec::new();
+        let mut volumes = Vec::new();
         let mut pools = BTreeSet::new();
         for name in self.wanted {
             let lv = self.lv(name)?;
@@ -89,16 +106,17 @@ impl<'a> Teardown<'a> {
                 continue;
             }
             pools.extend(lv.thin().map(|thin| &thin.pool));
-            self.take(lv, Role::Volume, 0, &mut doomed)?;
+            self.take(lv, Role::Volume, 0, &mut volumes)?;
         }
+        let mut below = Vec::new();
         for pool in pools {
-            doomed.append(&mut self.pool(self.lv(pool)?)?);
+            below.append(&mut self.pool(self.lv(pool)?)?);
         }
-        Ok(doomed)
+        Ok(Doomed { volumes, below })
     }
 
     /// Adds a device where there is one; more holders than the expected ones are an error.
-    fn take(&self, lv: &Lv, role: Role, holders: u32, doomed: &mut Doomed) -> Result<()> {
+    fn take(&self, lv: &Lv, role: Role, holders: u32, doomed: &mut Vec<Device>) -> Result<()> {
         let Some(info) = self.active.device(self.vg, lv, role) else { return Ok(()) };
         if let Some(others) = info.open_count.checked_sub(holders).filter(|count| *count > 0) {
             let why = format!("it is in use: mounted, or opened by {others} others");
@@ -109,7 +127,7 @@ impl<'a> Teardown<'a> {
     }
 
     /// What goes of a pool; nothing where it is used and was not asked for.
-    fn pool(&self, pool: &'a Lv) -> Result<Doomed> {
+    fn pool(&self, pool: &'a Lv) -> Result<Vec<Device>> {
         let asked = self.wanted.contains(&pool.name);
         let users = self.users(pool, asked);
         if asked && !users.is_empty() {
@@ -126,7 +144,7 @@ impl<'a> Teardown<'a> {
         }
     }
 
-    fn stack(&self, pool: &'a Lv) -> Result<Doomed> {
+    fn stack(&self, pool: &'a Lv) -> Result<Vec<Device>> {
         let mut doomed = Vec::new();
         let device = |lv: &Lv, role| u32::from(self.active.device(self.vg, lv, role).is_some());
         self.take(pool, Role::PoolWrapper, 0, &mut doomed)?;

@@ -248,6 +248,12 @@ pub trait Kernel: Send + Sync {
     /// See the trait.
     fn wait(&self, at_most: Duration, cancelled: &dyn Fn() -> bool) -> Result<()>;
 
+    /// How many threads may be in calls at the same time with a gain: in a table's load, a resume and a
+    /// removal the kernel waits rather than works.
+    fn calls_at_once(&self) -> usize {
+        1
+    }
+
     /// Waits, for a bounded time, until udev has dealt with every resume, remove and rename so
     /// far. Never call it while a device is suspended: udev may be waiting for that device.
     ///

@@ -14,6 +14,7 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod thin_metadata;
+pub(crate) mod together;
 pub mod tree;
 
 pub use activate::{Activated, Sure};

@@ -329,13 +329,14 @@ impl Transaction<'_> {
     /// As those two.
     pub fn send(&self, mode: Mode) -> Result<()> {
         let state = pool_state(self.kernel, &self.device()?.name)?;
-        self.messages(&state, mode)?;
+        self.messages(&state, mode, &mut 0)?;
         self.raise()
     }
 
     /// Sends the messages of the pool's stanzas. Active origins of snapshots are frozen meanwhile:
     /// a snapshot of a live volume would else be torn. `state` is what the pool has said of itself
-    /// since the group was locked.
+    /// since the group was locked; `obeyed` counts the messages that the pool has obeyed, also where
+    /// one fails.
     ///
     /// Nothing is logged and no path is looked up between the first suspend and the last
     /// resume: the log, or this program itself, may lie on an origin.
@@ -346,7 +347,7 @@ impl Transaction<'_> {
     /// transaction behind. [`NotFound`](ErrorKind::NotFound) where pool or origin is not there,
     /// [`Busy`](ErrorKind::Busy) where a volume to delete is active, and as [`check_writable`].
     /// The stanzas must stay in the text then: they can be replayed.
-    pub fn messages(&self, state: &PoolState, mode: Mode) -> Result<()> {
+    pub fn messages(&self, state: &PoolState, mode: Mode, obeyed: &mut usize) -> Result<()> {
         let device = self.device()?;
         check_writable(state).map_err(|error| error.at(&device.name))?;
         let (kernel_id, text_id) = (state.transaction_id, self.text_id()?);
@@ -362,7 +363,7 @@ impl Transaction<'_> {
         if may && state.is_out_of_metadata() {
             put_in_force(self.kernel, &device.name, &self.seen()?)?;
         }
-        self.send_frozen(&device.name, &messages, mode)
+        self.send_frozen(&device.name, (&messages, obeyed), mode)
     }
 
     /// Moves the kernel to the text's transaction id, once the messages are sent.
@@ -419,7 +420,7 @@ impl Transaction<'_> {
     fn send_frozen(
         &self,
         pool: &DmName,
-        messages: &[(PoolMessage, String)],
+        (messages, obeyed): (&[(PoolMessage, String)], &mut usize),
         mode: Mode,
     ) -> Result<()> {
         let (origins, seen) = (self.live_origins()?, self.seen()?);
@@ -435,9 +436,11 @@ impl Transaction<'_> {
                 self.kernel.message(pool, text)
             };
             match sent {
-                Err(error) if mode == Mode::Replay && message.is_done_already(&error) => Ok(()),
-                result => result,
+                Err(error) if mode == Mode::Replay && message.is_done_already(&error) => {}
+                result => result?,
             }
+            *obeyed = obeyed.saturating_add(1);
+            Ok(())
         });
         // All of them, whatever happened; the first failure is the one to tell.
         let mut result = sent;

@@ -39,6 +39,9 @@ const REMOVE_TRIES: u32 = 25;
 /// And after this pause (lvm2: `activation/retry_deactivation`).
 const REMOVE_PAUSE: Duration = Duration::from_millis(200);
 
+/// So many calls of the kernel at the same time: it waits in each, so that processors do not count.
+const CALLS_AT_ONCE: usize = 16;
+
 /// So long a wait listens before it looks whether it is cancelled.
 const LISTEN: Duration = Duration::from_secs(1);
 
@@ -111,6 +114,18 @@ impl RealKernel {
         self.state().frozen.note(line);
     }
 
+    /// Tries to remove a device. The kernel waits long in that, and others need not.
+    fn remove_once(&self, name: &str, flags: u16) -> Result<std::io::Result<()>> {
+        let ways = self.ways()?;
+        let event = self.state().batch.event(flags)?;
+        let result = ways.raw.remove(name, event);
+        self.state().batch.done(result.as_ref().ok());
+        if let (Ok(answer), Udev::ToCome) = (&result, self.udev) {
+            udev::forget(DevNo { major: answer.major, minor: answer.minor });
+        }
+        Ok(result.map(drop))
+    }
+
     /// Does something with the open control device that changes what belongs to a batch. Others
     /// wait for it; what may take long is done without.
     fn locked<T>(&self, act: impl FnOnce(&mut Open<'_>) -> Result<T>) -> Result<T> {
@@ -140,17 +155,6 @@ impl Open<'_> {
             None => Ok(()),
             Some(task) => self.nodes.perform(&task).map_err(|error| node_error(error, &task)),
         }
-    }
-
-    fn remove(&mut self, name: &str, flags: u16) -> std::io::Result<()> {
-        let event = self.batch.event(flags).map_err(std::io::Error::other)?;
-        let result = self.ways.raw.remove(name, event);
-        self.batch.done(result.as_ref().ok());
-        let answer = result?;
-        if self.udev == Udev::ToCome {
-            udev::forget(DevNo { major: answer.major, minor: answer.minor });
-        }
-        Ok(())
     }
 
     /// Leaves a udev that is still to come what it will not know else. The device itself does
@@ -321,20 +325,19 @@ impl Kernel for RealKernel {
     }
 
     fn remove(&self, name: &DmName, seen: &Visibility) -> Result<()> {
-        self.locked(|open| {
-            open.frozen.note(|| format!("dm remove {name}"));
-            let tries = if open.udev == Udev::Runs { REMOVE_TRIES } else { 1 };
-            for left in (0..tries).rev() {
-                match open.remove(name.as_str(), seen.udev_flags) {
-                    Ok(()) => break,
-                    Err(error) if error.raw_os_error() == Some(libc::EBUSY) && left > 0 => {
-                        sleep(REMOVE_PAUSE);
-                    }
-                    Err(error) => return Err(failure("remove", name.as_str(), error)),
+        self.note(|| format!("dm remove {name}"));
+        let tries = if self.udev == Udev::Runs { REMOVE_TRIES } else { 1 };
+        for left in (0..tries).rev() {
+            match self.remove_once(name.as_str(), seen.udev_flags)? {
+                Ok(()) => break,
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) && left > 0 => {
+                    sleep(REMOVE_PAUSE);
                 }
+                Err(error) => return Err(failure("remove", name.as_str(), error)),
             }
-            open.nodes(Task::Remove { name: name.clone(), link: seen.link.clone() })
-        })
+        }
+        let task = Task::Remove { name: name.clone(), link: seen.link.clone() };
+        self.locked(|open| open.nodes(task))
     }
 
     fn rename(&self, name: &DmName, new: &DmName, seen: &Visibility) -> Result<()> {
@@ -435,6 +438,10 @@ impl Kernel for RealKernel {
             }
         }
         Ok(())
+    }
+
+    fn calls_at_once(&self) -> usize {
+        CALLS_AT_ONCE
     }
 
     fn settle(&self) -> Result<()> {

@@ -13,7 +13,7 @@ use super::list::latest;
 use super::session::Session;
 use super::thin::{NewThin, Role};
 use super::transact::Pending;
-use super::{Imgbase, Watch, after_commit, filesystem};
+use super::{Imgbase, Watch, after_commit};
 use crate::boot::Boot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::etc::{Carried, Wishes};
@@ -22,6 +22,10 @@ use crate::machine::LockMode;
 use crate::name::{LvName, VgName};
 use crate::report::LayerAdded;
 use crate::units::Bytes;
+
+/// So many layers are made by one transaction at the most: the device of each is open meanwhile, and
+/// a process may usually open 1024 files.
+const MOST: usize = 500;
 
 impl Imgbase<'_> {
     /// Adds a layer: a snapshot of `on`, or of the latest layer of the latest base, or of that
@@ -42,7 +46,39 @@ impl Imgbase<'_> {
     pub fn add_layer(&self, on: Option<&ImageName>, watch: &mut dyn Watch) -> Result<LayerAdded> {
         let session = Session::change(self, "layer --add")?;
         let plan = Plan::make(&session.layout()?, on)?;
-        self.add_planned(session, plan, watch).map(|(added, _)| added)
+        self.add_one(session, plan, watch).map(|(added, _)| added)
+    }
+
+    /// Adds several layers as [`add_layer`](Self::add_layer) does, all snapshots of one origin: in one
+    /// transaction of the pool, so all or none, and much faster than one after the other.
+    ///
+    /// # Errors
+    /// [`Invalid`](ErrorKind::Invalid) for none or more than 500, and as
+    /// [`add_layer`](Self::add_layer).
+    ///
+    /// # Commit point
+    /// The one metadata commit that drops the tag `imgbased:pending` from all of them.
+    pub fn add_layers(
+        &self,
+        on: Option<&ImageName>,
+        count: u32,
+        watch: &mut dyn Watch,
+    ) -> Result<Vec<LayerAdded>> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        if count > MOST {
+            let why = format!("no more than {MOST} layers are made at once");
+            return Err(Error::new(ErrorKind::Invalid, why).kept("nothing was changed"));
+        }
+        let session = Session::change(self, "layer --add")?;
+        let layout = session.layout()?;
+        let plan = Plan::make(&layout, on)?;
+        let next = layout.next_layers(plan.origin.base());
+        let layers: Vec<LayerName> = next.take(count).collect();
+        if layers.len() < count {
+            let why = format!("no {count} layer indices are left");
+            return Err(Error::new(ErrorKind::Unsupported, why).at(plan.origin.base()));
+        }
+        self.add_planned(session, Plan { layers, ..plan }, watch).map(|(added, _)| added)
     }
 
     /// Resets a layer to what its image was: adds a layer as [`add_layer`](Self::add_layer) does on
@@ -58,7 +94,7 @@ impl Imgbase<'_> {
     pub fn reset_layer(&self, layer: &LayerName, watch: &mut dyn Watch) -> Result<LayerAdded> {
         let session = Session::change(self, "layer --reset")?;
         let plan = Plan::reset(&session.layout()?, layer)?;
-        self.add_planned(session, plan, watch).map(|(added, _)| added)
+        self.add_one(session, plan, watch).map(|(added, _)| added)
     }
 
     /// Adds the first layer of a base that is filled and not finished, and carries over the state of
@@ -74,7 +110,7 @@ impl Imgbase<'_> {
     ) -> Result<(LayerAdded, Carried)> {
         let session = Session::change(self, "update")?;
         let plan = Plan::after(&session.layout()?, base, from)?;
-        self.add_planned(session, plan, watch)
+        self.add_one(session, plan, watch)
     }
 
     /// Adds the first layer of a base that is a snapshot of an installed system's volume, and not
@@ -92,9 +128,20 @@ impl Imgbase<'_> {
         let session = Session::change(self, "layout --init")?;
         let layout = session.layout()?;
         let origin = pending_base(&layout, base)?;
-        let layer = layout.next_layer(base)?;
-        let plan = Plan { layer, origin, whose: Whose::System(system) };
-        self.add_planned(session, plan, watch).map(|(added, _)| added)
+        let layers = vec![layout.next_layer(base)?];
+        let plan = Plan { layers, origin, whose: Whose::System(system) };
+        self.add_one(session, plan, watch).map(|(added, _)| added)
+    }
+
+    fn add_one(
+        &self,
+        session: Session<'_>,
+        plan: Plan<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<(LayerAdded, Carried)> {
+        let (added, carried) = self.add_planned(session, plan, watch)?;
+        let none = || Error::new(ErrorKind::Invalid, "no layer was asked for");
+        added.into_iter().next().map(|added| (added, carried)).ok_or_else(none)
     }
 
     fn add_planned(
@@ -102,10 +149,13 @@ impl Imgbase<'_> {
         mut session: Session<'_>,
         plan: Plan<'_>,
         watch: &mut dyn Watch,
-    ) -> Result<(LayerAdded, Carried)> {
+    ) -> Result<(Vec<LayerAdded>, Carried)> {
+        let Some((first, others)) = plan.layers.split_first() else {
+            return Err(Error::new(ErrorKind::Invalid, "no layer was asked for"));
+        };
         let boot = session.boot()?;
         let pool = session.pool_on()?;
-        session.check_room(&pool, Bytes::ZERO)?;
+        session.check_room(&pool, plan.need(session.chunk()?))?;
         if let (Some(boot), Whose::Origin | Whose::Anew) = (&boot, &plan.whose) {
             let origin = plan.origin.lv_name();
             session.check_boot_room(boot, (&origin, &plan.boot_dir()), &pool)?;
@@ -120,77 +170,85 @@ impl Imgbase<'_> {
             Some(_) => self.machine.lvm2.lock_boot(LockMode::Shared)?,
             None => None,
         };
-        let lv = plan.layer.lv_name();
-        session.begin_thin(&plan.thin(), &pool)?;
+        session.begin_thins(&plan.thins(), &pool)?;
         let (session, made) = match (&boot, &plan.whose) {
-            (None, Whose::Origin | Whose::Anew) => at_once(session, &lv)?,
+            (None, Whose::Origin | Whose::Anew) => at_once(session, &plan.volumes())?,
             (boot, _) => with_kernels(session, &plan, boot.as_ref(), watch)?,
         };
-        watch.committed(&format!("{} exists (seqno {})", plan.layer, session.vg().seqno));
-        after_commit(watch, session.settle());
-        let bootable = session.publish(&plan.layer, boot.as_ref(), made.start.as_ref(), watch);
-        let added = LayerAdded {
-            nvr: plan.layer,
-            origin: plan.origin,
-            fs_uuid: made.fs_uuid,
-            bootable,
-            vg_seqno: session.vg().seqno,
+        let what = match others.last() {
+            Some(last) => format!("{first} to {last} exist"),
+            None => format!("{first} exists"),
         };
+        watch.committed(&format!("{what} (seqno {})", session.vg().seqno));
+        after_commit(watch, session.settle());
+        let mut added = Vec::new();
+        for (layer, fs_uuid) in plan.layers.into_iter().zip(made.fs_uuids) {
+            let bootable = session.publish(&layer, boot.as_ref(), made.start.as_ref(), watch);
+            let (origin, vg_seqno) = (plan.origin.clone(), session.vg().seqno);
+            added.push(LayerAdded { nvr: layer, origin, fs_uuid, bootable, vg_seqno });
+        }
         Ok((added, made.carried))
     }
 }
 
-/// What became of the snapshot before it was a layer.
+/// What became of the snapshots before they were layers.
 struct Made {
-    fs_uuid: Option<String>,
+    /// Of each.
+    fs_uuids: Vec<Option<String>>,
     start: Option<Start>,
     carried: Carried,
 }
 
-/// Makes the layer of the snapshot. The kernel waits long in the new device's table load; all of
-/// the last commit but its last step is done meanwhile.
-fn at_once<'m>(mut session: Session<'m>, lv: &LvName) -> Result<(Session<'m>, Made)> {
-    let mut fs_uuid = None;
-    let finished = session.finish_thin((lv, Role::Layer), &mut |session| {
-        session.activate(&[lv])?;
-        log::trace!("{lv} is active");
-        let (device, node) = (session.open_volume(lv)?, session.node(lv)?);
-        let root = filesystem::root_source(session.vg(), lv)?;
-        let volume = (node.as_path(), device.as_ref());
-        fs_uuid = filesystem::make_own(session.machine(), Some(&root), volume, session.chunk()?)?;
-        log::trace!("{lv} has a UUID of its own");
+/// Makes layers of the snapshots. The kernel waits long in the new devices' table loads; all of the
+/// last commit but its last step is done meanwhile.
+fn at_once<'m>(mut session: Session<'m>, lvs: &[LvName]) -> Result<(Session<'m>, Made)> {
+    let mut fs_uuids = Vec::new();
+    let finished = session.finish_thins(&all(lvs, Role::Layer), &mut |session| {
+        session.activate(&lvs.iter().collect::<Vec<_>>())?;
+        log::trace!("{} are active", lvs.len());
+        let devices = lvs.iter().map(|lv| session.open_volume(lv)).collect::<Result<Vec<_>>>()?;
+        let devices = devices.iter().map(AsRef::as_ref);
+        fs_uuids = session.make_own(&lvs.iter().zip(devices).collect::<Vec<_>>(), true)?;
         Ok(())
     });
     match finished {
-        Ok(()) => Ok((session, Made { fs_uuid, start: None, carried: Carried::default() })),
-        Err(error) => Err(session.undo_thin(lv, error)),
+        Ok(()) => Ok((session, Made { fs_uuids, start: None, carried: Carried::default() })),
+        Err(error) => Err(session.undo_thins(lvs, error)),
     }
 }
 
-/// The same, and stores its kernels before it exists; the group is not locked meanwhile.
+fn all(lvs: &[LvName], role: Role) -> Vec<(&LvName, Role)> {
+    lvs.iter().map(|lv| (lv, role)).collect()
+}
+
+/// The same, and stores their kernels before they exist; the group is not locked meanwhile.
 fn with_kernels<'m>(
     session: Session<'m>,
     plan: &Plan<'_>,
     boot: Option<&Boot<'m>>,
     watch: &mut dyn Watch,
 ) -> Result<(Session<'m>, Made)> {
-    let lv = plan.layer.lv_name();
-    let pending = session.into_pending(lv.clone())?;
+    let lvs = plan.volumes();
+    let mut others = lvs.clone();
+    let lv = others.remove(0);
+    let pending = session.into_pending_beside(lv, others)?;
     let made = match fit_out(&pending, plan, boot, watch) {
         Ok(made) => made,
         Err(error) => return Err(pending.undo(error)),
     };
     let mut session = pending.relock()?;
     let base = plan.origin.lv_name();
-    let both = [(&lv, Role::Layer), (&base, Role::Base)];
+    let mut volumes = all(&lvs, Role::Layer);
+    if let Whose::Layer(_) | Whose::System(_) = &plan.whose {
+        volumes.push((&base, Role::Base));
+    }
     let finished = match &plan.whose {
-        Whose::Origin | Whose::Anew => session.finish_filled(&[(&lv, Role::Layer)]),
-        Whose::Layer(_) => session.finish_filled(&both),
-        Whose::System(system) => session.finish_adopted(&both, &system.lv),
+        Whose::System(system) => session.finish_adopted(&volumes, &system.lv),
+        _ => session.finish_filled(&volumes),
     };
     match finished {
         Ok(()) => Ok((session, made)),
-        Err(error) => Err(session.undo_thin(&lv, error)),
+        Err(error) => Err(session.undo_thins(&lvs, error)),
     }
 }
 
@@ -202,7 +260,7 @@ fn fit_out(
     watch: &mut dyn Watch,
 ) -> Result<Made> {
     // What is carried over is the fstab too.
-    let fs_uuid = pending.make_own(plan.from().is_none())?;
+    let fs_uuids = pending.make_own(plan.from().is_none())?;
     let mut carried = Carried::default();
     if let Some(from) = plan.from() {
         watch.step(&format!("carry over the state of {}", from.name));
@@ -219,8 +277,8 @@ fn fit_out(
         }
     }
     go_on(watch)?;
-    let start = match (boot, &fs_uuid) {
-        (Some(boot), Some(_)) => {
+    let start = match (boot, fs_uuids.first()) {
+        (Some(boot), Some(Some(_))) => {
             watch.step("store its kernels");
             pending
                 .store_kernels(plan.model().as_ref(), boot, &plan.boot_dir())?
@@ -230,7 +288,7 @@ fn fit_out(
         _ => None,
     };
     go_on(watch)?;
-    Ok(Made { fs_uuid, start, carried })
+    Ok(Made { fs_uuids, start, carried })
 }
 
 /// Fails once nobody wants it any more.
@@ -279,7 +337,8 @@ enum Whose<'p> {
 
 /// What will be made of what.
 struct Plan<'p> {
-    layer: LayerName,
+    /// At least one.
+    layers: Vec<LayerName>,
     origin: ImageName,
     whose: Whose<'p>,
 }
@@ -295,8 +354,8 @@ impl<'p> Plan<'p> {
             let why = format!("its base {} is not there", origin.base());
             return Err(Error::new(ErrorKind::NotFound, why).at(&origin));
         }
-        let layer = layout.next_layer(origin.base())?;
-        Ok(Self { layer, origin, whose: Whose::Origin })
+        let layers = vec![layout.next_layer(origin.base())?];
+        Ok(Self { layers, origin, whose: Whose::Origin })
     }
 
     /// The base of a layer, as if no layer of it had ever been started.
@@ -311,8 +370,8 @@ impl<'p> Plan<'p> {
         layout.image(&ImageName::Layer(from.name.clone()))?;
         layout.image(&ImageName::Base(from.name.base().clone()))?;
         let origin = pending_base(layout, base)?;
-        let layer = layout.next_layer(base)?;
-        Ok(Self { layer, origin, whose: Whose::Layer(from) })
+        let layers = vec![layout.next_layer(base)?];
+        Ok(Self { layers, origin, whose: Whose::Layer(from) })
     }
 
     /// The layer whose state is carried over.
@@ -349,10 +408,23 @@ impl<'p> Plan<'p> {
         start
     }
 
-    fn thin(&self) -> NewThin {
+    fn volumes(&self) -> Vec<LvName> {
+        self.layers.iter().map(LayerName::lv_name).collect()
+    }
+
+    /// The data that its file systems' own names take at the least: a chunk each.
+    fn need(&self, chunk: Bytes) -> Bytes {
+        Bytes::new(chunk.get().saturating_mul(u64::try_from(self.layers.len()).unwrap_or(u64::MAX)))
+    }
+
+    fn thins(&self) -> Vec<NewThin> {
         let from = self.from().map(|from| from.name.lv_name());
-        let thin = NewThin::snapshot(self.layer.lv_name(), Role::Layer, self.origin.lv_name());
-        NewThin { from, ..thin }
+        let origin = self.origin.lv_name();
+        let thin = |lv| NewThin {
+            from: from.clone(),
+            ..NewThin::snapshot(lv, Role::Layer, origin.clone())
+        };
+        self.volumes().into_iter().map(thin).collect()
     }
 }
 

@@ -120,8 +120,9 @@ impl Session<'_> {
             Decision::Steady => Ok(()),
             Decision::DropStanzas => self.clear_messages(),
             Decision::ReplayMessages => {
-                if let Some(announced) = self.taken_before(active)? {
-                    return self.take_back(&announced, &active.lv);
+                let taken = self.taken_before(active)?;
+                if !taken.is_empty() {
+                    return self.take_back_announced(&active.lv, &taken);
                 }
                 self.send(&active.lv, Mode::Replay)?;
                 self.clear_messages()
@@ -139,28 +140,44 @@ impl Session<'_> {
         }
     }
 
-    /// The volumes that the text's messages announce, where the pool had given the id of one away
-    /// before: what is there may be all that is left of somebody's data, and is no volume's. None of
-    /// them was ever finished.
-    pub(super) fn taken_before(&self, active: &ActivePool) -> Result<Option<Vec<LvName>>> {
+    /// The ids of volumes that the text's messages announce, as far as the pool had given them away
+    /// before: what is there may be all that is left of somebody's data, and is no volume's.
+    pub(super) fn taken_before(&self, active: &ActivePool) -> Result<Vec<u32>> {
         let segment = self.pool_segment()?;
-        let announced = segment.messages.iter().filter_map(|message| match message {
-            Message::Create(name) => Some(name.clone()),
+        let announced = self.announced()?;
+        if announced.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some(there) = self.thin_devices(&active.name)? else { return Ok(Vec::new()) };
+        let is_older = |id: &u32| {
+            there.get(id).is_some_and(|made| made.is_from_before(segment.transaction_id))
+        };
+        let taken: Vec<u32> = announced.into_iter().map(|(_, id)| id).filter(is_older).collect();
+        for id in &taken {
+            log::warn!("{} has a thin device {id} that the metadata does not know", active.lv);
+        }
+        Ok(taken)
+    }
+
+    /// The volumes that the pool is to make, with their ids.
+    fn announced(&self) -> Result<Vec<(LvName, u32)>> {
+        let messages = self.pool_segment()?.messages.iter();
+        let announced = messages.filter_map(|message| match message {
+            Message::Create(name) => Some((name.clone(), self.vg.lv(name)?.thin()?.device_id)),
             Message::Delete(_) => None,
         });
-        let announced: Vec<LvName> = announced.collect();
-        if announced.is_empty() {
-            return Ok(None);
+        Ok(announced.collect())
+    }
+
+    /// Takes back all that the text announces, but for the devices that were there before. None of the
+    /// volumes was ever finished.
+    fn take_back_announced(&mut self, pool: &LvName, taken: &[u32]) -> Result<()> {
+        let announced = self.announced()?;
+        for (_, id) in announced.iter().filter(|(_, id)| !taken.contains(id)) {
+            self.delete_if_there(pool, *id)?;
         }
-        let Some(there) = self.thin_devices(&active.name)? else { return Ok(None) };
-        let stray = announced.iter().find_map(|name| {
-            let id = self.vg.lv(name)?.thin()?.device_id;
-            there.get(&id)?.is_from_before(segment.transaction_id).then_some(id)
-        });
-        Ok(stray.map(|id| {
-            log::warn!("{} has a thin device {id} that the metadata does not know", active.lv);
-            announced
-        }))
+        let names: Vec<LvName> = announced.into_iter().map(|(name, _)| name).collect();
+        self.take_back(&names, pool)
     }
 
     /// What the active pool knows of its thin devices, by id; `None` where that cannot be told, as in a

@@ -6,7 +6,7 @@
 //! the pool's own transaction id how far it came.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::entries::{OwnInitrd, Start};
 use super::filesystem;
@@ -15,13 +15,14 @@ use super::thin::{NewThin, Role};
 use crate::boot::Boot;
 use crate::dev::Dev;
 use crate::dm::pool::{Mode, PoolMessage, Transaction};
+use crate::dm::together::each;
 use crate::dm::{Active, ActivePool};
 use crate::error::{Error, ErrorKind, Result};
 use crate::etc::{Carried, HOOK_LIMIT, NEW_LAYER, Wishes};
 use crate::layout::{ImageName, tag};
 use crate::lvm2::Vg;
 use crate::lvm2::edit::{Birth, ThinSpec};
-use crate::lvm2::model::Message;
+use crate::lvm2::model::{Lv, Message};
 use crate::machine::{CarryOver, HookRun, Machine};
 use crate::name::LvName;
 use crate::units::Bytes;
@@ -31,27 +32,45 @@ const STRAY_IDS: u32 = 16;
 
 impl<'m> Session<'m> {
     /// Makes a thin volume, tagged pending: T1 and its message, in the pool that this session has
-    /// opened. The text still holds the message afterwards; [`finish_thin`](Self::finish_thin) or
+    /// opened. The text still holds the message afterwards; [`finish_thins`](Self::finish_thins) or
     /// [`undo_thin`](Self::undo_thin) take it out.
     ///
     /// A device id that the pool has and the text has not may be all that is left of somebody's
     /// data: it is never touched, the next one is taken.
     pub(super) fn begin_thin(&mut self, thin: &NewThin, active: &ActivePool) -> Result<()> {
+        self.begin_thins(std::slice::from_ref(thin), active)
+    }
+
+    /// The same for several, none of them of another, in one transaction.
+    pub(super) fn begin_thins(&mut self, thins: &[NewThin], active: &ActivePool) -> Result<()> {
         let pool = active.lv.clone();
         let first = self.vg.next_device_id(&pool)?;
-        for id in first..=first.saturating_add(STRAY_IDS) {
-            let spec = self.spec_for(thin, &pool, id)?;
+        let names: Vec<LvName> = thins.iter().map(|thin| thin.name.clone()).collect();
+        let mut next = first;
+        for _ in 0..=STRAY_IDS {
+            let ids = next..;
+            let specs = thins.iter().zip(ids).map(|(thin, id)| self.spec_for(thin, &pool, id));
+            let specs = specs.collect::<Result<Vec<_>>>()?;
             let mut edit = self.vg.edit();
-            edit.create_thin_announced(&spec)?;
+            edit.create_thins_announced(&pool, &specs)?;
             self.commit_first(edit)?;
-            let sent = self.with_transaction(&pool, |it| it.messages(&active.state, Mode::Fresh));
+            let mut obeyed = 0;
+            let sent = self
+                .with_transaction(&pool, |it| it.messages(&active.state, Mode::Fresh, &mut obeyed));
             match sent {
                 Err(error) if error.kind() == ErrorKind::Exists => {
+                    let (ours, taken) = specs.split_at(obeyed.min(specs.len()));
+                    let id = taken.first().map_or(next, |spec| spec.device_id);
                     log::warn!("{pool} has a thin device {id} that the metadata does not know");
                     self.archive_anyway();
-                    self.take_back(std::slice::from_ref(&thin.name), &pool)?;
+                    let gone = ours
+                        .iter()
+                        .try_for_each(|spec| self.delete_if_there(&pool, spec.device_id));
+                    gone.and_then(|()| self.take_back(&names, &pool))
+                        .map_err(|error| left(&names, &error.to_string()))?;
+                    next = id.saturating_add(1);
                 }
-                Err(error) => return Err(self.undo_thin(&thin.name, error)),
+                Err(error) => return Err(self.undo_thins(&names, error)),
                 Ok(()) => return Ok(()),
             }
         }
@@ -144,17 +163,17 @@ impl<'m> Session<'m> {
         })
     }
 
-    /// What follows [`begin_thin`](Self::begin_thin), up to T2 and the commit point in one: moves
-    /// the pool to the text's transaction id, drops the message and the tag from the text, and
-    /// gives the volume the properties of its role. `beside` runs beside all but the last step:
-    /// what must be done before the volume exists.
-    pub(super) fn finish_thin(
+    /// What follows [`begin_thins`](Self::begin_thins), up to T2 and the commit point in one: moves
+    /// the pool to the text's transaction id, drops the messages and the tags from the text,
+    /// and gives each volume the properties of its role. `beside` runs beside all but the last step:
+    /// what must be done before the volumes exist.
+    pub(super) fn finish_thins(
         &mut self,
-        (lv, role): (&LvName, Role),
+        volumes: &[(&LvName, Role)],
         beside: &mut dyn FnMut(&Self) -> Result<()>,
     ) -> Result<()> {
         let raise = self.raise()?;
-        self.commit_roles((&[(lv, role)], None), raise, beside)
+        self.commit_roles((volumes, None), raise, beside)
     }
 
     /// The same where the pool is at the text's transaction id already; of several volumes, all in
@@ -208,24 +227,33 @@ impl<'m> Session<'m> {
     /// Takes back what [`begin_thin`](Self::begin_thin) did and returns the error that made it
     /// necessary; where that fails too, an error that says what is left to recover.
     pub(super) fn undo_thin(&mut self, lv: &LvName, error: Error) -> Error {
-        log::debug!("undo {lv}: {error}");
-        match self.try_undo(lv) {
+        self.undo_thins(std::slice::from_ref(lv), error)
+    }
+
+    /// The same for all that [`begin_thins`](Self::begin_thins) made.
+    pub(super) fn undo_thins(&mut self, lvs: &[LvName], error: Error) -> Error {
+        log::debug!("undo {}: {error}", list(lvs));
+        match self.try_undo(lvs) {
             Ok(()) => error.kept(format!(
                 "undone: everything is as before but for the sequence number ({})",
                 self.vg.seqno
             )),
-            Err(second) => left(lv, &format!("{error}; and undoing it failed: {second}")),
+            Err(second) => left(lvs, &format!("{error}; and undoing it failed: {second}")),
         }
     }
 
-    fn try_undo(&mut self, lv: &LvName) -> Result<()> {
+    fn try_undo(&mut self, lvs: &[LvName]) -> Result<()> {
         self.archive_anyway();
-        let Some(id) = self.vg.lv(lv).and_then(|lv| Some(lv.thin()?.device_id)) else {
+        let there: Vec<(LvName, u32)> = lvs
+            .iter()
+            .filter_map(|lv| Some((lv.clone(), self.vg.lv(lv)?.thin()?.device_id)))
+            .collect();
+        if there.is_empty() {
             return Ok(());
-        };
+        }
         // Those whose own undoing has failed are active still.
-        let mut gone = self.unfinished_of(lv)?;
-        gone.push(lv.clone());
+        let mut gone = self.unfinished_of(lvs)?;
+        gone.extend(there.iter().map(|(lv, _)| lv.clone()));
         self.deactivate(&gone.iter().collect::<Vec<_>>())?;
         // With its last volume the pool goes too.
         let active = self.open_pool()?;
@@ -235,8 +263,9 @@ impl<'m> Session<'m> {
             return Err(Error::new(ErrorKind::Diverged, "the pool is not active").at(pool));
         };
         let in_kernel = state.transaction_id;
-        let waits = Message::Create(lv.clone());
-        if in_kernel == in_text || !self.pool_segment()?.messages.contains(&waits) {
+        let messages = &self.pool_segment()?.messages;
+        let waits = there.iter().any(|(lv, _)| messages.contains(&Message::Create(lv.clone())));
+        if in_kernel == in_text || !waits {
             if in_kernel != in_text {
                 // What the pool was not told yet is about another volume.
                 self.pool_on()?;
@@ -244,18 +273,23 @@ impl<'m> Session<'m> {
             self.remove_thins(&gone)?;
             return self.pool_as_before();
         }
-        // The pool has not passed this transaction: take the device away, if it got so far.
-        if self.taken_before(&active)?.is_none() {
-            self.delete_if_there(&pool, id)?;
+        // The pool has not passed this transaction: take the devices away, if it got so far.
+        let kept = self.taken_before(&active)?;
+        for (_, id) in there.iter().filter(|(_, id)| !kept.contains(id)) {
+            self.delete_if_there(&pool, *id)?;
         }
-        self.take_back(std::slice::from_ref(lv), &pool)?;
+        let lvs: Vec<LvName> = there.into_iter().map(|(lv, _)| lv).collect();
+        self.take_back(&lvs, &pool)?;
         self.pool_as_before()
     }
 
-    /// Snapshots of a volume that could not be taken back when they failed.
-    fn unfinished_of(&self, origin: &LvName) -> Result<Vec<LvName>> {
+    /// Snapshots of volumes that could not be taken back when they failed.
+    fn unfinished_of(&self, origins: &[LvName]) -> Result<Vec<LvName>> {
         let mut unfinished = self.layout()?.pending;
-        unfinished.retain(|lv| lv.thin().and_then(|thin| thin.origin.as_ref()) == Some(origin));
+        let is_of_one = |lv: &&Lv| {
+            lv.thin().and_then(|thin| thin.origin.as_ref()).is_some_and(|of| origins.contains(of))
+        };
+        unfinished.retain(is_of_one);
         Ok(unfinished.into_iter().map(|lv| lv.name.clone()).collect())
     }
 
@@ -270,7 +304,7 @@ impl<'m> Session<'m> {
         self.commit(edit)
     }
 
-    fn delete_if_there(&self, pool: &LvName, id: u32) -> Result<()> {
+    pub(super) fn delete_if_there(&self, pool: &LvName, id: u32) -> Result<()> {
         // That the pool is not there must not be taken for a device that is not there.
         let gone = || Error::new(ErrorKind::Diverged, "the pool is not active").at(pool);
         self.devices_of([pool])?.volume(&self.vg, pool).ok_or_else(gone)?;
@@ -298,36 +332,82 @@ impl<'m> Session<'m> {
         // A thin device that is not there is gone: an unfinished volume may have none.
         let finished = self.send(&pool, Mode::Replay).and_then(|()| self.clear_messages());
         finished.map_err(|error| {
-            let list: Vec<&str> = names.iter().map(LvName::as_str).collect();
             let error = error.with_kind(ErrorKind::NeedsRecovery);
             error.kept(format!(
                 "gone from the metadata, while the pool still holds the data: {}",
-                list.join(", ")
+                list(names)
             ))
         })
     }
 
+    /// Makes the file systems of fresh snapshots their own, see [`Pending::make_own`]: each waits for
+    /// the disk.
+    pub(super) fn make_own(
+        &self,
+        volumes: &[(&LvName, &dyn Dev)],
+        names_root: bool,
+    ) -> Result<Vec<Option<String>>> {
+        let (chunk, machine) = (self.chunk()?, &self.machine);
+        let mut all = Vec::with_capacity(volumes.len());
+        for (lv, device) in volumes {
+            let root = names_root.then(|| filesystem::root_source(self.vg(), lv)).transpose()?;
+            all.push((lv, self.node(lv)?, *device, root, OnceLock::new()));
+        }
+        let (_, made) =
+            each(machine.kernel.calls_at_once(), &all, &|(lv, node, device, root, uuid)| {
+                let own = filesystem::make_own(machine, root.as_deref(), (node, *device), chunk)?;
+                log::trace!("{lv} has a UUID of its own");
+                uuid.get_or_init(|| own);
+                Ok(())
+            });
+        made?;
+        Ok(all.into_iter().map(|(.., uuid)| uuid.into_inner().flatten()).collect())
+    }
+
     /// Lets go of the lock for a long copy: the volume's device stays open, which tells others
     /// that a process is at it.
-    pub(super) fn into_pending(mut self, lv: LvName) -> Result<Pending<'m>> {
+    pub(super) fn into_pending(self, lv: LvName) -> Result<Pending<'m>> {
+        self.into_pending_beside(lv, Vec::new())
+    }
+
+    /// The same for a volume and those that were made beside it.
+    pub(super) fn into_pending_beside(
+        mut self,
+        lv: LvName,
+        others: Vec<LvName>,
+    ) -> Result<Pending<'m>> {
+        let all: Vec<LvName> = [&lv].into_iter().chain(&others).cloned().collect();
         let raised = self.raise().and_then(|raise| raise());
         let opened = raised.and_then(|()| self.clear_messages());
-        let opened = opened.and_then(|()| self.activate(&[&lv]));
-        let opened = opened.and_then(|()| self.open_volume(&lv));
+        let opened = opened.and_then(|()| self.activate(&all.iter().collect::<Vec<_>>()));
+        let opened = opened.and_then(|()| {
+            let open = |lv: LvName| Ok((self.open_volume(&lv)?, lv));
+            let others = others.into_iter().map(open).collect::<Result<Vec<_>>>()?;
+            Ok((self.open_volume(&lv)?, others))
+        });
         match opened {
-            Ok(device) => {
+            Ok((device, others)) => {
                 self.unlock();
-                Ok(Pending { session: self, device, lv })
+                Ok(Pending { session: self, device, lv, others })
             }
-            Err(error) => Err(self.undo_thin(&lv, error)),
+            Err(error) => Err(self.undo_thins(&all, error)),
         }
     }
 }
 
-/// The error where a volume stays unfinished.
-fn left(lv: &LvName, why: &str) -> Error {
-    let error = Error::new(ErrorKind::NeedsRecovery, why).at(lv);
-    error.kept(format!("{lv} is left with the tag {}; 'imgbase recover' removes it", tag::PENDING))
+/// The error where volumes stay unfinished.
+fn left(lvs: &[LvName], why: &str) -> Error {
+    let names = list(lvs);
+    let (are, them) = if lvs.len() == 1 { ("is", "it") } else { ("are", "them") };
+    let kept = format!(
+        "{names} {are} left with the tag {}; 'imgbase recover' removes {them}",
+        tag::PENDING
+    );
+    Error::new(ErrorKind::NeedsRecovery, why).at(names).kept(kept)
+}
+
+fn list(names: &[LvName]) -> String {
+    names.iter().map(LvName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// A volume that is being filled, its group not locked.
@@ -335,6 +415,8 @@ pub(super) struct Pending<'m> {
     session: Session<'m>,
     device: Box<dyn Dev>,
     lv: LvName,
+    /// Volumes that were made beside it.
+    others: Vec<(Box<dyn Dev>, LvName)>,
 }
 
 impl<'m> Pending<'m> {
@@ -342,12 +424,12 @@ impl<'m> Pending<'m> {
         &self.session.machine
     }
 
-    /// Makes the file system of the snapshot one of its own: its UUID, and, where `names_root`, its
-    /// own root in its fstab. `None` where it holds none that is known here.
-    pub(super) fn make_own(&self, names_root: bool) -> Result<Option<String>> {
-        let root = if names_root { Some(self.root_source()?) } else { None };
-        let volume = (self.node()?, self.device());
-        filesystem::make_own(self.machine(), root.as_deref(), (&volume.0, volume.1), self.chunk()?)
+    /// Makes the file system of each snapshot one of its own: its UUID, and, where `names_root`, its
+    /// own root in its fstab. `None` for one that holds none that is known here.
+    pub(super) fn make_own(&self, names_root: bool) -> Result<Vec<Option<String>>> {
+        let others = self.others.iter().map(|(device, lv)| (lv, device.as_ref()));
+        let all: Vec<_> = [(&self.lv, self.device())].into_iter().chain(others).collect();
+        self.session.make_own(&all, names_root)
     }
 
     fn root_source(&self) -> Result<String> {
@@ -453,26 +535,35 @@ impl<'m> Pending<'m> {
     pub(super) fn relock(mut self) -> Result<Session<'m>> {
         match self.session.relock() {
             Ok(()) => Ok(self.session),
-            Err(error) => Err(left(&self.lv, &format!("it cannot be finished: {error}"))),
+            Err(error) => Err(left(&self.all(), &format!("it cannot be finished: {error}"))),
         }
+    }
+
+    /// The volume and those beside it.
+    fn all(&self) -> Vec<LvName> {
+        [&self.lv].into_iter().chain(self.others.iter().map(|(_, lv)| lv)).cloned().collect()
     }
 
     /// Locks again and takes the volume away, which was all that it was for.
     #[cfg(feature = "host")]
     pub(super) fn discard(self) -> Result<()> {
-        drop(self.device);
-        let mut session = self.session;
-        session.relock().and_then(|()| session.try_undo(&self.lv))
+        let all = self.all();
+        let mut session = self.close();
+        session.relock().and_then(|()| session.try_undo(&all))
     }
 
-    /// Locks again and takes the volume away.
+    /// Locks again and takes the volume away, and those beside it.
     pub(super) fn undo(self, error: Error) -> Error {
-        let lv = self.lv.clone();
-        drop(self.device);
-        let mut session = self.session;
+        let all = self.all();
+        let mut session = self.close();
         match session.relock() {
-            Ok(()) => session.undo_thin(&lv, error),
-            Err(second) => left(&lv, &format!("{error}; and it could not be undone: {second}")),
+            Ok(()) => session.undo_thins(&all, error),
+            Err(second) => left(&all, &format!("{error}; and it could not be undone: {second}")),
         }
+    }
+
+    /// Lets go of the devices.
+    fn close(self) -> Session<'m> {
+        self.session
     }
 }

@@ -131,6 +131,22 @@ fn each_layer_gets_an_entry_and_the_first_is_the_default() {
 }
 
 #[test]
+fn several_layers_have_one_kernel_and_entries_of_their_own() {
+    let sim = machine();
+    let first = add_layer(&sim, BASE);
+    let on = ImageName::Layer(first.clone());
+    let added = sim.imgbase().add_layers(Some(&on), 3, &mut Unwatched).expect("they are made");
+    assert!(added.len() == 3 && added.iter().all(|added| added.bootable));
+    let report = sim.imgbase().boot_entries().expect("readable");
+    assert_eq!((report.entries.len(), stored(&sim)), (4, 2));
+    assert_eq!(report.default, Some(first));
+    for added in &added {
+        let args = sim.imgbase().kernel_arguments(&added.nvr).expect("it has an entry").args;
+        assert!(args.contains(&format!("img.bootid={}", added.nvr)), "{args}");
+    }
+}
+
+#[test]
 fn an_ext4_needs_no_mount() {
     let mut sim = empty();
     let image = sim.put_bytes(BASE, ext4_of("metadata_csum", "16M", &FILES));

@@ -17,15 +17,17 @@ use imgbase::{Error, ErrorKind, Result};
 use crate::support::SimMachine;
 use crate::support::figures::figure;
 use crate::support::world::{
-    BASE, Content, LAYER, add_base, add_layer, boot, check_sound, content, image, names, update,
+    BASE, Content, LAYER, add_base, add_layer, add_layers, boot, check_sound, content, image,
+    names, update,
 };
 
 /// A verb.
 type Verb = fn(&SimMachine) -> Result<()>;
 
-const VERBS: [(&str, Verb); 11] = [
+const VERBS: [(&str, Verb); 12] = [
     ("layer --add", |sim| add_layer(sim, BASE)),
     ("layer --add of an active layer", |sim| add_layer(sim, LAYER)),
+    ("layer --add --count", |sim| add_layers(sim, LAYER)),
     ("layer --remove", |sim| sim.imgbase().remove_layer(&LAYER.parse()?, &mut Unwatched).map(drop)),
     ("layer --reset", |sim| sim.imgbase().reset_layer(&LAYER.parse()?, &mut Unwatched).map(drop)),
     ("base --add", |sim| add_base(sim, "Base-2-0")),

@@ -334,6 +334,36 @@ fn a_layer_holds_its_base_under_another_uuid() {
 }
 
 #[test]
+fn several_layers_are_made_in_one_transaction() {
+    let sim = with_base();
+    let first = add_layer(&sim).expect("a layer");
+    sim.imgbase().deactivate(&[]).expect("nothing is in use");
+    let before = sim.bytes();
+    let dry = DryRun::over(sim.machine()).expect("looks");
+    Imgbase::new(dry.machine()).add_layers(None, 3, &mut Unwatched).expect("it would work");
+    assert!(sim.bytes() == before && !dry.lines().is_empty());
+    let none = sim.imgbase().add_layers(None, 0, &mut Unwatched).expect_err("none is wanted");
+    assert_eq!(none.kind(), ErrorKind::Invalid);
+    let many = sim.imgbase().add_layers(None, u32::MAX, &mut Unwatched).expect_err("too many");
+    assert!(many.kind() == ErrorKind::Invalid && many.to_string().contains("500"), "{many}");
+    assert!(sim.bytes() == before);
+
+    let added = sim.imgbase().add_layers(None, 40, &mut Unwatched).expect("they are made");
+    let wanted = (2..42).map(|index| format!("{BASE}+{index}"));
+    assert!(added.iter().map(|added| added.nvr.to_string()).eq(wanted));
+    let uuids: std::collections::BTreeSet<_> = added.iter().map(|added| &added.fs_uuid).collect();
+    assert_eq!(uuids.len(), 40, "each has its own");
+    // Two commits, whatever their number.
+    assert!(added.iter().all(|added| added.vg_seqno == first.vg_seqno + 2));
+    let all: Vec<u32> = (1..43).collect();
+    assert_eq!(ids(&sim), (all.clone(), all));
+    let active = sim.imgbase().layout().expect("readable");
+    // The first was taken down above.
+    assert!(active.bases[0].layers.iter().skip(1).all(|layer| layer.active));
+    nothing_is_suspended(&sim);
+}
+
+#[test]
 fn a_reset_holds_what_its_base_does() {
     let sim = with_base();
     let first = add_layer(&sim).expect("a layer").nvr;

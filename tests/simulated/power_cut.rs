@@ -13,9 +13,9 @@ use imgbase::units::Bytes;
 
 use crate::support::figures::{all, figure};
 use crate::support::world::{
-    BASE, Content, DiskBytes, LAYER, add_base, add_layer, add_volume, boot_on, check_sound,
-    content, disks, disks_with_a_volume, disks_with_room, disks_with_two_bases, image, names,
-    shared, update,
+    BASE, Content, DiskBytes, LAYER, add_base, add_layer, add_layers, add_volume, boot_on,
+    check_sound, content, disks, disks_with_a_volume, disks_with_room, disks_with_two_bases, image,
+    names, shared, update,
 };
 use crate::support::{Bulk, SimMachine, bytes_of};
 
@@ -157,6 +157,11 @@ fn layer_add_on_what_is_active() {
         add_layer(sim, LAYER)
     };
     cut("layer --add of an active layer", run);
+}
+
+#[test]
+fn layers_add() {
+    cut("layer --add --count", |sim| add_layers(sim, LAYER));
 }
 
 #[test]

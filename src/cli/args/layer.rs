@@ -8,7 +8,8 @@ Adds, finds, resets and removes layers.
 
 A layer is a writable snapshot of a base, or of another layer, named BASE+N. With --add and no name \
 it is made on the latest layer of the latest base, or on that base where it has none. A new layer \
-is left active.
+is left active. With --count so many are made, 500 at the most, of the same image and in one \
+transaction: all or none.
 
 --reset is the way back to factory settings: a new layer on the base of LAYER that has nothing of its \
 state, and the kernel arguments that the image itself names, where --add hands on those in use. Data \
@@ -16,7 +17,7 @@ volumes are not mounted in it. LAYER stays as it is, and so does what boots: 'im
 with the new name lets that boot, on trial.";
 
 const USAGE: &str = "\
-imgbase layer --add [NVR] [OPTIONS]
+imgbase layer --add [NVR] [--count N] [OPTIONS]
        imgbase layer --reset LAYER [OPTIONS]
        imgbase layer --latest | --current | --volume-path NVR [OPTIONS]
        imgbase layer --remove LAYER [OPTIONS]";
@@ -26,6 +27,7 @@ Examples:
   imgbase layer --add
   imgbase layer --add Debian-12-1
   imgbase layer --add Debian-12-1+2
+  imgbase layer --add Debian-12-1 --count 100
   imgbase rollback --to $(imgbase layer --reset Debian-12-1+2)
   imgbase layer --latest
   imgbase layer --volume-path Debian-12-1+2
@@ -60,6 +62,12 @@ pub(crate) struct LayerArgs {
     /// Remove this layer
     #[arg(long, value_name = "LAYER")]
     pub(crate) remove: Option<LayerName>,
+
+    /// Add so many, all or none, and print their names
+    #[arg(long, value_name = "N", requires = "add",
+        value_parser = clap::value_parser!(u32).range(1..),
+        conflicts_with_all = ["reset", "latest", "current", "volume_path", "remove"])]
+    pub(crate) count: Option<u32>,
 
     /// The base or layer to add it on
     #[arg(value_name = "NVR", requires = "add",

@@ -12,6 +12,11 @@ use crate::cli::session::Session;
 pub(super) fn run(args: &LayerArgs, session: &Session<'_>) -> Result<Answer> {
     if let Some(value) = &args.add {
         let on = on(value.as_ref(), args.on.as_ref())?;
+        if let Some(count) = args.count {
+            return session.change(|imgbase, watch| {
+                imgbase.add_layers(on, count, watch).map(Answer::LayersAdded)
+            });
+        }
         return session
             .change(|imgbase, watch| imgbase.add_layer(on, watch).map(Answer::LayerAdded));
     }

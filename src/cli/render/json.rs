@@ -5,7 +5,7 @@ use std::io::Write;
 
 use imgbase::layout::{BaseName, ImageName, LayerName};
 use imgbase::ops::Progress;
-use imgbase::report::VolumeReport;
+use imgbase::report::{LayerAdded, VolumeReport};
 use imgbase::{Error, ErrorKind};
 use log::Level;
 use serde::{Serialize, Serializer};
@@ -54,6 +54,7 @@ impl Serialize for Body<'_> {
             Answer::Adopted(report) => report.serialize(to),
             Answer::BaseAdded(report) => report.serialize(to),
             Answer::LayerAdded(report) | Answer::LayerReset(report) => report.serialize(to),
+            Answer::LayersAdded(added) => LayersAdded { added }.serialize(to),
             Answer::Updated(report) => report.serialize(to),
             Answer::Name(nvr) => Name { nvr, path: None }.serialize(to),
             Answer::Here(nvr) => Here { nvr }.serialize(to),
@@ -107,6 +108,11 @@ struct Bases<'a> {
 #[derive(Serialize)]
 struct Layers<'a> {
     layers: &'a [LayerName],
+}
+
+#[derive(Serialize)]
+struct LayersAdded<'a> {
+    added: &'a [LayerAdded],
 }
 
 #[derive(Serialize)]

@@ -38,6 +38,9 @@ pub(super) fn print(out: &mut dyn Write, answer: &Answer, look: Look) -> Result<
         Answer::LayerAdded(report) | Answer::LayerReset(report) => {
             writeln!(out, "{}", report.nvr)
         }
+        Answer::LayersAdded(reports) => {
+            reports.iter().try_for_each(|report| writeln!(out, "{}", report.nvr))
+        }
         Answer::Updated(report) => writeln!(out, "{}", report.layer),
         Answer::Name(nvr) => writeln!(out, "{nvr}"),
         Answer::Here(nvr) => writeln!(out, "You are on {nvr}"),

@@ -1,5 +1,7 @@
 //! New volumes.
 
+use std::collections::BTreeSet;
+
 use super::change::{message_items, put_announcement};
 use super::group::list;
 use super::*;
@@ -173,17 +175,24 @@ impl VgEdit {
         self.change(|vg| insert(vg, item, true))
     }
 
-    /// The same, and the message that tells the pool, whose transaction id is raised by one.
+    /// Makes several in one pool, none of them of another, and the messages that tell the pool, whose
+    /// transaction id is raised by one.
     ///
     /// # Errors
-    /// As [`Self::create_thin`].
-    pub fn create_thin_announced(&mut self, spec: &ThinSpec) -> Result<()> {
-        let item = self.thin_item(spec)?;
-        let messages = message_items(&[Message::Create(spec.name.clone())])?;
-        let id = self.pool(&spec.pool)?.transaction_id.saturating_add(1);
+    /// As [`Self::create_thin`], and `Exists` for a name that is given twice.
+    pub fn create_thins_announced(&mut self, pool: &LvName, specs: &[ThinSpec]) -> Result<()> {
+        let mut names = BTreeSet::new();
+        if let Some(twice) = specs.iter().find(|spec| !names.insert(&spec.name)) {
+            return Err(self.error(ErrorKind::Exists, &twice.name, Refused::Exists));
+        }
+        let items = specs.iter().map(|spec| self.thin_item(spec)).collect::<Result<Vec<_>>>()?;
+        let messages: Vec<_> =
+            specs.iter().map(|spec| Message::Create(spec.name.clone())).collect();
+        let messages = message_items(&messages)?;
+        let id = self.pool(pool)?.transaction_id.saturating_add(1);
         self.change(|vg| {
-            insert(vg, item, true);
-            let pool = lv_mut(vg, &spec.pool);
+            items.into_iter().for_each(|item| insert(vg, item, true));
+            let pool = lv_mut(vg, pool);
             if let Some(segment) = pool.and_then(|pool| segment_mut(pool, 1)) {
                 put_announcement(segment, messages, id);
             }

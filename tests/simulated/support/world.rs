@@ -74,6 +74,11 @@ pub(crate) fn add_layer(sim: &SimMachine, on: &str) -> Result<()> {
     sim.imgbase().add_layer(Some(&image(on)), &mut Unwatched).map(drop)
 }
 
+/// `layer --add --count 3`
+pub(crate) fn add_layers(sim: &SimMachine, on: &str) -> Result<()> {
+    sim.imgbase().add_layers(Some(&image(on)), 3, &mut Unwatched).map(drop)
+}
+
 /// `update` with another image, on a machine whose last layer's state comes along.
 pub(crate) fn update(sim: &SimMachine, nvr: &str) -> Result<()> {
     sim.imgbase().update(&update_with(sim, nvr, small_ext4()), &mut Unwatched).map(drop)

@@ -17,6 +17,7 @@ mod disks;
 mod floor;
 mod layers;
 mod lists;
+mod many;
 mod profile;
 
 use std::process::{Command, ExitCode, Stdio};
@@ -24,8 +25,7 @@ use std::time::Instant;
 
 use crate::error::{Doing, Fail, Result};
 
-const USAGE: &str =
-    "bench-guest layers ROUNDS | lists ROUNDS | bases ROUNDS | boots ROUNDS | profile";
+const USAGE: &str = "bench-guest layers ROUNDS | lists ROUNDS | many ROUNDS | bases ROUNDS | boots ROUNDS | profile";
 
 /// Chooses by the first argument.
 #[must_use]
@@ -46,6 +46,7 @@ fn choose(args: &[&str]) -> Result<()> {
     match *what {
         "layers" => layers::run(rounds),
         "lists" => lists::run(rounds),
+        "many" => many::run(rounds),
         "bases" => bases::run(rounds),
         "boots" => boots::run(rounds),
         "profile" => profile::run(),

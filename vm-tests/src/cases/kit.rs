@@ -179,6 +179,11 @@ pub(super) fn small_image(vm: &mut Vm, options: &str) -> Outcome {
     Ok(())
 }
 
+/// The names of these layers of `Small-1-1`, a line each.
+pub(super) fn layers(indices: std::ops::Range<u32>) -> String {
+    indices.map(|index| format!("Small-1-1+{index}")).collect::<Vec<_>>().join("\n")
+}
+
 /// The paths that differ between two images.
 pub(super) fn diff(vm: &mut Vm, a: &str, b: &str) -> Result<Vec<String>, Stop> {
     let said = step(vm, &format!("diff {a} {b}"))?;

@@ -18,7 +18,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 /// Run one after the other.
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 19] = [
     "imgbase layer --add Small-1-1+1",
     "imgbase layer --add Small-1-1+1",
     "imgbase layer --remove Small-1-1+2",
@@ -36,6 +36,7 @@ const VERBS: [&str; 18] = [
     "imgbase layer --reset Small-1-2+1",
     "imgbase base --add Small-1-3 /tmp/small.ext4",
     "imgbase gc --keep 1",
+    "imgbase layer --add Small-1-1+1 --count 4",
     "lvcreate -q -s -kn -ay -n rival HostVG/Small-1-1+1",
     "lvremove -q -y HostVG/rival",
 ];

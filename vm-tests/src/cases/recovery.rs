@@ -21,6 +21,8 @@ pub(super) fn cases() -> Vec<Case> {
 fn killed_at_each_ioctl(vm: &mut Vm) -> Outcome {
     prepare(vm)?;
     killed_at_each(vm, "ioctl", "layer --add Small-1-1+1")?;
+    // Several threads have calls of their own.
+    killed_at_each(vm, "ioctl", "layer --add Small-1-1+1 --count 12")?;
     kit::end(vm)
 }
 
@@ -43,7 +45,7 @@ fn prepare(vm: &mut Vm) -> Outcome {
 /// Of so many calls each is one at which a verb is killed, unless all are. Of syncs there are few.
 const STRIDES: [(&str, usize); 3] = [("ioctl", 8), ("pwrite64", 8), ("fdatasync", 3)];
 
-/// Runs a verb that makes or removes the second layer, killed at its first such call, then at a
+/// Runs a verb that makes or removes the second layer, or makes several more, killed at its first such call, then at a
 /// later one and so on until it comes through. The layers are put back each time.
 fn killed_at_each(vm: &mut Vm, call: &str, verb: &str) -> Outcome {
     let adds = verb.contains("--add");
@@ -66,7 +68,14 @@ fn killed_at_each(vm: &mut Vm, call: &str, verb: &str) -> Outcome {
         let layers = vm.imgbase("layout --layers")?;
         let second = layers.contains("Small-1-1+2");
         match (adds, second) {
-            (true, true) => vm.imgbase("layer --remove Small-1-1+2").map(drop)?,
+            (true, true) => {
+                let is_whole = !verb.contains("--count 12") || layers == kit::layers(1..14);
+                must(is_whole, format!("{when}: some layers, and not all:\n{layers}"))?;
+                vm.ok("for layer in $(imgbase layout --layers | sed 1d); do
+                    imgbase layer --remove $layer || exit
+                done")
+                    .map(drop)?;
+            }
             (false, false) => vm.imgbase("layer --add Small-1-1+1").map(drop)?,
             _ => {}
         }

@@ -2,6 +2,7 @@
 
 use crate::case::{Case, Outcome, must};
 use crate::cases::kit::{self, step, step_says};
+use crate::judges;
 use crate::vm::Vm;
 
 pub(super) fn cases() -> Vec<Case> {
@@ -10,6 +11,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("verbs::check", check),
         Case::new("verbs::words_about_itself", words_about_itself),
         Case::new("verbs::repeated", repeated),
+        Case::new("verbs::several_layers", several_layers).within(180),
     ]
 }
 
@@ -69,5 +71,37 @@ fn repeated(vm: &mut Vm) -> Outcome {
     step(vm, "umount /mnt/layer")?;
     step(vm, "deactivate")?;
     step(vm, "deactivate")?;
+    kit::end(vm)
+}
+
+/// In one call, of a base and of a layer in use; all of them, or none.
+fn several_layers(vm: &mut Vm) -> Outcome {
+    kit::folders(vm)?;
+    kit::init(vm)?;
+    kit::small_base(vm, "")?;
+    step_says(vm, "layer --add Small-1-1 --count 20", &kit::layers(1..21))?;
+    vm.ok("imgbase mount Small-1-1+7 /mnt/layer && echo kept >/mnt/layer/kept")?;
+    step_says(vm, "layer --add Small-1-1+7 --count 20", &kit::layers(21..41))?;
+    let seqno = "vgs --noheadings -o seqno HostVG";
+    let before = vm.ok(seqno)?;
+    for (code, count) in [(2, "0"), (2, "501"), (2, "x")] {
+        vm.fails(code, &format!("imgbase layer --add --count {count}"))?;
+    }
+    let added = step(vm, "--json layer --add Small-1-1 --count 2")?;
+    must(added.contains(r#""added":[{"nvr":"Small-1-1+41","#), added)?;
+    let seqnos = (before.trim().parse::<u32>(), vm.ok(seqno)?.trim().parse::<u32>());
+    let is_two = matches!(seqnos, (Ok(before), Ok(after)) if after == before + 2);
+    must(is_two, format!("sequence numbers {seqnos:?}"))?;
+    vm.ok("for layer in $(imgbase layout --layers); do
+            blkid -p -o value -s UUID /dev/HostVG/$layer || exit
+        done | sort -u | wc -l | grep -qx 42")?;
+    for index in [21, 40] {
+        vm.ok(&format!(
+            "imgbase mount Small-1-1+{index} /mnt/tree && grep -qx kept /mnt/tree/kept &&
+            imgbase umount /mnt/tree"
+        ))?;
+    }
+    vm.ok("imgbase umount /mnt/layer")?;
+    judges::at_rest(vm, kit::VG, kit::POOL)?;
     kit::end(vm)
 }

@@ -45,7 +45,7 @@ imgbase layer --add Boot-1-1
 ";
 
 /// What can be measured alone.
-const GROUPS: [&str; 6] = ["lists", "layers", "bases", "memory", "boots", "starts"];
+const GROUPS: [&str; 7] = ["lists", "layers", "many", "bases", "memory", "boots", "starts"];
 
 struct Options {
     json: Option<PathBuf>,
@@ -147,8 +147,12 @@ fn prepare(vm: &mut Vm, disks: usize) -> Result<()> {
 fn measure(vm: &mut Vm, options: &Options) -> Result<Figures> {
     let mut figures = Figures::default();
     let wanted = |group: &str| options.only.as_ref().is_none_or(|only| only == group);
-    let groups =
-        [("lists", options.rounds), ("layers", options.rounds), ("bases", options.base_rounds)];
+    let groups = [
+        ("lists", options.rounds),
+        ("layers", options.rounds),
+        ("many", options.base_rounds),
+        ("bases", options.base_rounds),
+    ];
     for (group, rounds) in groups.into_iter().filter(|(group, _)| wanted(group)) {
         eprintln!("bench: {group}, {rounds} rounds");
         figures.take(&vm.ok(&format!("bench-guest {group} {rounds}"))?)?;

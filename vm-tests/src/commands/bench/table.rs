@@ -19,6 +19,16 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
             ("lvcreate -s -kn -ay", "layer.lvcreate"),
         ],
     ),
+    ("100 layers", &[("in one library call", "many.batch"), ("one by one", "many.singly")]),
+    (
+        "the devices of 250 layers",
+        &[
+            ("made by a library call", "many.activate"),
+            ("vgchange -ay -K", "many.vgchange-ay"),
+            ("removed by a library call", "many.deactivate"),
+            ("vgchange -an", "many.vgchange-an"),
+        ],
+    ),
     (
         "layout",
         &[

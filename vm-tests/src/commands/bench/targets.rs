@@ -50,6 +50,9 @@ const RATIOS: &[(&str, &str, &str, Goal)] = &[
     ("lvs / process layout", "layout.lvs", "layout.process", Goal::AtLeast(7.0)),
     ("process base --add / qemu-img", "base.process", "base.qemu-img", Goal::AtMost(1.0)),
     ("library base --add / qemu-img", "base.library", "base.qemu-img", Goal::AtMost(1.0)),
+    ("100 layers in one call / singly", "many.batch", "many.singly", Goal::AtMost(0.4)),
+    ("vgchange -ay / activate, 250", "many.vgchange-ay", "many.activate", Goal::AtLeast(6.0)),
+    ("vgchange -an / deactivate, 250", "many.vgchange-an", "many.deactivate", Goal::AtLeast(6.0)),
     ("start by Debian's initramfs / by ours", "start.debian", "start.imgbase", Goal::AtLeast(5.0)),
 ];
 

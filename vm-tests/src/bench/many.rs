@@ -1,0 +1,56 @@
+//! Many layers: made in one call and one by one, their devices made and removed.
+
+use imgbase::layout::ImageName;
+use imgbase::ops::{Imgbase, Unwatched};
+
+use super::contest::{VG, handle, host, origin};
+use super::{process, sample};
+use crate::error::{Doing, Result};
+
+/// So many layers are there while devices are made and removed.
+const LAYERS: usize = 250;
+/// So many are made in one call.
+const BATCH: u32 = 100;
+
+/// So many rounds of each.
+pub(super) fn run(rounds: u32) -> Result<()> {
+    let host = host()?;
+    let imgbase = handle(&host)?;
+    let origin = origin()?;
+    for _ in 0..rounds {
+        let batch = || imgbase.add_layers(Some(&origin), BATCH, &mut Unwatched).doing("add_layers");
+        let added = sample("many.batch", batch)?;
+        remove(&imgbase, added.into_iter().map(|added| added.nvr))?;
+        let singly = || {
+            let add = |_| imgbase.add_layer(Some(&origin), &mut Unwatched).doing("add_layer");
+            (0..BATCH).map(add).collect::<Result<Vec<_>>>()
+        };
+        let added = sample("many.singly", singly)?;
+        remove(&imgbase, added.into_iter().map(|added| added.nvr))?;
+    }
+    let there = imgbase.layout().doing("layout")?;
+    let there: usize = there.bases.iter().map(|base| base.layers.len()).sum();
+    let missing = LAYERS.saturating_sub(there).try_into().doing("fewer than 250")?;
+    imgbase.add_layers(Some(&origin), missing, &mut Unwatched).doing("add_layers")?;
+    let layout = imgbase.layout().doing("layout")?;
+    let layers = layout.bases.iter().flat_map(|base| &base.layers);
+    let layers: Vec<ImageName> = layers.map(|layer| ImageName::Layer(layer.nvr.clone())).collect();
+    imgbase.deactivate(&[]).doing("deactivate")?;
+    for _ in 0..rounds {
+        sample("many.activate", || imgbase.activate(&layers).doing("activate"))?;
+        sample("many.deactivate", || imgbase.deactivate(&[]).doing("deactivate"))?;
+        sample("many.vgchange-ay", || process(&["vgchange", "-q", "-ay", "-K", VG]))?;
+        sample("many.vgchange-an", || process(&["vgchange", "-q", "-an", VG]))?;
+    }
+    Ok(())
+}
+
+fn remove(
+    imgbase: &Imgbase<'_>,
+    layers: impl Iterator<Item = imgbase::layout::LayerName>,
+) -> Result<()> {
+    for layer in layers {
+        imgbase.remove_layer(&layer, &mut Unwatched).doing("remove_layer")?;
+    }
+    Ok(())
+}
