@@ -36,3 +36,10 @@ pub(super) fn base() -> Result<BaseName> {
 pub(super) fn origin() -> Result<ImageName> {
     Ok(ImageName::Base(base()?))
 }
+
+/// The layers that are there.
+pub(super) fn layers(imgbase: &Imgbase<'_>) -> Result<Vec<ImageName>> {
+    let layout = imgbase.layout().doing("layout")?;
+    let layers = layout.bases.iter().flat_map(|base| &base.layers);
+    Ok(layers.map(|layer| ImageName::Layer(layer.nvr.clone())).collect())
+}

@@ -1,9 +1,8 @@
 //! Many layers: made in one call and one by one, their devices made and removed.
 
-use imgbase::layout::ImageName;
 use imgbase::ops::{Imgbase, Unwatched};
 
-use super::contest::{VG, handle, host, origin};
+use super::contest::{VG, handle, host, layers, origin};
 use super::{process, sample};
 use crate::error::{Doing, Result};
 
@@ -28,13 +27,10 @@ pub(super) fn run(rounds: u32) -> Result<()> {
         let added = sample("many.singly", singly)?;
         remove(&imgbase, added.into_iter().map(|added| added.nvr))?;
     }
-    let there = imgbase.layout().doing("layout")?;
-    let there: usize = there.bases.iter().map(|base| base.layers.len()).sum();
-    let missing = LAYERS.saturating_sub(there).try_into().doing("fewer than 250")?;
+    let missing =
+        LAYERS.saturating_sub(layers(&imgbase)?.len()).try_into().doing("fewer than 250")?;
     imgbase.add_layers(Some(&origin), missing, &mut Unwatched).doing("add_layers")?;
-    let layout = imgbase.layout().doing("layout")?;
-    let layers = layout.bases.iter().flat_map(|base| &base.layers);
-    let layers: Vec<ImageName> = layers.map(|layer| ImageName::Layer(layer.nvr.clone())).collect();
+    let layers = layers(&imgbase)?;
     imgbase.deactivate(&[]).doing("deactivate")?;
     for _ in 0..rounds {
         sample("many.activate", || imgbase.activate(&layers).doing("activate"))?;

@@ -19,13 +19,14 @@ mod layers;
 mod lists;
 mod many;
 mod profile;
+mod scale;
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use crate::error::{Doing, Fail, Result};
 
-const USAGE: &str = "bench-guest layers ROUNDS | lists ROUNDS | many ROUNDS | bases ROUNDS | boots ROUNDS | profile";
+const USAGE: &str = "bench-guest layers|lists|many|scale|bases|boots ROUNDS, or profile";
 
 /// Chooses by the first argument.
 #[must_use]
@@ -47,6 +48,7 @@ fn choose(args: &[&str]) -> Result<()> {
         "layers" => layers::run(rounds),
         "lists" => lists::run(rounds),
         "many" => many::run(rounds),
+        "scale" => scale::run(rounds),
         "bases" => bases::run(rounds),
         "boots" => boots::run(rounds),
         "profile" => profile::run(),

@@ -47,6 +47,50 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
             ("cp --sparse=always", "base.cp"),
         ],
     ),
+    (
+        "10 layers, one of them active",
+        &[
+            ("layout, library call", "scale.layout.10"),
+            ("lvs", "scale.lvs.10"),
+            ("layer --add, library call", "scale.add.10"),
+            ("lvcreate -s -kn -ay", "scale.lvcreate.10"),
+            ("layer --remove, library call", "scale.remove.10"),
+            ("lvremove", "scale.lvremove.10"),
+        ],
+    ),
+    (
+        "100 layers, one of them active",
+        &[
+            ("layout, library call", "scale.layout.100"),
+            ("lvs", "scale.lvs.100"),
+            ("layer --add, library call", "scale.add.100"),
+            ("lvcreate -s -kn -ay", "scale.lvcreate.100"),
+            ("layer --remove, library call", "scale.remove.100"),
+            ("lvremove", "scale.lvremove.100"),
+        ],
+    ),
+    (
+        "500 layers, one of them active",
+        &[
+            ("layout, library call", "scale.layout.500"),
+            ("lvs", "scale.lvs.500"),
+            ("layer --add, library call", "scale.add.500"),
+            ("lvcreate -s -kn -ay", "scale.lvcreate.500"),
+            ("layer --remove, library call", "scale.remove.500"),
+            ("lvremove", "scale.lvremove.500"),
+        ],
+    ),
+    (
+        "2000 layers, one of them active",
+        &[
+            ("layout, library call", "scale.layout.2000"),
+            ("lvs", "scale.lvs.2000"),
+            ("layer --add, library call", "scale.add.2000"),
+            ("lvcreate -s -kn -ay", "scale.lvcreate.2000"),
+            ("layer --remove, library call", "scale.remove.2000"),
+            ("lvremove", "scale.lvremove.2000"),
+        ],
+    ),
     ("rollback", &[("library call", "rollback.library"), ("whole process", "rollback.process")]),
     (
         "from the kernel to the layer's init",

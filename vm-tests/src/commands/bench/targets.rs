@@ -45,7 +45,7 @@ pub(super) struct Verdict {
 const RATIOS: &[(&str, &str, &str, Goal)] = &[
     ("lvcreate / library layer --add", "layer.lvcreate", "layer.library", Goal::AtLeast(12.0)),
     ("library layer --add / bare loop", "layer.library", "layer.bare", Goal::AtMost(1.3)),
-    ("lvs / library layout", "layout.lvs", "layout.library", Goal::AtLeast(40.0)),
+    ("lvs / library layout", "layout.lvs", "layout.library", Goal::AtLeast(60.0)),
     ("lvcreate / process layer --add", "layer.lvcreate", "layer.process", Goal::AtLeast(7.0)),
     ("lvs / process layout", "layout.lvs", "layout.process", Goal::AtLeast(7.0)),
     ("process base --add / qemu-img", "base.process", "base.qemu-img", Goal::AtMost(1.0)),
@@ -53,6 +53,14 @@ const RATIOS: &[(&str, &str, &str, Goal)] = &[
     ("100 layers in one call / singly", "many.batch", "many.singly", Goal::AtMost(0.4)),
     ("vgchange -ay / activate, 250", "many.vgchange-ay", "many.activate", Goal::AtLeast(6.0)),
     ("vgchange -an / deactivate, 250", "many.vgchange-an", "many.deactivate", Goal::AtLeast(6.0)),
+    ("lvcreate / layer --add, 10 layers", "scale.lvcreate.10", "scale.add.10", Goal::AtLeast(14.0)),
+    (
+        "lvcreate / layer --add, 500 layers",
+        "scale.lvcreate.500",
+        "scale.add.500",
+        Goal::AtLeast(20.0),
+    ),
+    ("layout, 2000 layers / 100", "scale.layout.2000", "scale.layout.100", Goal::AtMost(8.0)),
     ("start by Debian's initramfs / by ours", "start.debian", "start.imgbase", Goal::AtLeast(5.0)),
 ];
 

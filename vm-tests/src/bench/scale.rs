@@ -1,0 +1,55 @@
+//! The same calls as there are more and more layers.
+
+use imgbase::ops::{Imgbase, Unwatched};
+
+use super::contest::{BASE_LV, handle, host, layers, origin};
+use super::{process, sample};
+use crate::error::{Doing, Result};
+
+/// So many layers are there.
+const SIZES: [usize; 4] = [10, 100, 500, 2000];
+/// So many are made in one call at the most.
+const AT_ONCE: usize = 500;
+
+/// So many rounds with each number of layers; one of them is active.
+pub(super) fn run(rounds: u32) -> Result<()> {
+    let host = host()?;
+    let imgbase = handle(&host)?;
+    for size in SIZES {
+        grow(&imgbase, size)?;
+        for _ in 0..rounds {
+            measure(&imgbase, size)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes the layers that are missing.
+fn grow(imgbase: &Imgbase<'_>, size: usize) -> Result<()> {
+    let origin = origin()?;
+    loop {
+        let layers = layers(imgbase)?;
+        if layers.len() >= size {
+            imgbase.deactivate(&[]).doing("deactivate")?;
+            let first = layers.get(..1).unwrap_or_default();
+            return imgbase.activate(first).doing("activate").map(drop);
+        }
+        let missing = (size - layers.len()).min(AT_ONCE).try_into().doing("missing layers")?;
+        imgbase.add_layers(Some(&origin), missing, &mut Unwatched).doing("add_layers")?;
+    }
+}
+
+fn measure(imgbase: &Imgbase<'_>, size: usize) -> Result<()> {
+    let origin = origin()?;
+    let name = |what: &str| format!("scale.{what}.{size}");
+    sample(&name("layout"), || imgbase.layout().doing("layout"))?;
+    sample(&name("lvs"), || process(&["lvs"]))?;
+    let add = || imgbase.add_layer(Some(&origin), &mut Unwatched).doing("add_layer");
+    let added = sample(&name("add"), add)?;
+    let remove = || imgbase.remove_layer(&added.nvr, &mut Unwatched).doing("remove_layer");
+    sample(&name("remove"), remove)?;
+    let rival = ["lvcreate", "-q", "-s", "-kn", "-ay", "-n", "rival", BASE_LV];
+    sample(&name("lvcreate"), || process(&rival))?;
+    let rival = ["lvremove", "-q", "-q", "-f", "HostVG/rival"];
+    sample(&name("lvremove"), || process(&rival))
+}
