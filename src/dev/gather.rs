@@ -56,11 +56,17 @@ impl<'d> Gathered<'d> {
             return write(first).and_then(|()| others.iter().try_for_each(write));
         }
         thread::scope(|scope| {
-            let others: Vec<_> =
-                others.iter().map(|piece| scope.spawn(move || write(piece))).collect();
+            let begin = |piece| thread::Builder::new().spawn_scoped(scope, move || write(piece));
+            let others: Vec<_> = others.iter().map(|piece| (piece, begin(piece))).collect();
             let mut written = write(first);
-            for other in others {
-                let ended = other.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()));
+            for (piece, thread) in others {
+                let ended = match thread {
+                    Ok(thread) => {
+                        thread.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+                    }
+                    // There are no more threads to be had.
+                    Err(_) => write(piece),
+                };
                 written = written.and(ended);
             }
             written

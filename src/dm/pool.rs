@@ -211,6 +211,41 @@ fn metadata_reserve(state: &PoolState) -> Bytes {
     METADATA_FREE.min(Bytes::new(state.metadata_bytes().get() / 4))
 }
 
+/// What a change takes of a pool.
+#[derive(Clone, Copy, Debug)]
+pub struct Need {
+    /// Data, at least.
+    pub data: Bytes,
+    /// Metadata, where it is more than must stay free in any case.
+    pub metadata: Bytes,
+}
+
+impl Need {
+    /// What so many snapshots take whose file systems get names of their own: of each, up to three
+    /// chunks for those (superblock, inode, fstab) and one to spare, and the blocks of metadata that
+    /// are no longer shared.
+    pub fn of_snapshots(count: usize, chunk: Bytes) -> Self {
+        let each = |bytes: Bytes| {
+            let count = u64::try_from(count).unwrap_or(u64::MAX);
+            Bytes::new(bytes.get().saturating_mul(count))
+        };
+        if count < 2 {
+            return Bytes::ZERO.into();
+        }
+        Self {
+            data: each(Bytes::new(chunk.get().saturating_mul(4))),
+            metadata: each(Bytes::kib(32)),
+        }
+    }
+}
+
+/// So much data, and the metadata of one volume.
+impl From<Bytes> for Need {
+    fn from(data: Bytes) -> Self {
+        Self { data, metadata: Bytes::ZERO }
+    }
+}
+
 /// How much more metadata a pool needs to have room for changes again; zero where it has.
 pub fn metadata_short_of(state: &PoolState) -> Bytes {
     if state.metadata_free() >= metadata_reserve(state) {
@@ -222,12 +257,18 @@ pub fn metadata_short_of(state: &PoolState) -> Bytes {
     used.saturating_add(room).saturating_sub(have)
 }
 
-/// Fails where a pool has no room for a new volume and `need` more bytes of data. lvm2's rule: of
+/// Fails where a pool has no room for a new volume and what it `need`s. lvm2's rule: of
 /// the data at most `percent` may be used, of the metadata three quarters, or all but 4 MiB.
 ///
 /// # Errors
 /// [`NoSpace`](ErrorKind::NoSpace) in bytes; and as [`check_writable`].
-pub fn check_room(state: &PoolState, chunk: Sectors, need: Bytes, percent: u8) -> Result<()> {
+pub fn check_room(
+    state: &PoolState,
+    chunk: Sectors,
+    need: impl Into<Need>,
+    percent: u8,
+) -> Result<()> {
+    let need = need.into();
     check_writable(state)?;
     let full = |what: &str, need: Bytes, have: Bytes| {
         let why = format!(
@@ -237,10 +278,11 @@ pub fn check_room(state: &PoolState, chunk: Sectors, need: Bytes, percent: u8) -
         );
         Err(Error::new(ErrorKind::NoSpace { need, have }, why))
     };
-    if !metadata_short_of(state).is_zero() {
-        return full("metadata", metadata_reserve(state), state.metadata_free());
+    let metadata = metadata_reserve(state).max(need.metadata);
+    if state.metadata_free() < metadata {
+        return full("metadata", metadata, state.metadata_free());
     }
-    let need = need.max(chunk.bytes());
+    let need = need.data.max(chunk.bytes());
     let total = u128::from(state.data_bytes(chunk).get());
     let limit = total.saturating_mul(u128::from(percent.min(100))) / 100;
     let limit = Bytes::new(u64::try_from(limit).unwrap_or(u64::MAX));
@@ -354,16 +396,18 @@ impl Transaction<'_> {
         if kernel_id.checked_add(1) != Some(text_id) {
             return Err(diverged(kernel_id, text_id).at(&device.name));
         }
-        let messages: Vec<_> = pending(self.vg, self.pool)?
-            .into_iter()
-            .map(|message| (message, message.to_string()))
-            .collect();
+        let mut messages = pending(self.vg, self.pool)?;
+        let held = at_one_moment(&mut messages);
+        let messages: Vec<_> =
+            messages.into_iter().map(|message| (message, message.to_string())).collect();
         // What is replayed has been begun, and is taken away again if need be.
         let may = mode == Mode::Replay || messages.iter().all(|(it, _)| it.takes_no_room());
         if may && state.is_out_of_metadata() {
             put_in_force(self.kernel, &device.name, &self.seen()?)?;
         }
-        self.send_frozen(&device.name, (&messages, obeyed), mode)
+        let (held, others) = messages.split_at(held.min(messages.len()));
+        self.send_frozen(&device.name, (held, obeyed), mode)?;
+        self.send_idle(&device.name, (others, obeyed), mode)
     }
 
     /// Moves the kernel to the text's transaction id, once the messages are sent.
@@ -423,25 +467,17 @@ impl Transaction<'_> {
         (messages, obeyed): (&[(PoolMessage, String)], &mut usize),
         mode: Mode,
     ) -> Result<()> {
-        let (origins, seen) = (self.live_origins()?, self.seen()?);
+        let origins = self.live_origins()?;
         let mut frozen = Vec::with_capacity(origins.len());
         for (info, seen) in origins {
             frozen.push(Suspended::freeze(self.kernel, info, seen)?);
         }
-        let is_idle = frozen.is_empty();
-        let sent = messages.iter().try_for_each(|(message, text)| {
-            let sent = if is_idle && (mode == Mode::Replay || message.takes_no_room()) {
-                send_though_full(self.kernel, (pool, &seen), text)
-            } else {
-                self.kernel.message(pool, text)
-            };
-            match sent {
-                Err(error) if mode == Mode::Replay && message.is_done_already(&error) => {}
-                result => result?,
-            }
-            *obeyed = obeyed.saturating_add(1);
-            Ok(())
-        });
+        let sent = if frozen.is_empty() {
+            self.send_idle(pool, (messages, obeyed), mode)
+        } else {
+            let send = |_, text: &str| self.kernel.message(pool, text);
+            send_each((messages, obeyed), mode, send)
+        };
         // All of them, whatever happened; the first failure is the one to tell.
         let mut result = sent;
         for guard in frozen {
@@ -449,6 +485,23 @@ impl Transaction<'_> {
             result = result.and(resumed);
         }
         result
+    }
+
+    /// The same where no origin is in use.
+    fn send_idle(
+        &self,
+        pool: &DmName,
+        messages: (&[(PoolMessage, String)], &mut usize),
+        mode: Mode,
+    ) -> Result<()> {
+        let seen = self.seen()?;
+        send_each(messages, mode, |message, text| {
+            if mode == Mode::Replay || message.takes_no_room() {
+                send_though_full(self.kernel, (pool, &seen), text)
+            } else {
+                self.kernel.message(pool, text)
+            }
+        })
     }
 
     /// The devices of those origins that are active, each once.
@@ -465,6 +518,43 @@ impl Transaction<'_> {
         }
         Ok(origins)
     }
+}
+
+/// Of several snapshots of one origin, all but the first are taken of the first: nobody writes to it,
+/// so that all hold the same, and the origin need not be still for all of them, each of which is a
+/// commit of the pool. Nothing tells them apart then. Returns how many messages are about origins that
+/// may be in use, or come before such ones.
+fn at_one_moment(messages: &mut [PoolMessage]) -> usize {
+    let mut first = std::collections::BTreeMap::new();
+    let mut held = 0;
+    for (index, message) in messages.iter_mut().enumerate() {
+        match message {
+            PoolMessage::CreateSnap { id, origin } => match first.get(origin) {
+                Some(of) => *origin = *of,
+                None => {
+                    first.insert(*origin, *id);
+                    held = index.saturating_add(1);
+                }
+            },
+            _ => held = index.saturating_add(1),
+        }
+    }
+    held
+}
+
+fn send_each(
+    (messages, obeyed): (&[(PoolMessage, String)], &mut usize),
+    mode: Mode,
+    send: impl Fn(PoolMessage, &str) -> Result<()>,
+) -> Result<()> {
+    for (message, text) in messages {
+        match send(*message, text) {
+            Err(error) if mode == Mode::Replay && message.is_done_already(&error) => {}
+            result => result?,
+        }
+        *obeyed = obeyed.saturating_add(1);
+    }
+    Ok(())
 }
 
 /// A device that is suspended. [`resume`](Suspended::resume) it; dropping it tries the same and

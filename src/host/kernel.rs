@@ -13,7 +13,7 @@ mod udev;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -49,6 +49,9 @@ const LISTEN: Duration = Duration::from_secs(1);
 pub(super) struct RealKernel {
     ways: OnceLock<Ways>,
     state: Mutex<State>,
+    /// Held while a call goes on without the state whose event is in the batch: nobody takes the
+    /// batch away meanwhile. Locked before the state.
+    under_way: RwLock<()>,
     udev: Udev,
     nodes: Nodes,
 }
@@ -79,7 +82,13 @@ impl RealKernel {
         let state = State { batch: Batch::new(udev), frozen: Frozen::default() };
         let nodes = Nodes::new("/dev");
         let nodes = if udev == Udev::ToCome { nodes.like_udev() } else { nodes };
-        Self { ways: OnceLock::new(), state: Mutex::new(state), udev, nodes }
+        Self {
+            ways: OnceLock::new(),
+            state: Mutex::new(state),
+            under_way: RwLock::new(()),
+            udev,
+            nodes,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -117,6 +126,7 @@ impl RealKernel {
     /// Tries to remove a device. The kernel waits long in that, and others need not.
     fn remove_once(&self, name: &str, flags: u16) -> Result<std::io::Result<()>> {
         let ways = self.ways()?;
+        let _under_way = self.under_way.read().unwrap_or_else(PoisonError::into_inner);
         let event = self.state().batch.event(flags)?;
         let result = ways.raw.remove(name, event);
         self.state().batch.done(result.as_ref().ok());
@@ -445,6 +455,7 @@ impl Kernel for RealKernel {
     }
 
     fn settle(&self) -> Result<()> {
+        let _under_way = self.under_way.write().unwrap_or_else(PoisonError::into_inner);
         self.state().batch.settle()
     }
 

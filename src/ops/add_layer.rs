@@ -15,17 +15,17 @@ use super::thin::{NewThin, Role};
 use super::transact::Pending;
 use super::{Imgbase, Watch, after_commit};
 use crate::boot::Boot;
+use crate::dm::pool::Need;
 use crate::error::{Error, ErrorKind, Result};
 use crate::etc::{Carried, Wishes};
 use crate::layout::{BaseName, ImageName, LayerName, Layout};
 use crate::machine::LockMode;
 use crate::name::{LvName, VgName};
 use crate::report::LayerAdded;
-use crate::units::Bytes;
 
-/// So many layers are made by one transaction at the most: the device of each is open meanwhile, and
-/// a process may usually open 1024 files.
-const MOST: usize = 500;
+/// So many layers are made by one transaction at the most: each is a commit of the pool and has an open
+/// device, and others wait for the group meanwhile.
+const MOST: usize = 100;
 
 impl Imgbase<'_> {
     /// Adds a layer: a snapshot of `on`, or of the latest layer of the latest base, or of that
@@ -53,7 +53,7 @@ impl Imgbase<'_> {
     /// transaction of the pool, so all or none, and much faster than one after the other.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid) for none or more than 500, and as
+    /// [`Invalid`](ErrorKind::Invalid) for none or more than 100, and as
     /// [`add_layer`](Self::add_layer).
     ///
     /// # Commit point
@@ -155,7 +155,7 @@ impl Imgbase<'_> {
         };
         let boot = session.boot()?;
         let pool = session.pool_on()?;
-        session.check_room(&pool, plan.need(session.chunk()?))?;
+        session.check_room(&pool, Need::of_snapshots(plan.layers.len(), session.chunk()?))?;
         if let (Some(boot), Whose::Origin | Whose::Anew) = (&boot, &plan.whose) {
             let origin = plan.origin.lv_name();
             session.check_boot_room(boot, (&origin, &plan.boot_dir()), &pool)?;
@@ -170,9 +170,10 @@ impl Imgbase<'_> {
             Some(_) => self.machine.lvm2.lock_boot(LockMode::Shared)?,
             None => None,
         };
+        go_on(watch)?;
         session.begin_thins(&plan.thins(), &pool)?;
         let (session, made) = match (&boot, &plan.whose) {
-            (None, Whose::Origin | Whose::Anew) => at_once(session, &plan.volumes())?,
+            (None, Whose::Origin | Whose::Anew) => at_once(session, &plan.volumes(), watch)?,
             (boot, _) => with_kernels(session, &plan, boot.as_ref(), watch)?,
         };
         let what = match others.last() {
@@ -201,11 +202,16 @@ struct Made {
 
 /// Makes layers of the snapshots. The kernel waits long in the new devices' table loads; all of the
 /// last commit but its last step is done meanwhile.
-fn at_once<'m>(mut session: Session<'m>, lvs: &[LvName]) -> Result<(Session<'m>, Made)> {
+fn at_once<'m>(
+    mut session: Session<'m>,
+    lvs: &[LvName],
+    watch: &dyn Watch,
+) -> Result<(Session<'m>, Made)> {
     let mut fs_uuids = Vec::new();
     let finished = session.finish_thins(&all(lvs, Role::Layer), &mut |session| {
         session.activate(&lvs.iter().collect::<Vec<_>>())?;
         log::trace!("{} are active", lvs.len());
+        go_on(watch)?;
         let devices = lvs.iter().map(|lv| session.open_volume(lv)).collect::<Result<Vec<_>>>()?;
         let devices = devices.iter().map(AsRef::as_ref);
         fs_uuids = session.make_own(&lvs.iter().zip(devices).collect::<Vec<_>>(), true)?;
@@ -410,11 +416,6 @@ impl<'p> Plan<'p> {
 
     fn volumes(&self) -> Vec<LvName> {
         self.layers.iter().map(LayerName::lv_name).collect()
-    }
-
-    /// The data that its file systems' own names take at the least: a chunk each.
-    fn need(&self, chunk: Bytes) -> Bytes {
-        Bytes::new(chunk.get().saturating_mul(u64::try_from(self.layers.len()).unwrap_or(u64::MAX)))
     }
 
     fn thins(&self) -> Vec<NewThin> {

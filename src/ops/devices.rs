@@ -141,22 +141,29 @@ impl Session<'_> {
     }
 
     /// The ids of volumes that the text's messages announce, as far as the pool had given them away
-    /// before: what is there may be all that is left of somebody's data, and is no volume's.
+    /// before: what is there may be all that is left of somebody's data, and is no volume's. The pool
+    /// makes them in order, so that what is there behind one that is not was there before, too.
     pub(super) fn taken_before(&self, active: &ActivePool) -> Result<Vec<u32>> {
-        let segment = self.pool_segment()?;
-        let announced = self.announced()?;
-        if announced.is_empty() {
+        if self.announced()?.is_empty() {
             return Ok(Vec::new());
         }
         let Some(there) = self.thin_devices(&active.name)? else { return Ok(Vec::new()) };
-        let is_older = |id: &u32| {
-            there.get(id).is_some_and(|made| made.is_from_before(segment.transaction_id))
-        };
-        let taken: Vec<u32> = announced.into_iter().map(|(_, id)| id).filter(is_older).collect();
+        let taken = self.taken_among(&there)?;
         for id in &taken {
             log::warn!("{} has a thin device {id} that the metadata does not know", active.lv);
         }
         Ok(taken)
+    }
+
+    /// The same, of all that the pool knows.
+    pub(super) fn taken_among(&self, there: &BTreeMap<u32, ThinDetails>) -> Result<Vec<u32>> {
+        let (segment, announced) = (self.pool_segment()?, self.announced()?);
+        let made = announced.iter().take_while(|(_, id)| there.contains_key(id)).count();
+        let is_taken = |(index, (_, id)): (usize, (LvName, u32))| {
+            let device = there.get(&id)?;
+            (index >= made || device.is_from_before(segment.transaction_id)).then_some(id)
+        };
+        Ok(announced.into_iter().enumerate().filter_map(is_taken).collect())
     }
 
     /// The volumes that the pool is to make, with their ids.
@@ -172,12 +179,8 @@ impl Session<'_> {
     /// Takes back all that the text announces, but for the devices that were there before. None of the
     /// volumes was ever finished.
     fn take_back_announced(&mut self, pool: &LvName, taken: &[u32]) -> Result<()> {
-        let announced = self.announced()?;
-        for (_, id) in announced.iter().filter(|(_, id)| !taken.contains(id)) {
-            self.delete_if_there(pool, *id)?;
-        }
-        let names: Vec<LvName> = announced.into_iter().map(|(name, _)| name).collect();
-        self.take_back(&names, pool)
+        let (names, ids): (Vec<LvName>, Vec<u32>) = self.announced()?.into_iter().unzip();
+        self.take_back_with(&names, pool, ids.into_iter().filter(|id| !taken.contains(id)))
     }
 
     /// What the active pool knows of its thin devices, by id; `None` where that cannot be told, as in a

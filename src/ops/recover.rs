@@ -167,14 +167,12 @@ impl Seen {
     ) -> Result<()> {
         let (vg, pool) = (session.vg(), layout.pool);
         let Some(there) = session.thin_devices(device)? else { return Ok(()) };
-        let messages = &layout.pool_segment.messages;
+        let (messages, taken) = (&layout.pool_segment.messages, session.taken_among(&there)?);
         let mut known = BTreeSet::new();
         for lv in &vg.lvs {
             let Some(thin) = lv.thin().filter(|thin| thin.pool == pool.name) else { continue };
             let announced = messages.contains(&Message::Create(lv.name.clone()));
-            let text = layout.pool_segment.transaction_id;
-            let made = there.get(&thin.device_id);
-            if !announced || !made.is_some_and(|made| made.is_from_before(text)) {
+            if !taken.contains(&thin.device_id) {
                 known.insert(thin.device_id);
             }
             let unfinished = layout.pending.iter().any(|other| other.name == lv.name);
@@ -326,7 +324,10 @@ impl Step {
             // Whoever activates the pool brings both together, and refuses what it must.
             Self::Align(_) | Self::Look(_) => session.pool_on().map(|_| Outcome::Done),
             Self::Remove(lv) => {
-                session.remove_unfinished(lv)?;
+                // The first of them takes all.
+                if session.vg().lv(lv).is_some() {
+                    session.remove_unfinished()?;
+                }
                 Ok(Outcome::Done)
             }
             Self::Refresh(_) => {
@@ -381,32 +382,34 @@ impl Session<'_> {
             return Ok(());
         }
         // A group without a pool of ours has none.
-        let Ok(layout) = self.layout() else { return Ok(()) };
-        let pending: Vec<LvName> = layout.pending.iter().map(|lv| lv.name.clone()).collect();
-        let devices = self.devices_of(&pending)?;
-        for lv in &pending {
+        if self.layout().is_err() {
+            return Ok(());
+        }
+        self.remove_unfinished()?;
+        self.pool_as_before()
+    }
+
+    /// Removes the volumes that are unfinished or going away and that no process works on, with their
+    /// data, in one transaction.
+    fn remove_unfinished(&mut self) -> Result<()> {
+        let pending = self.layout()?.pending;
+        let mut idle: Vec<LvName> = pending.into_iter().map(|lv| lv.name.clone()).collect();
+        let devices = self.devices_of(&idle)?;
+        idle.retain(|lv| {
             let open = devices.volume(self.vg(), lv).is_some_and(|device| device.open_count > 0);
             if open {
                 log::info!("{lv} is unfinished, and a process works on it");
             } else {
                 log::warn!("{lv} was left unfinished and is removed");
-                self.remove_unfinished(lv)?;
             }
-        }
-        self.pool_as_before()
-    }
-
-    /// Removes a volume that is unfinished or going away, and its data.
-    fn remove_unfinished(&mut self, lv: &LvName) -> Result<()> {
-        let what = |error: Error| error.op("remove what is unfinished").at(lv);
-        // Bringing pool and text together may take it away, here or in a step before.
-        if self.vg().lv(lv).is_some() {
-            self.deactivate(&[lv]).map_err(what)?;
-            self.pool_on()?;
-        }
-        if self.vg().lv(lv).is_none() {
-            return Ok(());
-        }
-        self.remove_thins(std::slice::from_ref(lv)).map_err(what)
+            !open
+        });
+        let Some(first) = idle.first().cloned() else { return Ok(()) };
+        let what = |error: Error| error.op("remove what is unfinished").at(&first);
+        self.deactivate(&idle.iter().collect::<Vec<_>>()).map_err(what)?;
+        self.pool_on()?;
+        // Bringing pool and text together may have taken some away.
+        idle.retain(|lv| self.vg().lv(lv).is_some());
+        if idle.is_empty() { Ok(()) } else { self.remove_thins(&idle).map_err(what) }
     }
 }

@@ -1,6 +1,7 @@
 //! Room in the pool: reckoned before the first write, and where it is missing, what would make it.
 
 use super::session::Session;
+use crate::dm::pool::Need;
 use crate::dm::status::PoolState;
 use crate::dm::{ActivePool, pool};
 use crate::error::{Error, ErrorKind, Result};
@@ -9,11 +10,11 @@ use crate::name::LvName;
 use crate::units::Bytes;
 
 impl Session<'_> {
-    /// Fails unless the pool has room for `bytes` more of data, and for the metadata of a new
-    /// volume. The error says how to make room.
-    pub(super) fn check_room(&self, pool: &ActivePool, bytes: Bytes) -> Result<()> {
+    /// Fails unless the pool has room for what is needed, and for the metadata of a new volume.
+    /// The error says how to make room.
+    pub(super) fn check_room(&self, pool: &ActivePool, need: impl Into<Need>) -> Result<()> {
         let chunk = self.pool_segment()?.chunk_size;
-        pool::check_room(&pool.state, chunk, bytes, 100).map_err(|error| {
+        pool::check_room(&pool.state, chunk, need, 100).map_err(|error| {
             let way = match error.kind() {
                 ErrorKind::NoSpace { .. } => self.way_out(&error, &pool.state),
                 _ => String::new(),

@@ -63,10 +63,7 @@ impl<'m> Session<'m> {
                     let id = taken.first().map_or(next, |spec| spec.device_id);
                     log::warn!("{pool} has a thin device {id} that the metadata does not know");
                     self.archive_anyway();
-                    let gone = ours
-                        .iter()
-                        .try_for_each(|spec| self.delete_if_there(&pool, spec.device_id));
-                    gone.and_then(|()| self.take_back(&names, &pool))
+                    self.take_back_with(&names, &pool, ours.iter().map(|spec| spec.device_id))
                         .map_err(|error| left(&names, &error.to_string()))?;
                     next = id.saturating_add(1);
                 }
@@ -275,11 +272,8 @@ impl<'m> Session<'m> {
         }
         // The pool has not passed this transaction: take the devices away, if it got so far.
         let kept = self.taken_before(&active)?;
-        for (_, id) in there.iter().filter(|(_, id)| !kept.contains(id)) {
-            self.delete_if_there(&pool, *id)?;
-        }
-        let lvs: Vec<LvName> = there.into_iter().map(|(lv, _)| lv).collect();
-        self.take_back(&lvs, &pool)?;
+        let (lvs, ids): (Vec<LvName>, Vec<u32>) = there.into_iter().unzip();
+        self.take_back_with(&lvs, &pool, ids.into_iter().filter(|id| !kept.contains(id)))?;
         self.pool_as_before()
     }
 
@@ -304,7 +298,22 @@ impl<'m> Session<'m> {
         self.commit(edit)
     }
 
-    pub(super) fn delete_if_there(&self, pool: &LvName, id: u32) -> Result<()> {
+    /// The same with their devices, of which those that are not there were never made. The last goes
+    /// first: those that are left are still the first ones of those that were announced, which is how
+    /// they are known.
+    pub(super) fn take_back_with(
+        &mut self,
+        lvs: &[LvName],
+        pool: &LvName,
+        mut ids: impl DoubleEndedIterator<Item = u32>,
+    ) -> Result<()> {
+        while let Some(id) = ids.next_back() {
+            self.delete_if_there(pool, id)?;
+        }
+        self.take_back(lvs, pool)
+    }
+
+    fn delete_if_there(&self, pool: &LvName, id: u32) -> Result<()> {
         // That the pool is not there must not be taken for a device that is not there.
         let gone = || Error::new(ErrorKind::Diverged, "the pool is not active").at(pool);
         self.devices_of([pool])?.volume(&self.vg, pool).ok_or_else(gone)?;
@@ -406,8 +415,12 @@ fn left(lvs: &[LvName], why: &str) -> Error {
     Error::new(ErrorKind::NeedsRecovery, why).at(names).kept(kept)
 }
 
+/// All of a few, the first and the last of many.
 fn list(names: &[LvName]) -> String {
-    names.iter().map(LvName::as_str).collect::<Vec<_>>().join(", ")
+    match names {
+        [first, .., last] if names.len() > 3 => format!("{first} to {last}"),
+        _ => names.iter().map(LvName::as_str).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// A volume that is being filled, its group not locked.

@@ -370,22 +370,27 @@ fn what_nobody_knows_is_not_taken_for_what_was_announced() {
     // The first of three ids, the last one, and that of a single layer.
     let several: Verb = |sim| add_layers(sim, BASE);
     let kept = [(VERBS[0].1, 3), (several, 3), (several, 5)]
-        .map(|(verb, id)| stops_beside_a_stray(verb, id));
+        .map(|(verb, id)| stops_beside_a_stray(verb, id, true));
     figure(&format!("a thin device that nobody knows: kept in {kept:?} stops of layer --add"));
     assert!(kept.iter().all(|kept| *kept > 20), "{kept:?} stops");
+    // Made in the same transaction: known as long as the one before it was not made.
+    let kept = stops_beside_a_stray(several, 5, false);
+    assert!(kept > 5, "{kept} stops");
 }
 
-/// The verb, which takes that id, is stopped at each of its calls; returns how many there are.
-fn stops_beside_a_stray(verb: Verb, id: u32) -> u32 {
+/// The verb, which takes that id, is stopped at each of its calls; returns how often it had to be kept.
+fn stops_beside_a_stray(verb: Verb, id: u32, is_older: bool) -> u32 {
     let mut kept = 0;
     for nth in 0.. {
         let sim = machine();
         sim.kernel.message(&pool(), &format!("create_thin {id}")).expect("the id is free");
-        // Two transactions later it is the next id once more.
-        add_base(&sim, "Base-2-0").expect("past it");
-        sim.imgbase()
-            .remove_base(&"Base-2-0".parse().expect("a name"), &mut Unwatched)
-            .expect("goes");
+        if is_older {
+            // Two transactions later it is the next id once more.
+            add_base(&sim, "Base-2-0").expect("past it");
+            sim.imgbase()
+                .remove_base(&"Base-2-0".parse().expect("a name"), &mut Unwatched)
+                .expect("goes");
+        }
         let before = names(&sim);
         let stray = || {
             let metadata = "HostVG-ImagePool_tmeta".parse().expect("a name");
@@ -399,7 +404,12 @@ fn stops_beside_a_stray(verb: Verb, id: u32) -> u32 {
         sim.kernel.fail_at(nth, ErrorKind::Io, true);
         let added = verb(&sim);
         sim.kernel.heal();
-        let reached = sim.kernel.calls().len() > nth;
+        let calls = sim.kernel.calls();
+        let reached = calls.len() > nth;
+        let before_it = format!("create_snap {} ", id - 1);
+        if !is_older && calls.iter().any(|call| call.to_string().contains(&before_it)) {
+            break;
+        }
         let found = sim.imgbase().recover(&mut Unwatched).expect("it is recovered").found;
         let told =
             |kind, object: &str| found.iter().any(|it| it.kind == kind && it.object == object);

@@ -8,7 +8,7 @@ Adds, finds, resets and removes layers.
 
 A layer is a writable snapshot of a base, or of another layer, named BASE+N. With --add and no name \
 it is made on the latest layer of the latest base, or on that base where it has none. A new layer \
-is left active. With --count so many are made, 500 at the most, of the same image and in one \
+is left active. With --count so many are made, 100 at the most, of the same image and in one \
 transaction: all or none.
 
 --reset is the way back to factory settings: a new layer on the base of LAYER that has nothing of its \
@@ -27,7 +27,7 @@ Examples:
   imgbase layer --add
   imgbase layer --add Debian-12-1
   imgbase layer --add Debian-12-1+2
-  imgbase layer --add Debian-12-1 --count 100
+  imgbase layer --add Debian-12-1 --count 20
   imgbase rollback --to $(imgbase layer --reset Debian-12-1+2)
   imgbase layer --latest
   imgbase layer --volume-path Debian-12-1+2

@@ -81,6 +81,25 @@ fn an_active_origin_is_frozen_and_let_go() {
 }
 
 #[test]
+fn of_several_snapshots_the_origin_waits_for_the_first() {
+    let kernel = active(&["base"]);
+    let mut vg = with_snapshot(4);
+    let lv_id = "aVLhYn-4yoM-pkNl-Zmk3-99cz-BT6X-zm0001";
+    let kind = thin(5, 3, Some("base"));
+    vg.lvs.push(volume("layer4", lv_id, &["READ", "WRITE", "VISIBLE"], (256, kind)).into());
+    edit_pool(&mut vg, |pool| pool.messages.push(Message::Create(lv_name("layer4"))));
+    send(&kernel, &vg, Mode::Fresh).expect("sent");
+    let wanted = [
+        "suspend Host--VG-base",
+        "message Host--VG-pool--0-tpool: create_snap 4 1",
+        "resume Host--VG-base",
+        "message Host--VG-pool--0-tpool: create_snap 5 4",
+        "message Host--VG-pool--0-tpool: set_transaction_id 3 4",
+    ];
+    assert_eq!(changes(&kernel), wanted);
+}
+
+#[test]
 fn whatever_fails_nothing_stays_suspended() {
     for nth in 0..7 {
         let kernel = active(&["base"]);
@@ -237,6 +256,9 @@ fn room_is_reckoned_in_bytes() {
     let tight = state(&format!("1 769/1024 0/1600 {rest}"));
     let error = check_room(&tight, chunk, Bytes::ZERO, 100).expect_err("metadata");
     assert_eq!(error.kind(), ErrorKind::NoSpace { need: Bytes::mib(1), have: Bytes::kib(1020) });
+    let many = Need::of_snapshots(1000, Bytes::kib(64));
+    assert!(check_room(&half, chunk, many, 100).is_err(), "250 MiB of data, 31 of metadata");
+    assert!(check_room(&half, chunk, Need::of_snapshots(1, Bytes::kib(64)), 100).is_ok());
     let large = state(&format!("1 30000/32768 0/1600 {rest}"));
     assert!(check_room(&large, chunk, Bytes::ZERO, 100).is_ok(), "4 MiB are enough");
     for bad in [

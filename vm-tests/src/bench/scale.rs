@@ -9,7 +9,7 @@ use crate::error::{Doing, Result};
 /// So many layers are there.
 const SIZES: [usize; 4] = [10, 100, 500, 2000];
 /// So many are made in one call at the most.
-const AT_ONCE: usize = 500;
+const AT_ONCE: usize = 100;
 
 /// So many rounds with each number of layers; one of them is active.
 pub(super) fn run(rounds: u32) -> Result<()> {
