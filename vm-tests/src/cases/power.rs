@@ -103,6 +103,7 @@ fn cut_in_init(vm: &mut Vm) -> Outcome {
         made += u32::from(found);
         Ok(())
     })?;
+    must(tried.there > 6, format!("{tried}: too few"))?;
     counted(format!("{tried}, {made} with the group"));
     must(made > 0 && made < tried.cuts, "the group is made at no flush")
 }
@@ -232,7 +233,8 @@ impl Cutter {
         let Self { log, replay, random } = self;
         let moments: Vec<usize> = log.moments(ran.from, ran.to).collect();
         let mut tried = Tried { verb: ran.verb, cuts: 0, torn: 0, there: moments.len() };
-        must(tried.there >= 2, format!("`{}` flushed nothing", ran.verb))?;
+        // Two flushes of its own, and the moment before them.
+        must(tried.there > 2, format!("`{}` flushed {} times", ran.verb, tried.there - 1))?;
         for (n, flush) in moments.into_iter().enumerate() {
             let is_last = n + 1 == tried.there;
             if !(is_whole() || is_last || is_drawn(n, tried.there)) {
