@@ -15,6 +15,12 @@ const HEADER: u64 = 4096;
 const TEXT_SIZE: u64 = HEADER + 48;
 const SECTOR: usize = 512;
 
+/// The disks that the host has given, in order: so many for the group, as many as scratch, a spare one.
+fn all() -> Vec<String> {
+    let disks = (b'a'..=b'z').map(|letter| format!("/dev/vd{}", char::from(letter)));
+    disks.take_while(|disk| Path::new(disk).exists()).collect()
+}
+
 /// One scratch disk for each physical volume, and a text of the group's length.
 #[derive(Debug)]
 pub(super) struct Scratch {
@@ -24,8 +30,10 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// `pvs` are the group's disks, `disks` those that may be overwritten.
-    pub(super) fn new(pvs: &[String], disks: &[String]) -> Result<Self> {
+    /// Finds the disks.
+    pub(super) fn find() -> Result<Self> {
+        let disks = all();
+        let (pvs, disks) = disks.split_at(disks.len() / 2);
         let first = pvs.first().ok_or_else(|| Fail::new("no physical volume"))?;
         let text_size = text_size(first)?;
         let text = AlignedBuf::zeroed(text_size.next_multiple_of(SECTOR), 4096);

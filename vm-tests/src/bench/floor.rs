@@ -51,7 +51,7 @@ impl Floor {
         Ok(Self {
             control: Control::new(file.doing("/dev/mapper/control")?),
             dm: DM::new().doing("device-mapper")?,
-            scratch: scratch()?,
+            scratch: Scratch::find()?,
             origin: base.device_id,
             sectors: base.size_bytes / 512,
         })
@@ -127,12 +127,4 @@ fn change_superblock() -> Result<()> {
     }
     device.write_all_at(&block, SUPERBLOCK).doing(LINK)?;
     device.sync_data().doing(LINK)
-}
-
-/// The host gives the group the first half of the disks, the rest is scratch.
-fn scratch() -> Result<Scratch> {
-    let disks = (b'a'..=b'z').map(|letter| format!("/dev/vd{}", char::from(letter)));
-    let disks: Vec<String> = disks.take_while(|disk| Path::new(disk).exists()).collect();
-    let (pvs, rest) = disks.split_at(disks.len() / 2);
-    Scratch::new(pvs, rest)
 }

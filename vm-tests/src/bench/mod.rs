@@ -4,29 +4,36 @@
 //! |---|---|
 //! | `sample NAME MICROSECONDS` | something took so long |
 //! | `mapped NAME PERCENT` | so much of a volume is mapped afterwards |
+//! | `wrote NAME BYTES` | so much was written to the group's disks |
 //!
 //! It is one process that lives through all rounds, as an installer would: what it measures of
 //! the library is a call, not a program's start. The contestants take turns, so that whatever
 //! else the machine does burdens them alike, each with a few runs in a row, so that none pays for
 //! the caches that another has emptied.
 
+mod bare_copy;
 mod bases;
 mod boots;
+mod cold;
 mod contest;
 mod disks;
 mod floor;
 mod layers;
 mod lists;
 mod many;
+mod meter;
 mod profile;
 mod scale;
+mod sources;
+mod updates;
+mod volumes;
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use crate::error::{Doing, Fail, Result};
 
-const USAGE: &str = "bench-guest layers|lists|many|scale|bases|boots ROUNDS, or profile";
+const USAGE: &str = "bench-guest GROUP ROUNDS, or profile";
 
 /// Chooses by the first argument.
 #[must_use]
@@ -50,6 +57,8 @@ fn choose(args: &[&str]) -> Result<()> {
         "many" => many::run(rounds),
         "scale" => scale::run(rounds),
         "bases" => bases::run(rounds),
+        "sources" => sources::run(rounds),
+        "updates" => updates::run(rounds),
         "boots" => boots::run(rounds),
         "profile" => profile::run(),
         _ => Err(Fail::new(USAGE)),

@@ -21,8 +21,8 @@ cargo vm --sh SCRIPT [--udev] [--liblvm]
                                a shell script in a throwaway machine; --liblvm: with that build
 cargo hostile [NAME...] [--seconds N]
                                fuzzers on what a disk, a kernel or an image says
-cargo bench-vm [--json FILE] [--durable] [--only lists|layers|bases|memory|starts]
-                               imgbase beside lvm2, qemu-img, dd, cp and Debian's initramfs, measured";
+cargo bench-vm [--json FILE] [--durable] [--only GROUP,...]
+                               imgbase beside lvm2, qemu-img, tar, diff and Debian's initramfs, measured";
 
 /// Runs the command that the arguments name.
 #[must_use]

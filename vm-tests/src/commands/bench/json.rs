@@ -7,6 +7,7 @@ use super::targets::verdicts;
 pub(super) fn render(figures: &Figures) -> String {
     let samples = object(&figures.samples, |values| format!("{values:?}"));
     let mapped = object(&figures.mapped, |values| format!("{values:?}"));
+    let wrote = object(&figures.wrote, |values| format!("{values:?}"));
     let initramfs = object(&figures.initramfs, u64::to_string);
     let memory = object(figures.memory.iter().map(|(name, kib)| (name, kib)), u64::to_string);
     let verdicts: Vec<String> = verdicts(figures)
@@ -19,7 +20,7 @@ pub(super) fn render(figures: &Figures) -> String {
         })
         .collect();
     format!(
-        "{{\n\"microseconds\": {samples},\n\"mapped_percent\": {mapped},\n\
+        "{{\n\"microseconds\": {samples},\n\"mapped_percent\": {mapped},\n\"wrote_bytes\": {wrote},\n\
          \"peak_memory_kib\": {memory},\n\"initramfs_bytes\": {initramfs},\n\"binary_bytes\": {},\n\"targets\": [\n  {}\n]\n}}\n",
         figures.binary,
         verdicts.join(",\n  ")

@@ -3,104 +3,8 @@
 use std::fmt::{self, Write};
 
 use super::figures::Figures;
+use super::rows::sections;
 use super::targets::{Verdict, verdicts};
-
-const ROWS: &[(&str, &[(&str, &str)])] = &[
-    (
-        "layer --add",
-        &[
-            ("library call", "layer.library"),
-            ("bare loop", "layer.bare"),
-            ("  of it: each of the two commits", "bare.commit"),
-            ("  the two messages", "bare.messages"),
-            ("  the device, its node and link", "bare.device"),
-            ("  the superblock", "bare.superblock"),
-            ("whole process", "layer.process"),
-            ("lvcreate -s -kn -ay", "layer.lvcreate"),
-        ],
-    ),
-    ("100 layers", &[("in one library call", "many.batch"), ("one by one", "many.singly")]),
-    (
-        "the devices of 250 layers",
-        &[
-            ("made by a library call", "many.activate"),
-            ("vgchange -ay -K", "many.vgchange-ay"),
-            ("removed by a library call", "many.deactivate"),
-            ("vgchange -an", "many.vgchange-an"),
-        ],
-    ),
-    (
-        "layout",
-        &[
-            ("library call", "layout.library"),
-            ("whole process", "layout.process"),
-            ("lvs", "layout.lvs"),
-        ],
-    ),
-    (
-        "base --add",
-        &[
-            ("library call", "base.library"),
-            ("whole process", "base.process"),
-            ("qemu-img convert -n --target-is-zero", "base.qemu-img"),
-            ("dd conv=sparse,fsync bs=1M", "base.dd"),
-            ("cp --sparse=always", "base.cp"),
-        ],
-    ),
-    (
-        "10 layers, one of them active",
-        &[
-            ("layout, library call", "scale.layout.10"),
-            ("lvs", "scale.lvs.10"),
-            ("layer --add, library call", "scale.add.10"),
-            ("lvcreate -s -kn -ay", "scale.lvcreate.10"),
-            ("layer --remove, library call", "scale.remove.10"),
-            ("lvremove", "scale.lvremove.10"),
-        ],
-    ),
-    (
-        "100 layers, one of them active",
-        &[
-            ("layout, library call", "scale.layout.100"),
-            ("lvs", "scale.lvs.100"),
-            ("layer --add, library call", "scale.add.100"),
-            ("lvcreate -s -kn -ay", "scale.lvcreate.100"),
-            ("layer --remove, library call", "scale.remove.100"),
-            ("lvremove", "scale.lvremove.100"),
-        ],
-    ),
-    (
-        "500 layers, one of them active",
-        &[
-            ("layout, library call", "scale.layout.500"),
-            ("lvs", "scale.lvs.500"),
-            ("layer --add, library call", "scale.add.500"),
-            ("lvcreate -s -kn -ay", "scale.lvcreate.500"),
-            ("layer --remove, library call", "scale.remove.500"),
-            ("lvremove", "scale.lvremove.500"),
-        ],
-    ),
-    (
-        "2000 layers, one of them active",
-        &[
-            ("layout, library call", "scale.layout.2000"),
-            ("lvs", "scale.lvs.2000"),
-            ("layer --add, library call", "scale.add.2000"),
-            ("lvcreate -s -kn -ay", "scale.lvcreate.2000"),
-            ("layer --remove, library call", "scale.remove.2000"),
-            ("lvremove", "scale.lvremove.2000"),
-        ],
-    ),
-    ("rollback", &[("library call", "rollback.library"), ("whole process", "rollback.process")]),
-    (
-        "from the kernel to the layer's init",
-        &[
-            ("imgbase's initramfs", "start.imgbase"),
-            ("that of Debian's tools with lvm2", "start.debian"),
-        ],
-    ),
-    ("for comparison", &[("a trivial static process", "trivial.process")]),
-];
 
 /// All of it.
 pub(super) fn render(figures: &Figures) -> String {
@@ -110,11 +14,14 @@ pub(super) fn render(figures: &Figures) -> String {
 }
 
 fn write_all(out: &mut String, figures: &Figures) -> fmt::Result {
-    writeln!(out, "{:<40} {:>10} {:>10} {:>4} {:>8}", "", "median ms", "min ms", "n", "mapped")?;
-    let measured = |rows: &[(_, &str)]| rows.iter().any(|(_, name)| figures.median(name).is_some());
-    for (title, rows) in ROWS.iter().filter(|(_, rows)| measured(rows)) {
-        writeln!(out, "{title}")?;
-        rows.iter().try_for_each(|(label, name)| row(out, figures, label, name))?;
+    writeln!(
+        out,
+        "{:<40} {:>10} {:>10} {:>4} {:>12} {:>8}",
+        "", "median ms", "min ms", "n", "wrote", "mapped"
+    )?;
+    for section in sections().filter(|section| section.is_measured(figures)) {
+        writeln!(out, "{}", section.title)?;
+        section.rows.iter().try_for_each(|(label, name)| row(out, figures, label, name))?;
     }
     let initramfs =
         figures.initramfs.iter().map(|(name, bytes)| (name, *bytes as f64 / 1_048_576.0));
@@ -145,7 +52,8 @@ fn row(out: &mut String, figures: &Figures, label: &str, name: &str) -> fmt::Res
     let number = |value: Option<f64>| value.map_or("-".into(), |ms| format!("{ms:.1}"));
     let (median, least) = (number(figures.median(name)), number(figures.least(name)));
     let n = figures.samples.get(name).map_or(0, Vec::len);
-    write!(out, "  {label:<38} {median:>10} {least:>10} {n:>4}")?;
+    let wrote = figures.written(name).map_or(String::new(), |kib| format!("{kib:.0} KiB"));
+    write!(out, "  {label:<38} {median:>10} {least:>10} {n:>4} {wrote:>12}")?;
     match figures.most_mapped(name) {
         Some(percent) => writeln!(out, " {percent:>6.2} %"),
         None => writeln!(out),

@@ -48,8 +48,12 @@ const RATIOS: &[(&str, &str, &str, Goal)] = &[
     ("lvs / library layout", "layout.lvs", "layout.library", Goal::AtLeast(60.0)),
     ("lvcreate / process layer --add", "layer.lvcreate", "layer.process", Goal::AtLeast(7.0)),
     ("lvs / process layout", "layout.lvs", "layout.process", Goal::AtLeast(7.0)),
-    ("process base --add / qemu-img", "base.process", "base.qemu-img", Goal::AtMost(1.0)),
-    ("library base --add / qemu-img", "base.library", "base.qemu-img", Goal::AtMost(1.0)),
+    ("library base --add / bare loop", "base.library", "base.bare", Goal::AtMost(1.15)),
+    ("qemu-img / library base --add", "base.qemu-img", "base.library", Goal::AtLeast(1.2)),
+    ("qemu-img / process base --add", "base.qemu-img", "base.process", Goal::AtLeast(1.2)),
+    ("unsquashfs / base --add", "source.squashfs.rival", "source.squashfs", Goal::AtLeast(1.0)),
+    ("tar -x / base --add", "source.tar.rival", "source.tar", Goal::AtLeast(1.0)),
+    ("tar -I zstd -x / base --add", "source.tar.zst.rival", "source.tar.zst", Goal::AtLeast(1.0)),
     ("100 layers in one call / singly", "many.batch", "many.singly", Goal::AtMost(0.4)),
     ("vgchange -ay / activate, 250", "many.vgchange-ay", "many.activate", Goal::AtLeast(6.0)),
     ("vgchange -an / deactivate, 250", "many.vgchange-an", "many.deactivate", Goal::AtLeast(6.0)),
@@ -74,9 +78,10 @@ pub(super) fn verdicts(figures: &Figures) -> Vec<Verdict> {
     ratios.chain(others(figures).into_iter().flatten()).collect()
 }
 
-fn others(figures: &Figures) -> [Option<Verdict>; 5] {
+fn others(figures: &Figures) -> [Option<Verdict>; 7] {
     let both = figures.most_mapped("base.process").zip(figures.most_mapped("base.qemu-img"));
     let mapped = both.map(|(ours, theirs)| ours / theirs);
+    let written = figures.written("update.same").zip(figures.written("update.first"));
     let binary = figures.binary as f64 / 1e6;
     let initramfs = figures.initramfs.get("debian").zip(figures.initramfs.get("imgbase"));
     [
@@ -87,14 +92,25 @@ fn others(figures: &Figures) -> [Option<Verdict>; 5] {
         mapped.map(|value| {
             verdict("mapped by base --add / by qemu-img", value, None, Goal::AtMost(1.0))
         }),
+        written.map(|(again, first)| {
+            let name = "written by update to the same / at first";
+            verdict(name, again / first, None, Goal::Below(0.05))
+        }),
         figures
             .median("rollback.library")
             .map(|value| verdict("library rollback, ms", value, None, Goal::Below(20.0))),
         Some(verdict("static binary, MB", binary, None, Goal::Below(3.0))),
         figures
-            .most_memory()
+            .most_memory(|name| !is_import(name))
             .map(|value| verdict("peak memory of imgbase, MiB", value, None, Goal::Below(32.0))),
+        figures
+            .most_memory(is_import)
+            .map(|value| verdict("peak memory of imports, MiB", value, None, Goal::Below(48.0))),
     ]
+}
+
+fn is_import(name: &str) -> bool {
+    name.starts_with("imgbase base --add")
 }
 
 fn verdict(name: &'static str, value: f64, of_minima: Option<f64>, goal: Goal) -> Verdict {

@@ -1,0 +1,117 @@
+//! What stands in the table, and under which heading.
+
+use super::figures::Figures;
+
+/// A heading, and for each row below it a label and the name of its figures.
+pub(super) struct Section {
+    pub(super) title: String,
+    pub(super) rows: Vec<(&'static str, String)>,
+}
+
+impl Section {
+    /// True where anything of it was measured.
+    pub(super) fn is_measured(&self, figures: &Figures) -> bool {
+        self.rows.iter().any(|(_, name)| figures.median(name).is_some())
+    }
+}
+
+/// So many layers are there in group `scale`.
+pub(super) const SIZES: [usize; 4] = [10, 100, 500, 2000];
+
+/// What is measured with each of these numbers.
+const AT_SIZE: &[(&str, &str)] = &[
+    ("layout, library call", "scale.layout"),
+    ("lvs", "scale.lvs"),
+    ("layer --add, library call", "scale.add"),
+    ("lvcreate -s -kn -ay", "scale.lvcreate"),
+    ("layer --remove, library call", "scale.remove"),
+    ("lvremove", "scale.lvremove"),
+];
+
+const ROWS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "layer --add",
+        &[
+            ("library call", "layer.library"),
+            ("bare loop", "layer.bare"),
+            ("  of it: each of the two commits", "bare.commit"),
+            ("  the two messages", "bare.messages"),
+            ("  the device, its node and link", "bare.device"),
+            ("  the superblock", "bare.superblock"),
+            ("whole process", "layer.process"),
+            ("lvcreate -s -kn -ay", "layer.lvcreate"),
+        ],
+    ),
+    ("100 layers", &[("in one library call", "many.batch"), ("one by one", "many.singly")]),
+    (
+        "the devices of 250 layers",
+        &[
+            ("made by a library call", "many.activate"),
+            ("vgchange -ay -K", "many.vgchange-ay"),
+            ("removed by a library call", "many.deactivate"),
+            ("vgchange -an", "many.vgchange-an"),
+        ],
+    ),
+    (
+        "layout",
+        &[
+            ("library call", "layout.library"),
+            ("whole process", "layout.process"),
+            ("lvs", "layout.lvs"),
+        ],
+    ),
+    (
+        "base --add",
+        &[
+            ("library call", "base.library"),
+            ("bare loop", "base.bare"),
+            ("whole process", "base.process"),
+            ("qemu-img convert -n --target-is-zero", "base.qemu-img"),
+            ("dd conv=sparse,fsync bs=1M", "base.dd"),
+            ("cp --sparse=always", "base.cp"),
+        ],
+    ),
+    (
+        "base --add of a tree",
+        &[
+            ("squashfs, library call", "source.squashfs"),
+            ("mkfs.ext4, unsquashfs", "source.squashfs.rival"),
+            ("tar, library call", "source.tar"),
+            ("mkfs.ext4, tar -x", "source.tar.rival"),
+            ("tar.zst, library call", "source.tar.zst"),
+            ("mkfs.ext4, tar -I zstd -x", "source.tar.zst.rival"),
+        ],
+    ),
+    (
+        "update",
+        &[
+            ("base --add, the first of its name", "update.first"),
+            ("to an image that changed a little", "update.changed"),
+            ("to the same image", "update.same"),
+        ],
+    ),
+    ("rollback", &[("library call", "rollback.library"), ("whole process", "rollback.process")]),
+    (
+        "from the kernel to the layer's init",
+        &[
+            ("imgbase's initramfs", "start.imgbase"),
+            ("that of Debian's tools with lvm2", "start.debian"),
+        ],
+    ),
+    ("for comparison", &[("a trivial static process", "trivial.process")]),
+];
+
+/// All of them.
+pub(super) fn sections() -> impl Iterator<Item = Section> {
+    ROWS.iter().map(fixed).chain(SIZES.into_iter().map(at_size))
+}
+
+fn fixed((title, rows): &(&str, &[(&'static str, &str)])) -> Section {
+    let rows = rows.iter().map(|(label, name)| (*label, (*name).to_owned()));
+    Section { title: (*title).to_owned(), rows: rows.collect() }
+}
+
+fn at_size(size: usize) -> Section {
+    let rows = AT_SIZE.iter().map(|(label, name)| (*label, format!("{name}.{size}")));
+    Section { title: format!("{size} layers, one of them active"), rows: rows.collect() }
+}
