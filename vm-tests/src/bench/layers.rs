@@ -1,13 +1,19 @@
-//! `layer --add`: the library's call, the bare loop, and whole processes.
+//! `layer --add` and `--remove`: the library's calls, the bare loop, and whole processes.
 
+use imgbase::layout::LayerName;
 use imgbase::ops::{Imgbase, Unwatched};
 
 use super::contest::{BASE, BASE_LV, handle, host, origin};
 use super::floor::Floor;
+use super::meter::Meter;
 use super::{ROW, in_a_row, process, sample};
 use crate::error::{Doing, Result};
 
 const RIVAL: &[&str] = &["lvcreate", "-q", "-s", "-kn", "-ay", "-n", "rival", BASE_LV];
+const RIVAL_REMOVED: &[&str] = &["lvremove", "-q", "-q", "-f", "HostVG/rival"];
+
+/// So many rounds of what is not timed, but weighed.
+const WEIGHED: u32 = 3;
 
 /// So many rounds; each layer is removed again, so that all meet the same group.
 pub(super) fn run(rounds: u32) -> Result<()> {
@@ -17,30 +23,39 @@ pub(super) fn run(rounds: u32) -> Result<()> {
     for _ in 0..rounds.div_ceil(ROW) {
         // Side by side: whatever else this machine's host does burdens both alike.
         in_a_row(|| {
-            call(&imgbase)?;
+            let added = sample("layer.library", || add(&imgbase))?;
+            sample("layer.remove", || remove(&imgbase, &added))?;
             floor.measure()
         })?;
         in_a_row(|| {
             sample("layer.process", || process(&["imgbase", "layer", "--add", BASE]))?;
-            remove_latest(&imgbase)
+            let latest = imgbase.latest_layer().doing("latest_layer")?.to_string();
+            sample("layer.remove-process", || process(&["imgbase", "layer", "--remove", &latest]))
         })?;
         in_a_row(|| {
             sample("layer.lvcreate", || process(RIVAL))?;
-            process(&["lvremove", "-q", "-q", "-f", "HostVG/rival"])
+            sample("layer.lvremove", || process(RIVAL_REMOVED))
         })?;
         in_a_row(|| sample("trivial.process", || process(&["guest", "true"])))?;
+        in_a_row(|| sample("version.process", || process(&["imgbase", "--version"])))?;
     }
-    Ok(())
+    (0..WEIGHED).try_for_each(|_| weigh(&imgbase))
 }
 
-fn call(imgbase: &Imgbase<'_>) -> Result<()> {
-    let origin = origin()?;
-    let add = || imgbase.add_layer(Some(&origin), &mut Unwatched).doing("add_layer");
-    let added = sample("layer.library", add)?;
-    imgbase.remove_layer(&added.nvr, &mut Unwatched).doing("remove_layer").map(drop)
+/// The same once more, by what is written: the look at it would disturb the times.
+fn weigh(imgbase: &Imgbase<'_>) -> Result<()> {
+    let meter = Meter::find(imgbase)?;
+    let added = meter.weigh("layer.library", || add(imgbase))?;
+    meter.weigh("layer.remove", || remove(imgbase, &added))?;
+    meter.weigh("layer.lvcreate", || process(RIVAL))?;
+    meter.weigh("layer.lvremove", || process(RIVAL_REMOVED))
 }
 
-fn remove_latest(imgbase: &Imgbase<'_>) -> Result<()> {
-    let latest = imgbase.latest_layer().doing("latest_layer")?;
-    imgbase.remove_layer(&latest, &mut Unwatched).doing("remove_layer").map(drop)
+fn add(imgbase: &Imgbase<'_>) -> Result<LayerName> {
+    let added = imgbase.add_layer(Some(&origin()?), &mut Unwatched).doing("add_layer")?;
+    Ok(added.nvr)
+}
+
+fn remove(imgbase: &Imgbase<'_>, layer: &LayerName) -> Result<()> {
+    imgbase.remove_layer(layer, &mut Unwatched).doing("remove_layer").map(drop)
 }

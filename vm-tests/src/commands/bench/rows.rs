@@ -42,6 +42,14 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
             ("lvcreate -s -kn -ay", "layer.lvcreate"),
         ],
     ),
+    (
+        "layer --remove",
+        &[
+            ("library call", "layer.remove"),
+            ("whole process", "layer.remove-process"),
+            ("lvremove", "layer.lvremove"),
+        ],
+    ),
     ("100 layers", &[("in one library call", "many.batch"), ("one by one", "many.singly")]),
     (
         "the devices of 250 layers",
@@ -90,6 +98,10 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
             ("to the same image", "update.same"),
         ],
     ),
+    (
+        "recover, nothing to do",
+        &[("library call", "recover.library"), ("whole process", "recover.process")],
+    ),
     ("rollback", &[("library call", "rollback.library"), ("whole process", "rollback.process")]),
     (
         "from the kernel to the layer's init",
@@ -98,7 +110,13 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
             ("that of Debian's tools with lvm2", "start.debian"),
         ],
     ),
-    ("for comparison", &[("a trivial static process", "trivial.process")]),
+    (
+        "the start of a process",
+        &[
+            ("imgbase --version", "version.process"),
+            ("a trivial static process", "trivial.process"),
+        ],
+    ),
 ];
 
 /// All of them.
