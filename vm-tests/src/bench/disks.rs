@@ -21,6 +21,11 @@ fn all() -> Vec<String> {
     disks.take_while(|disk| Path::new(disk).exists()).collect()
 }
 
+/// The disk that nobody else uses.
+pub(super) fn spare() -> Result<String> {
+    all().pop().ok_or_else(|| Fail::new("no disk"))
+}
+
 /// One scratch disk for each physical volume, and a text of the group's length.
 #[derive(Debug)]
 pub(super) struct Scratch {

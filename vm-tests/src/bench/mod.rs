@@ -16,6 +16,7 @@ mod bases;
 mod boots;
 mod cold;
 mod contest;
+mod diffs;
 mod disks;
 mod floor;
 mod layers;
@@ -58,6 +59,7 @@ fn choose(args: &[&str]) -> Result<()> {
         "scale" => scale::run(rounds),
         "bases" => bases::run(rounds),
         "sources" => sources::run(rounds),
+        "diff" => diffs::run(rounds),
         "updates" => updates::run(rounds),
         "boots" => boots::run(rounds),
         "profile" => profile::run(),

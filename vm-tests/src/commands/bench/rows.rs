@@ -99,6 +99,14 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "diff, 2 GiB in 20,000 files, 200 differ",
+        &[
+            ("library call", "diff.library"),
+            ("library call, by a walk", "diff.walk"),
+            ("diff -rq of both mounted", "diff.diff-rq"),
+        ],
+    ),
+    (
         "recover, nothing to do",
         &[("library call", "recover.library"), ("whole process", "recover.process")],
     ),

@@ -54,6 +54,7 @@ const RATIOS: &[(&str, &str, &str, Goal)] = &[
     ("unsquashfs / base --add", "source.squashfs.rival", "source.squashfs", Goal::AtLeast(1.0)),
     ("tar -x / base --add", "source.tar.rival", "source.tar", Goal::AtLeast(1.0)),
     ("tar -I zstd -x / base --add", "source.tar.zst.rival", "source.tar.zst", Goal::AtLeast(1.0)),
+    ("diff -rq / library diff", "diff.diff-rq", "diff.library", Goal::AtLeast(20.0)),
     ("100 layers in one call / singly", "many.batch", "many.singly", Goal::AtMost(0.4)),
     ("vgchange -ay / activate, 250", "many.vgchange-ay", "many.activate", Goal::AtLeast(6.0)),
     ("vgchange -an / deactivate, 250", "many.vgchange-an", "many.deactivate", Goal::AtLeast(6.0)),
