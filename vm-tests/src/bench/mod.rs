@@ -18,6 +18,7 @@ mod cold;
 mod contest;
 mod diffs;
 mod disks;
+mod etc;
 mod floor;
 mod layers;
 mod lists;
@@ -61,6 +62,7 @@ fn choose(args: &[&str]) -> Result<()> {
         "sources" => sources::run(rounds),
         "diff" => diffs::run(rounds),
         "updates" => updates::run(rounds),
+        "etc" => etc::run(rounds),
         "boots" => boots::run(rounds),
         "profile" => profile::run(),
         _ => Err(Fail::new(USAGE)),

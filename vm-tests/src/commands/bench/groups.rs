@@ -51,6 +51,7 @@ pub(super) const GROUPS: &[Group] = &[
     Group::new("memory", Rounds::Long).between(SOURCES, NO_SOURCES),
     Group::new("updates", Rounds::Long).between(SECOND, NO_SECOND),
     Group::new("diff", Rounds::Long),
+    Group::new("etc", Rounds::Long),
     Group::new("boots", Rounds::Short).between(BOOT_FOLDER, "umount /boot"),
     Group::new("many", Rounds::Long),
     Group::new("scale", Rounds::Long),

@@ -110,6 +110,22 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         "recover, nothing to do",
         &[("library call", "recover.library"), ("whole process", "recover.process")],
     ),
+    (
+        "10,000 files in /etc, all added here",
+        &[
+            ("merged by the library", "etc.added.library"),
+            ("rsync -aHAX", "etc.added.rsync"),
+            ("cp -a", "etc.added.cp"),
+        ],
+    ),
+    (
+        "10,000 files in /etc, 100 changed here",
+        &[
+            ("merged by the library", "etc.changed.library"),
+            ("rsync -aHAX", "etc.changed.rsync"),
+            ("cp -a", "etc.changed.cp"),
+        ],
+    ),
     ("rollback", &[("library call", "rollback.library"), ("whole process", "rollback.process")]),
     (
         "from the kernel to the layer's init",
