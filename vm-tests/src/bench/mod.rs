@@ -29,6 +29,7 @@ mod scale;
 mod sources;
 mod updates;
 mod volumes;
+mod wide;
 
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
@@ -63,6 +64,8 @@ fn choose(args: &[&str]) -> Result<()> {
         "diff" => diffs::run(rounds),
         "updates" => updates::run(rounds),
         "etc" => etc::run(rounds),
+        "disks" => wide::disks(rounds),
+        "more" => wide::more(rounds),
         "boots" => boots::run(rounds),
         "profile" => profile::run(),
         _ => Err(Fail::new(USAGE)),

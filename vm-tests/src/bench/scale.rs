@@ -1,5 +1,6 @@
 //! The same calls as there are more and more layers.
 
+use imgbase::host::Host;
 use imgbase::ops::{Imgbase, Unwatched};
 
 use super::contest::{BASE_LV, handle, host, layers, origin};
@@ -18,7 +19,7 @@ pub(super) fn run(rounds: u32) -> Result<()> {
     for size in SIZES {
         grow(&imgbase, size)?;
         for _ in 0..rounds {
-            measure(&imgbase, size)?;
+            measure(&host, &imgbase, size)?;
         }
     }
     Ok(())
@@ -39,9 +40,11 @@ fn grow(imgbase: &Imgbase<'_>, size: usize) -> Result<()> {
     }
 }
 
-fn measure(imgbase: &Imgbase<'_>, size: usize) -> Result<()> {
+fn measure(host: &Host, imgbase: &Imgbase<'_>, size: usize) -> Result<()> {
     let origin = origin()?;
     let name = |what: &str| format!("scale.{what}.{size}");
+    sample(&name("layout-new"), || handle(host)?.layout().doing("layout"))?;
+    imgbase.layout().doing("layout")?;
     sample(&name("layout"), || imgbase.layout().doing("layout"))?;
     sample(&name("lvs"), || process(&["lvs"]))?;
     let add = || imgbase.add_layer(Some(&origin), &mut Unwatched).doing("add_layer");

@@ -42,6 +42,9 @@ impl Group {
     }
 }
 
+/// The one that has machines of its own.
+pub(super) const WIDE: &str = "wide";
+
 /// What makes the group of volumes grow comes late.
 pub(super) const GROUPS: &[Group] = &[
     Group::new("lists", Rounds::Short),
@@ -56,6 +59,7 @@ pub(super) const GROUPS: &[Group] = &[
     Group::new("many", Rounds::Long),
     Group::new("scale", Rounds::Long),
     Group::new("starts", Rounds::Starts),
+    Group::new(WIDE, Rounds::Long),
 ];
 
 /// systemd-boot's folder, and two layers with entries in it.

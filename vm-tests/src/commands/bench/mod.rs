@@ -8,13 +8,14 @@ mod rows;
 mod starts;
 mod table;
 mod targets;
+mod wide;
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use self::figures::Figures;
-use self::groups::{BOOT_FOLDER, GROUPS, Group};
+use self::groups::{BOOT_FOLDER, GROUPS, Group, WIDE};
 use crate::error::{Doing, Fail, Result};
 use crate::runner::RunFolder;
 use crate::setup::{self, Binaries};
@@ -78,7 +79,12 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
         return profile(&mut start(&machine(&options))?, &options);
     }
     let mut figures = Figures::default();
-    measure(&mut start(&machine(&options))?, &options, &mut figures)?;
+    if GROUPS.iter().any(|group| group.name != WIDE && options.wants(group)) {
+        measure(&mut start(&machine(&options))?, &options, &mut figures)?;
+    }
+    if let Some(wide) = GROUPS.iter().find(|group| group.name == WIDE && options.wants(group)) {
+        wide::measure(start, wide.rounds(&options), &mut figures)?;
+    }
     let imgbase = binaries.imgbase.ok_or_else(|| Fail::new("no static binary"))?;
     figures.binary = fs::metadata(&imgbase).doing(imgbase.display())?.len();
     let end =
@@ -165,7 +171,8 @@ fn prepare(vm: &mut Vm, disks: usize) -> Result<()> {
 
 fn measure(vm: &mut Vm, options: &Options, figures: &mut Figures) -> Result<()> {
     prepare(vm, options.disks)?;
-    for group in GROUPS.iter().filter(|group| options.wants(group)) {
+    let here = |group: &&Group| group.name != WIDE && options.wants(group);
+    for group in GROUPS.iter().filter(here) {
         let rounds = group.rounds(options);
         eprintln!("bench: {}, {rounds} rounds", group.name);
         script(vm, group.before)?;

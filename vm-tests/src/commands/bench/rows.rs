@@ -20,7 +20,8 @@ pub(super) const SIZES: [usize; 4] = [10, 100, 500, 2000];
 
 /// What is measured with each of these numbers.
 const AT_SIZE: &[(&str, &str)] = &[
-    ("layout, library call", "scale.layout"),
+    ("layout, the handle of the last call", "scale.layout"),
+    ("layout, a new handle", "scale.layout-new"),
     ("lvs", "scale.lvs"),
     ("layer --add, library call", "scale.add"),
     ("lvcreate -s -kn -ay", "scale.lvcreate"),
@@ -143,9 +144,28 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
     ),
 ];
 
+/// What is measured in group `wide`, with so many of each.
+const WIDE: &[(&str, &str)] = &[
+    ("layout, the handle of the last call", "layout"),
+    ("layout, a new handle", "layout-new"),
+    ("lvs", "lvs"),
+    ("layer --add, library call", "add"),
+    ("lvcreate -s -kn -ay", "lvcreate"),
+];
+
+/// What there are so many of: the word in the names, and the heading.
+const WIDTHS: &[(&str, &str, &[usize])] = &[
+    ("disks", "physical volumes", &super::wide::DISKS),
+    ("foreign", "disks of others", &[1, 50]),
+    ("bases", "bases", &[10, 200]),
+];
+
 /// All of them.
 pub(super) fn sections() -> impl Iterator<Item = Section> {
-    ROWS.iter().map(fixed).chain(SIZES.into_iter().map(at_size))
+    let wide = WIDTHS
+        .iter()
+        .flat_map(|(word, title, sizes)| sizes.iter().map(move |size| wide(word, title, *size)));
+    ROWS.iter().map(fixed).chain(SIZES.into_iter().map(at_size)).chain(wide)
 }
 
 fn fixed((title, rows): &(&str, &[(&'static str, &str)])) -> Section {
@@ -156,4 +176,9 @@ fn fixed((title, rows): &(&str, &[(&'static str, &str)])) -> Section {
 fn at_size(size: usize) -> Section {
     let rows = AT_SIZE.iter().map(|(label, name)| (*label, format!("{name}.{size}")));
     Section { title: format!("{size} layers, one of them active"), rows: rows.collect() }
+}
+
+fn wide(word: &str, title: &str, size: usize) -> Section {
+    let rows = WIDE.iter().map(|(label, verb)| (*label, format!("{word}.{size}.{verb}")));
+    Section { title: format!("{title}: {size}"), rows: rows.collect() }
 }
