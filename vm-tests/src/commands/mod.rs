@@ -21,7 +21,7 @@ cargo vm --sh SCRIPT [--udev] [--liblvm]
                                a shell script in a throwaway machine; --liblvm: with that build
 cargo hostile [NAME...] [--seconds N]
                                fuzzers on what a disk, a kernel or an image says
-cargo bench-vm [--json FILE] [--durable] [--only GROUP,...]
+cargo bench-vm [--json FILE] [--durable] [--only GROUP,...] [--svg FOLDER]
                                imgbase beside lvm2, qemu-img, tar, diff and Debian's initramfs, measured";
 
 /// Runs the command that the arguments name.

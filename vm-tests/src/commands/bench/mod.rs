@@ -6,6 +6,7 @@ mod json;
 mod memory;
 mod rows;
 mod starts;
+mod svg;
 mod table;
 mod targets;
 mod wide;
@@ -44,6 +45,8 @@ const LARGE: &str = "--mda-size 8M --metadata-size 128M";
 
 struct Options {
     json: Option<PathBuf>,
+    /// A folder for the curves.
+    svg: Option<PathBuf>,
     /// Rounds of what takes well under a second or two.
     rounds: u32,
     /// Rounds of `base --add`.
@@ -91,6 +94,9 @@ pub(super) fn main(args: &[String]) -> Result<bool> {
         if options.durable { "on its disk" } else { "in its memory (--durable: on its disk)" };
     println!("a sync of the machine's disks ends {end}");
     print!("{}", table::render(&figures));
+    if let Some(folder) = &options.svg {
+        svg::write(folder, &figures)?;
+    }
     if let Some(path) = &options.json {
         fs::write(path, json::render(&figures)).doing(path.display())?;
     }
@@ -118,6 +124,7 @@ impl Options {
 fn parse(args: &[String]) -> Result<Options> {
     let mut options = Options {
         json: None,
+        svg: None,
         rounds: 9,
         base_rounds: 3,
         start_rounds: 5,
@@ -132,6 +139,7 @@ fn parse(args: &[String]) -> Result<Options> {
             "--durable" => options.durable = true,
             "--profile" => options.profile = true,
             "--json" => options.json = Some(value(arg, args.next())?),
+            "--svg" => options.svg = Some(value(arg, args.next())?),
             "--rounds" => options.rounds = value(arg, args.next())?,
             "--base-rounds" => options.base_rounds = value(arg, args.next())?,
             "--start-rounds" => options.start_rounds = value(arg, args.next())?,
