@@ -2,7 +2,7 @@
 
 use imgbase::host::{Host, HostConfig};
 use imgbase::layout::{BaseName, ImageName};
-use imgbase::ops::Imgbase;
+use imgbase::ops::{Imgbase, Unwatched};
 
 use crate::error::{Doing, Result};
 
@@ -16,6 +16,8 @@ pub(super) const BASE_LV: &str = "HostVG/Debian-12-1";
 pub(super) const POOL_DEVICE: &str = "HostVG-ImagePool-tpool";
 /// The pool as lvm2 calls it.
 pub(super) const POOL_LV: &str = "HostVG/ImagePool";
+/// So many layers are made in one call at the most.
+const AT_ONCE: usize = 100;
 /// The sample image.
 pub(super) const IMAGE: &str = "/images/debian.ext4";
 
@@ -42,4 +44,17 @@ pub(super) fn layers(imgbase: &Imgbase<'_>) -> Result<Vec<ImageName>> {
     let layout = imgbase.layout().doing("layout")?;
     let layers = layout.bases.iter().flat_map(|base| &base.layers);
     Ok(layers.map(|layer| ImageName::Layer(layer.nvr.clone())).collect())
+}
+
+/// Makes the layers that are missing.
+pub(super) fn grow(imgbase: &Imgbase<'_>, size: usize) -> Result<Vec<ImageName>> {
+    let origin = origin()?;
+    loop {
+        let layers = layers(imgbase)?;
+        if layers.len() >= size {
+            return Ok(layers);
+        }
+        let missing = (size - layers.len()).min(AT_ONCE).try_into().doing("missing layers")?;
+        imgbase.add_layers(Some(&origin), missing, &mut Unwatched).doing("add_layers")?;
+    }
 }

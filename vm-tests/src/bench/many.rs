@@ -2,7 +2,7 @@
 
 use imgbase::ops::{Imgbase, Unwatched};
 
-use super::contest::{VG, handle, host, layers, origin};
+use super::contest::{VG, grow, handle, host, origin};
 use super::{process, sample};
 use crate::error::{Doing, Result};
 
@@ -27,10 +27,7 @@ pub(super) fn run(rounds: u32) -> Result<()> {
         let added = sample("many.singly", singly)?;
         remove(&imgbase, added.into_iter().map(|added| added.nvr))?;
     }
-    let missing =
-        LAYERS.saturating_sub(layers(&imgbase)?.len()).try_into().doing("fewer than 250")?;
-    imgbase.add_layers(Some(&origin), missing, &mut Unwatched).doing("add_layers")?;
-    let layers = layers(&imgbase)?;
+    let layers = grow(&imgbase, LAYERS)?;
     imgbase.deactivate(&[]).doing("deactivate")?;
     for _ in 0..rounds {
         sample("many.activate", || imgbase.activate(&layers).doing("activate"))?;

@@ -3,41 +3,26 @@
 use imgbase::host::Host;
 use imgbase::ops::{Imgbase, Unwatched};
 
-use super::contest::{BASE_LV, handle, host, layers, origin};
+use super::contest::{BASE_LV, grow, handle, host, origin};
 use super::{process, sample};
 use crate::error::{Doing, Result};
 
 /// So many layers are there.
 const SIZES: [usize; 4] = [10, 100, 500, 2000];
-/// So many are made in one call at the most.
-const AT_ONCE: usize = 100;
 
 /// So many rounds with each number of layers; one of them is active.
 pub(super) fn run(rounds: u32) -> Result<()> {
     let host = host()?;
     let imgbase = handle(&host)?;
     for size in SIZES {
-        grow(&imgbase, size)?;
+        let layers = grow(&imgbase, size)?;
+        imgbase.deactivate(&[]).doing("deactivate")?;
+        imgbase.activate(layers.get(..1).unwrap_or_default()).doing("activate")?;
         for _ in 0..rounds {
             measure(&host, &imgbase, size)?;
         }
     }
     Ok(())
-}
-
-/// Makes the layers that are missing.
-fn grow(imgbase: &Imgbase<'_>, size: usize) -> Result<()> {
-    let origin = origin()?;
-    loop {
-        let layers = layers(imgbase)?;
-        if layers.len() >= size {
-            imgbase.deactivate(&[]).doing("deactivate")?;
-            let first = layers.get(..1).unwrap_or_default();
-            return imgbase.activate(first).doing("activate").map(drop);
-        }
-        let missing = (size - layers.len()).min(AT_ONCE).try_into().doing("missing layers")?;
-        imgbase.add_layers(Some(&origin), missing, &mut Unwatched).doing("add_layers")?;
-    }
 }
 
 fn measure(host: &Host, imgbase: &Imgbase<'_>, size: usize) -> Result<()> {

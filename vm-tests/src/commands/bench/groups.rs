@@ -21,15 +21,21 @@ pub(super) struct Group {
     /// Scripts before it and after it, in which `$spare` is a disk that nobody else uses.
     pub(super) before: &'static str,
     pub(super) after: &'static str,
+    /// Whether it has machines of its own, and not the one that the others share.
+    pub(super) alone: bool,
 }
 
 impl Group {
     const fn new(name: &'static str, rounds: Rounds) -> Self {
-        Self { name, rounds, before: "", after: "" }
+        Self { name, rounds, before: "", after: "", alone: false }
     }
 
     const fn between(self, before: &'static str, after: &'static str) -> Self {
         Self { before, after, ..self }
+    }
+
+    const fn alone(self) -> Self {
+        Self { alone: true, ..self }
     }
 
     /// How many.
@@ -41,9 +47,6 @@ impl Group {
         }
     }
 }
-
-/// The one that has machines of its own.
-pub(super) const WIDE: &str = "wide";
 
 /// What makes the group of volumes grow comes late.
 pub(super) const GROUPS: &[Group] = &[
@@ -58,8 +61,8 @@ pub(super) const GROUPS: &[Group] = &[
     Group::new("boots", Rounds::Short).between(BOOT_FOLDER, "umount /boot"),
     Group::new("many", Rounds::Long),
     Group::new("scale", Rounds::Long),
-    Group::new("starts", Rounds::Starts),
-    Group::new(WIDE, Rounds::Long),
+    Group::new("starts", Rounds::Starts).alone(),
+    Group::new("wide", Rounds::Long).alone(),
 ];
 
 /// systemd-boot's folder, and two layers with entries in it.

@@ -10,12 +10,12 @@ pub(super) const DISKS: [usize; 3] = [1, 4, 16];
 
 /// So many rounds on each machine; the smallest also meets what else there may be more of.
 pub(super) fn measure(
-    start: impl Fn(&Spec) -> Result<Vm>,
+    start: &dyn Fn(&Spec) -> Result<Vm>,
     rounds: u32,
     figures: &mut Figures,
 ) -> Result<()> {
     for disks in DISKS {
-        eprintln!("bench: wide, {disks} physical volumes, {rounds} rounds");
+        eprintln!("bench: {disks} physical volumes");
         let sizes = [vec![PV; disks], vec![SCRATCH]].concat();
         let mut vm = start(&Spec::plain(&sizes).with_two_processors())?;
         prepare(&mut vm, disks)?;
