@@ -7,6 +7,7 @@
 mod control;
 mod errno;
 mod frozen;
+mod hurry;
 mod nodes;
 mod udev;
 
@@ -23,6 +24,7 @@ use imgbase_sys::dm::{Creation, Found, Uuid};
 use self::control::Ways;
 use self::errno::{Refusal, failure, io_error};
 use self::frozen::Frozen;
+use self::hurry::{Hurry, Hurrying};
 use self::nodes::{Nodes, Task, is_node};
 use self::udev::{Batch, Udev};
 use super::disks::FileDev;
@@ -52,6 +54,7 @@ pub(super) struct RealKernel {
     /// Held while a call goes on without the state whose event is in the batch: nobody takes the
     /// batch away meanwhile. Locked before the state.
     under_way: RwLock<()>,
+    hurry: Hurry,
     udev: Udev,
     nodes: Nodes,
 }
@@ -86,6 +89,7 @@ impl RealKernel {
             ways: OnceLock::new(),
             state: Mutex::new(state),
             under_way: RwLock::new(()),
+            hurry: Hurry::new(),
             udev,
             nodes,
         }
@@ -101,6 +105,7 @@ impl RealKernel {
             return Ok(ways);
         }
         let opened = control::open()?;
+        self.hurry.mend();
         Ok(self.ways.get_or_init(|| opened))
     }
 
@@ -123,9 +128,16 @@ impl RealKernel {
         self.state().frozen.note(line);
     }
 
+    /// Lets the kernel's waits be short until what is returned is dropped.
+    fn hurry(&self) -> Hurrying<'_> {
+        let may_open = !self.state().frozen.is_any();
+        self.hurry.begin(may_open)
+    }
+
     /// Tries to remove a device. The kernel waits long in that, and others need not.
     fn remove_once(&self, name: &str, flags: u16) -> Result<std::io::Result<()>> {
         let ways = self.ways()?;
+        let _hurrying = self.hurry();
         let _under_way = self.under_way.read().unwrap_or_else(PoisonError::into_inner);
         let event = self.state().batch.event(flags)?;
         let result = ways.raw.remove(name, event);
@@ -284,6 +296,7 @@ impl Kernel for RealKernel {
         let lines: Vec<_> = table.lines.iter().map(crate_line).collect();
         let flags = if read_only { DmFlags::DM_READONLY } else { DmFlags::empty() };
         let options = DmOptions::default().set_flags(flags);
+        let _hurrying = self.hurry();
         let loaded = named("load", name, |id| ways.dm.table_load(id, &lines, options));
         loaded.map(drop).map_err(|error| match ways.missing_target(table) {
             Some(target) => {
@@ -302,6 +315,7 @@ impl Kernel for RealKernel {
     }
 
     fn resume(&self, name: &DmName, seen: &Visibility) -> Result<()> {
+        let _hurrying = self.hurry();
         self.locked(|open| {
             open.frozen.note(|| format!("dm resume {name}"));
             let event = open.batch.event(seen.udev_flags)?;
@@ -321,6 +335,7 @@ impl Kernel for RealKernel {
     }
 
     fn suspend(&self, name: &DmName, how: Suspend) -> Result<()> {
+        let _hurrying = self.hurry();
         self.locked(|open| {
             open.frozen.note(|| format!("dm suspend {name} ({how:?})"));
             // Either way this program may lie on it.

@@ -36,6 +36,11 @@ impl Frozen {
         }
     }
 
+    /// True while something is frozen.
+    pub(super) fn is_any(&self) -> bool {
+        !self.devices.is_empty()
+    }
+
     /// Keeps a task for later while something is frozen, else gives it back.
     pub(super) fn later(&mut self, task: Task) -> Option<Task> {
         if self.devices.is_empty() {

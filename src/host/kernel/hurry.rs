@@ -1,0 +1,244 @@
+//! Short grace periods while a call waits for one.
+//!
+//! The kernel waits for a grace period of RCU where it loads a thin volume's table, and where it
+//! suspends, resumes or removes a device: some 20 ms in which nobody works. Expedited, it takes one:
+//! the processors that are busy are asked by an interrupt instead of being waited for. That is a
+//! setting of the whole machine (`/sys/kernel/rcu_expedited`; the kernel's
+//! `Documentation/RCU/Design/Requirements/Requirements.rst`, "Expedited Grace Periods"), so it is
+//! made for such a call alone and taken back behind it. An administrator's own is left alone: where
+//! it is set already, and where `rcu_normal` is, which the kernel obeys first, nothing is done.
+//!
+//! A file that is locked meanwhile says that the setting is ours. Where a process was killed in the
+//! call, it says so still, and the next one takes the setting back. Nothing here fails: without it
+//! things take longer, no more.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rustix::fs::{FlockOperation, flock};
+
+/// The setting, and that it is ours.
+pub(super) struct Hurry {
+    kernel: PathBuf,
+    mark: PathBuf,
+    /// Opened before anything is suspended: no path may be looked up then.
+    files: OnceLock<Option<Files>>,
+    callers: Mutex<Callers>,
+}
+
+struct Files {
+    setting: File,
+    mark: File,
+}
+
+#[derive(Default)]
+struct Callers {
+    count: usize,
+    /// True while the setting is this process's.
+    is_ours: bool,
+}
+
+/// A call that hurries, until it is dropped.
+#[must_use]
+pub(super) struct Hurrying<'h>(Option<&'h Hurry>);
+
+impl Drop for Hurrying<'_> {
+    fn drop(&mut self) {
+        if let Some(hurry) = self.0 {
+            hurry.end();
+        }
+    }
+}
+
+impl Hurry {
+    /// This machine's.
+    pub(super) fn new() -> Self {
+        Self::at("/sys/kernel", "/run/imgbase/expedited")
+    }
+
+    fn at(kernel: impl Into<PathBuf>, mark: impl Into<PathBuf>) -> Self {
+        let callers = Mutex::new(Callers::default());
+        Self { kernel: kernel.into(), mark: mark.into(), files: OnceLock::new(), callers }
+    }
+
+    /// Takes back what a killed process has left.
+    pub(super) fn mend(&self) {
+        if self.mark.metadata().is_ok_and(|mark| mark.len() > 0) {
+            drop(self.begin(true));
+        }
+    }
+
+    /// Hurries, until what is returned is dropped; not where files would have to be opened for that
+    /// and may not be.
+    pub(super) fn begin(&self, may_open: bool) -> Hurrying<'_> {
+        let files = if may_open { self.files.get_or_init(|| self.open()) } else { self.opened() };
+        let Some(files) = files else { return Hurrying(None) };
+        let mut callers = self.callers();
+        if callers.count == 0 {
+            callers.is_ours = files.set().unwrap_or(false);
+        }
+        callers.count = callers.count.saturating_add(1);
+        Hurrying(Some(self))
+    }
+
+    fn end(&self) {
+        let mut callers = self.callers();
+        callers.count = callers.count.saturating_sub(1);
+        if callers.count == 0
+            && std::mem::take(&mut callers.is_ours)
+            && let Some(files) = self.opened()
+            && let Err(error) = files.take_back()
+        {
+            log::debug!("{}: {error}", self.kernel.display());
+        }
+    }
+
+    fn callers(&self) -> MutexGuard<'_, Callers> {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn opened(&self) -> &Option<Files> {
+        self.files.get().unwrap_or(&None)
+    }
+
+    /// Nothing where the kernel has no such setting, or where another one counts.
+    fn open(&self) -> Option<Files> {
+        let mut file = OpenOptions::new();
+        file.read(true).write(true);
+        let normal = File::open(self.kernel.join("rcu_normal")).and_then(|file| is_set(&file));
+        let setting = file.open(self.kernel.join("rcu_expedited")).ok()?;
+        let folder = DirBuilder::new().recursive(true).mode(0o700).create(self.mark.parent()?);
+        let mark = folder.and_then(|()| file.create(true).mode(0o600).open(&self.mark)).ok()?;
+        (!normal.unwrap_or(false)).then_some(Files { setting, mark })
+    }
+}
+
+impl Files {
+    /// Makes the setting; false where somebody else has made it, or is about to.
+    fn set(&self) -> io::Result<bool> {
+        if flock(&self.mark, FlockOperation::NonBlockingLockExclusive).is_err() {
+            return Ok(false);
+        }
+        let ours = self.set_locked();
+        if !matches!(ours, Ok(true)) {
+            self.mark.set_len(0)?;
+            self.unlock()?;
+        }
+        ours
+    }
+
+    fn set_locked(&self) -> io::Result<bool> {
+        let is_marked = self.mark.metadata()?.len() > 0;
+        if is_set(&self.setting)? {
+            // Marked, it is what a killed process has left.
+            return Ok(is_marked);
+        }
+        self.mark.write_all_at(b"1", 0)?;
+        self.setting.write_all_at(b"1", 0)?;
+        Ok(true)
+    }
+
+    fn take_back(&self) -> io::Result<()> {
+        self.setting.write_all_at(b"0", 0)?;
+        self.mark.set_len(0)?;
+        self.unlock()
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        Ok(flock(&self.mark, FlockOperation::Unlock)?)
+    }
+}
+
+/// True for a number that is not zero.
+fn is_set(setting: &File) -> io::Result<bool> {
+    let mut digit = [0];
+    setting.read_exact_at(&mut digit, 0)?;
+    Ok(digit != *b"0")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A kernel's settings in a folder.
+    struct Machine(tempfile::TempDir);
+
+    impl Machine {
+        fn new() -> Self {
+            let machine = Self(tempfile::tempdir().expect("a folder"));
+            machine.set("rcu_expedited", "0");
+            machine.set("rcu_normal", "0");
+            machine
+        }
+
+        fn set(&self, name: &str, value: &str) {
+            fs::write(self.0.path().join(name), value).expect("ours");
+        }
+
+        fn is(&self, name: &str) -> String {
+            fs::read_to_string(self.0.path().join(name)).expect("ours")
+        }
+
+        fn hurry(&self) -> Hurry {
+            Hurry::at(self.0.path(), self.0.path().join("run/mark"))
+        }
+    }
+
+    #[test]
+    fn the_setting_is_made_for_the_calls_alone() {
+        let machine = Machine::new();
+        let hurry = machine.hurry();
+        let first = hurry.begin(true);
+        let second = hurry.begin(false);
+        assert_eq!((machine.is("rcu_expedited"), machine.is("run/mark")), ("1".into(), "1".into()));
+        // Another process hurries along, and takes nothing back.
+        drop(machine.hurry().begin(true));
+        drop(first);
+        assert_eq!(machine.is("rcu_expedited"), "1");
+        drop(second);
+        assert_eq!((machine.is("rcu_expedited"), machine.is("run/mark")), ("0".into(), "".into()));
+        drop(hurry.begin(false));
+        assert_eq!(machine.is("rcu_expedited"), "0");
+    }
+
+    #[test]
+    fn an_administrators_setting_stays() {
+        let machine = Machine::new();
+        machine.set("rcu_expedited", "1");
+        drop(machine.hurry().begin(true));
+        assert_eq!(machine.is("rcu_expedited"), "1");
+        machine.set("rcu_expedited", "0");
+        machine.set("rcu_normal", "1");
+        let hurry = machine.hurry();
+        let _hurrying = hurry.begin(true);
+        assert_eq!(machine.is("rcu_expedited"), "0");
+    }
+
+    #[test]
+    fn what_a_killed_process_has_left_is_taken_back() {
+        let machine = Machine::new();
+        std::mem::forget(machine.hurry().begin(true));
+        machine.set("rcu_expedited", "1");
+        machine.hurry().mend();
+        assert_eq!((machine.is("rcu_expedited"), machine.is("run/mark")), ("0".into(), "".into()));
+        // An administrator's does not pass for ours then.
+        machine.set("rcu_expedited", "1");
+        machine.hurry().mend();
+        assert_eq!(machine.is("rcu_expedited"), "1");
+    }
+
+    #[test]
+    fn nothing_is_opened_where_nothing_may_be() {
+        let machine = Machine::new();
+        drop(machine.hurry().begin(false));
+        assert!(!machine.0.path().join("run").exists());
+        let none = Hurry::at("/nowhere", machine.0.path().join("run/mark"));
+        drop(none.begin(true));
+        assert!(!machine.0.path().join("run").exists());
+    }
+}
