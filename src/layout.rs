@@ -204,7 +204,10 @@ impl<'v> Layout<'v> {
             let why = "it is no thin volume of our pool".to_owned();
             return self.orphans.push(Orphan { lv, why });
         };
-        match lv.name.as_str().parse() {
+        // Mostly it is of the same base as the one before.
+        let text = lv.name.as_str();
+        let before = layers.last().and_then(|layer| LayerName::of_base(layer.name.base(), text));
+        match before.map_or_else(|| text.parse(), |layer| Ok(ImageName::Layer(layer))) {
             Ok(ImageName::Base(name)) => {
                 let base = Volume { name, lv, thin };
                 self.bases.push(Base { base, layers: Vec::new() });
@@ -302,12 +305,10 @@ impl<'v> Layout<'v> {
 
     /// The names of the layers that come next, as long as there are any.
     pub fn next_layers(&self, base: &BaseName) -> impl Iterator<Item = LayerName> {
-        let images = self.vg.lvs.iter().filter_map(|lv| lv.name.as_str().parse().ok());
-        let highest = images.filter_map(|image| match image {
-            ImageName::Layer(layer) if layer.base() == base => Some(layer.index()),
-            _ => None,
-        });
-        let first = highest.max().unwrap_or(0).checked_add(1);
+        let names = self.vg.lvs.iter().map(|lv| lv.name.as_str());
+        let layers = names.filter_map(|name| LayerName::of_base(base, name));
+        let highest = layers.map(|layer| layer.index()).max();
+        let first = highest.unwrap_or(0).checked_add(1);
         let indices = first.into_iter().flat_map(|first| first..=u32::MAX);
         let base = base.clone();
         indices.map_while(move |index| LayerName::new(base.clone(), index).ok())

@@ -154,7 +154,10 @@ impl LvName {
         if text.starts_with("pvmove") || text.starts_with("snapshot") {
             return bad("lvm2 reserves names that start with pvmove or snapshot");
         }
-        if text.contains("_vorigin") || RESERVED_PARTS.iter().any(|part| text.contains(part)) {
+        // All of them have one.
+        let may_be = text.contains('_');
+        let is_reserved = || RESERVED_PARTS.iter().any(|part| text.contains(part));
+        if may_be && (text.contains("_vorigin") || is_reserved()) {
             return bad("lvm2 reserves names with such an ending for its internal volumes");
         }
         let digits = text.strip_prefix("pv").unwrap_or_default();

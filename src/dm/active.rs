@@ -1,6 +1,6 @@
 //! Which devices of a volume group the kernel has, seen with one question.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::kernel::{DmInfo, Kernel, TargetStatus, Visibility};
 use super::names::{self, DeviceKey, Role, UdevFlags};
@@ -85,6 +85,18 @@ impl Active {
         self.device(vg, lv, role_of(lv)).filter(|info| info.live)
     }
 
+    /// The volumes that have a live device, in the group's order, each with that device: see
+    /// [`volume`](Self::volume).
+    pub fn volumes<'s>(&'s self, vg: &'s Vg) -> impl Iterator<Item = (&'s Lv, &'s DmInfo)> {
+        let ids = self.devices.keys().filter_map(|uuid| names::lv_id(uuid));
+        let ids: BTreeSet<&str> = ids.gather();
+        let there = vg.lvs.iter().filter(move |lv| ids.contains(lv.id.undashed()));
+        there.filter_map(|lv| {
+            let info = self.device(vg, lv, role_of(lv)).filter(|info| info.live)?;
+            Some((lv.as_ref(), info))
+        })
+    }
+
     /// True where the volume has a live device.
     pub fn is_active(&self, vg: &Vg, name: &LvName) -> bool {
         self.volume(vg, name).is_some()
@@ -108,9 +120,15 @@ impl Active {
 
 /// The volume that a live device stands for: see [`Active::volume`].
 pub fn volume_of<'v>(vg: &'v Vg, info: &DmInfo) -> Option<&'v LvName> {
-    let stands_for = |lv: &Lv| *names::uuid_of(vg, lv, role_of(lv)) == *info.uuid;
-    let lv = vg.lvs.iter().find(|lv| info.live && stands_for(lv))?;
-    Some(&lv.name)
+    let lv = lv_of(vg, info).filter(|_| info.live)?;
+    let stands_for = *names::uuid_of(vg, lv, role_of(lv)) == *info.uuid;
+    stands_for.then_some(&lv.name)
+}
+
+/// The volume that a device belongs to.
+fn lv_of<'v>(vg: &'v Vg, info: &DmInfo) -> Option<&'v Lv> {
+    let id = names::lv_id(&info.uuid)?;
+    vg.lvs.iter().find(|lv| lv.id.undashed() == id).map(AsRef::as_ref)
 }
 
 /// As what a volume's device serves: a pool's is the one that takes messages.
@@ -184,8 +202,8 @@ fn height(uuid: &str) -> u8 {
 
 /// What the world sees of a device of the group; of one that is not ours, nothing.
 fn visibility(vg: &Vg, info: &DmInfo) -> Visibility {
-    let volume = vg.lvs.iter().filter_map(|lv| DeviceKey::of(vg, lv, Role::Volume).ok());
-    let known = volume.into_iter().find(|key| *key.uuid == *info.uuid);
+    let key = lv_of(vg, info).and_then(|lv| DeviceKey::of(vg, lv, Role::Volume).ok());
+    let known = key.filter(|key| *key.uuid == *info.uuid);
     let hidden = Visibility { udev_flags: UdevFlags::INTERNAL.bits(), link: None };
     known.map_or(hidden, |key| key.seen)
 }

@@ -96,6 +96,12 @@ impl Role {
     }
 }
 
+/// The identifier, without dashes, of the volume whose device has this UUID.
+pub(super) fn lv_id(uuid: &str) -> Option<&str> {
+    // `LVM-`, and 32 characters of the group's.
+    uuid.strip_prefix("LVM-")?.get(32..64)
+}
+
 /// How lvm2 knows a device, and what the world sees of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceKey {

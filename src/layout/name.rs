@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -15,10 +16,17 @@ const BASE_MAX: usize = 55;
 const RULE: &str = "a base is NAME-VERSION-RELEASE";
 
 /// A base's name: NAME-VERSION-RELEASE, split at the last two dashes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct BaseName(Box<str>);
+///
+/// A clone shares the text: each of a base's layers has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BaseName(Arc<str>);
 text_type!(BaseName);
+
+impl Serialize for BaseName {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
 
 impl BaseName {
     fn parts(&self) -> (&str, &str, &str) {
@@ -101,6 +109,12 @@ impl LayerName {
         Ok(Self { base, index })
     }
 
+    /// What `text` says, where it is the name of a layer of this base.
+    pub(super) fn of_base(base: &BaseName, text: &str) -> Option<Self> {
+        let index = index_of(text.strip_prefix(base.as_str())?.strip_prefix('+')?)?;
+        Self::new(base.clone(), index).ok()
+    }
+
     /// Its base.
     pub fn base(&self) -> &BaseName {
         &self.base
@@ -136,11 +150,15 @@ impl FromStr for LayerName {
         let bad = |why| BadName::new(text, "name of a layer", why);
         let (base, index) = text.rsplit_once('+').ok_or_else(|| bad("a layer is BASE+N"))?;
         let base: BaseName = base.parse().map_err(|_| bad("a layer is BASE+N; that is no base"))?;
-        let plain = !index.starts_with('0') && index.bytes().all(|b| b.is_ascii_digit());
-        let index = if plain { index.parse().ok() } else { None };
-        let index = index.ok_or_else(|| bad("a layer is BASE+N, N from 1"))?;
+        let index = index_of(index).ok_or_else(|| bad("a layer is BASE+N, N from 1"))?;
         Self::new(base, index)
     }
+}
+
+/// The index that stands behind the plus.
+fn index_of(digits: &str) -> Option<u32> {
+    let plain = !digits.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit());
+    if plain { digits.parse().ok() } else { None }
 }
 
 /// The name of a base or of a layer.

@@ -23,8 +23,8 @@ impl Imgbase<'_> {
     /// whatever reading the disks gives.
     pub fn layout(&self) -> Result<LayoutReport> {
         let session = Session::read(self)?;
-        let seen = Seen::of(&session)?;
         let layout = session.layout()?;
+        let seen = Seen::of(&session, &layout)?;
         Ok(LayoutReport {
             vg: layout.vg.name.clone(),
             vg_seqno: layout.vg.seqno,
@@ -158,12 +158,12 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(session: &Session<'_>) -> Result<Self> {
+    fn of(session: &Session<'_>, layout: &Layout<'_>) -> Result<Self> {
         // A pool that the kernel has failed has no figures; `check` says so.
         let devices = session.devices()?;
-        let pool = session.pool_state_among(&devices, &session.pool()?).ok().flatten();
+        let pool = session.pool_state_among(&devices, &layout.pool.name).ok().flatten();
         let current = session.mounted_among(&devices, std::path::Path::new("/"))?;
-        let mounted = mounted(session, &devices)?;
+        let mounted = mounted(session, layout, &devices)?;
         // The layout is told all the same where the loader's folder cannot be read.
         let boot = session.boot_state().unwrap_or_else(|error| {
             log::warn!("{error}");
@@ -228,9 +228,9 @@ impl Seen {
 /// Where the group's data volumes are mounted.
 fn mounted(
     session: &Session<'_>,
+    layout: &Layout<'_>,
     devices: &crate::dm::Active,
 ) -> Result<std::collections::BTreeMap<crate::name::LvName, String>> {
-    let layout = session.layout()?;
     let mut found = std::collections::BTreeMap::new();
     if layout.volumes.is_empty() {
         return Ok(found);

@@ -10,7 +10,7 @@ use super::{Imgbase, Seen, listed};
 use crate::dev::Dev;
 use crate::dm;
 use crate::dm::status::PoolState;
-use crate::dm::{Active, DevNo, DmInfo, PvNumbers, Sure, volume_of};
+use crate::dm::{Active, DevNo, PvNumbers, Sure, volume_of};
 use crate::error::{ErrorKind, Result};
 use crate::layout::{Layout, find_pool};
 use crate::lvm2::Vg;
@@ -457,8 +457,7 @@ impl<'m> Session<'m> {
 
     /// The same, among devices that were looked at before.
     pub(super) fn active_among(&self, devices: &Active) -> BTreeSet<LvName> {
-        let names = self.vg.lvs.iter().map(|lv| &lv.name);
-        names.filter(|name| devices.is_active(&self.vg, name)).cloned().gather()
+        devices.volumes(&self.vg).map(|(lv, _)| lv.name.clone()).gather()
     }
 
     /// Why a volume is in use, or `None`.
@@ -492,9 +491,8 @@ impl<'m> Session<'m> {
     /// The same, among devices that were looked at before.
     pub(super) fn mounted_among(&self, devices: &Active, dir: &Path) -> Result<Option<LvName>> {
         let Some(number) = self.number_at(dir)? else { return Ok(None) };
-        let is_there = |device: &DmInfo| device.number == number;
-        let mut names = self.vg.lvs.iter().map(|lv| &lv.name);
-        Ok(names.find(|name| devices.volume(&self.vg, name).is_some_and(is_there)).cloned())
+        let mut volumes = devices.volumes(&self.vg);
+        Ok(volumes.find(|(_, device)| device.number == number).map(|(lv, _)| lv.name.clone()))
     }
 
     /// The volume that this host runs from, where it is one of this group's.
