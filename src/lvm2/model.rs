@@ -226,6 +226,14 @@ impl Vg {
         Self::from_document(Document::parse(text)?)
     }
 
+    /// The same where much may be as in what was read before: that is shared.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub(in crate::lvm2) fn parse_like(text: &str, old: &Self) -> Result<Self> {
+        Self::from_changed(Document::parse_like(text, &old.text)?, old)
+    }
+
     /// The text, without a NUL: that which it was read from.
     pub fn to_text(&self, style: Style) -> String {
         self.text.print(style)

@@ -58,6 +58,14 @@ impl Document {
         parse::document(text)
     }
 
+    /// The same where much may be as in another text, with which that is shared then.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub(crate) fn parse_like(text: &str, old: &Self) -> Result<Self> {
+        parse::document_like(text, old)
+    }
+
     /// The text, without a NUL.
     pub fn print(&self, style: Style) -> String {
         print::document(self, style)

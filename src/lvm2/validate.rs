@@ -1,7 +1,7 @@
 //! What must hold in a group before it is written: what lvm2 would reject, and what it does not
 //! check although it destroys data.
 
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::model::{Area, Lv, Message, Pv, SegmentKind, Thin, ThinPool, Vg};
 use crate::name::{DmName, LvName, LvmId};
@@ -46,8 +46,8 @@ enum Broken {
 /// The group with its volumes by name.
 struct Check<'a> {
     vg: &'a Vg,
-    lvs: HashMap<&'a str, &'a Lv>,
-    pvs: HashMap<&'a str, &'a Pv>,
+    lvs: FxHashMap<&'a str, &'a Lv>,
+    pvs: FxHashMap<&'a str, &'a Pv>,
 }
 
 /// What lvm2 checks when it reads a text: references, and what each type of segment demands.
@@ -156,7 +156,8 @@ impl<'a> Check<'a> {
     }
 
     fn group(&self) -> Result<(), Broken> {
-        let mut ids = HashSet::from([self.vg.id]);
+        let mut ids = FxHashSet::default();
+        ids.insert(self.vg.id);
         let all = self.vg.pvs.iter().map(|pv| pv.id).chain(self.vg.lvs.iter().map(|lv| lv.id));
         if let Some(id) = all.into_iter().find(|id| !ids.insert(*id)) {
             return Err(Broken::Id(id));
@@ -186,7 +187,7 @@ impl<'a> Check<'a> {
     }
 
     fn device_ids(&self) -> Result<()> {
-        let mut seen = HashSet::new();
+        let mut seen = FxHashSet::default();
         for lv in &self.vg.lvs {
             let Some(thin) = lv.thin() else { continue };
             if !seen.insert((&thin.pool, thin.device_id)) {
@@ -206,7 +207,7 @@ impl<'a> Check<'a> {
 
     /// A part of a pool is a part of nothing else.
     fn parts(&self) -> Result<()> {
-        let mut seen = HashSet::new();
+        let mut seen = FxHashSet::default();
         for lv in &self.vg.lvs {
             let Some(pool) = lv.thin_pool() else { continue };
             if let Some(part) = [&pool.metadata, &pool.data].into_iter().find(|p| !seen.insert(*p))

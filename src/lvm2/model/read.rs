@@ -15,6 +15,9 @@ use crate::{Error, ErrorKind};
 
 /// The section of the logical volumes.
 const LVS: &str = "logical_volumes";
+/// What a value must be.
+const STRING: &str = "string";
+const NUMBER: &str = "whole number";
 /// lvm2 counts extents in 32 bits.
 const MOST_EXTENTS: u64 = 0xffff_ffff;
 #[derive(Debug, thiserror::Error)]
@@ -57,24 +60,30 @@ impl<'a> At<'a> {
         Error::new(ErrorKind::Corrupt, bad).at(self.name)
     }
 
-    fn scalar(&self, key: &'static str) -> Option<&'a Scalar> {
-        self.section.get(key)?.scalar()
+    fn text(&self, key: &'static str) -> Result<Cow<'a, str>> {
+        self.given(key)?.ok_or_else(|| self.bad(Bad::Key(key, STRING)))
     }
 
-    fn text(&self, key: &'static str) -> Result<Cow<'a, str>> {
-        let text = self.scalar(key).and_then(Scalar::as_str);
-        text.ok_or_else(|| self.bad(Bad::Key(key, "string")))
+    /// A string that may be absent.
+    fn given(&self, key: &'static str) -> Result<Option<Cow<'a, str>>> {
+        let Some(item) = self.section.get(key) else { return Ok(None) };
+        let text = item.scalar().and_then(Scalar::as_str);
+        text.map(Some).ok_or_else(|| self.bad(Bad::Key(key, STRING)))
     }
 
     fn number(&self, key: &'static str) -> Result<u64> {
-        let number = self.scalar(key).and_then(Scalar::as_int);
-        let number = number.and_then(|n| u64::try_from(n).ok());
-        number.ok_or_else(|| self.bad(Bad::Key(key, "whole number")))
+        self.number_if(key)?.ok_or_else(|| self.bad(Bad::Key(key, NUMBER)))
     }
 
     /// A number that may be absent.
+    fn number_if(&self, key: &'static str) -> Result<Option<u64>> {
+        let Some(item) = self.section.get(key) else { return Ok(None) };
+        let number = item.scalar().and_then(Scalar::as_int).and_then(|n| u64::try_from(n).ok());
+        number.map(Some).ok_or_else(|| self.bad(Bad::Key(key, NUMBER)))
+    }
+
     fn number_or(&self, key: &'static str, default: u64) -> Result<u64> {
-        if self.section.get(key).is_some() { self.number(key) } else { Ok(default) }
+        Ok(self.number_if(key)?.unwrap_or(default))
     }
 
     fn in_range(&self, key: &'static str, range: impl std::ops::RangeBounds<u64>) -> Result<u64> {
@@ -88,31 +97,39 @@ impl<'a> At<'a> {
 
     /// A name that may be absent.
     fn name_if(&self, key: &'static str) -> Result<Option<LvName>> {
-        self.section.get(key).map(|_| self.parsed(key)).transpose()
+        let text = self.given(key)?;
+        text.map(|text| text.parse().map_err(|bad| self.bad(Bad::Name(bad)))).transpose()
     }
 
     /// A string that may be absent, as it may where it is empty.
     fn text_if(&self, key: &'static str) -> Result<Option<Box<str>>> {
-        let text = self.section.get(key).map(|_| self.text(key)).transpose()?;
-        Ok(text.filter(|text| !text.is_empty()).map(|text| text.into()))
+        Ok(self.given(key)?.filter(|text| !text.is_empty()).map(Into::into))
     }
 
     /// A list of strings; one string alone is a list too, and an absent one is empty.
     fn words(&self, key: &'static str) -> Result<Vec<Box<str>>> {
+        let mut words = Vec::new();
+        self.each_word(key, &mut |word| words.push(word.into()))?;
+        Ok(words)
+    }
+
+    fn each_word(&self, key: &'static str, each: &mut dyn FnMut(Cow<'_, str>)) -> Result<()> {
         let scalars = match self.section.get(key).map(|item| item.body()) {
             None => &[],
             Some(Body::Array(array)) => array.scalars(),
             Some(Body::Scalar(scalar)) => std::slice::from_ref(scalar),
             Some(Body::Section(_)) => return Err(self.bad(Bad::Key(key, "list of strings"))),
         };
-        let words = scalars.iter().map(|scalar| scalar.as_str().map(Into::into));
-        words.collect::<Option<_>>().ok_or_else(|| self.bad(Bad::Key(key, "list of strings")))
+        let told = scalars.iter().try_for_each(|scalar| scalar.as_str().map(&mut *each));
+        told.ok_or_else(|| self.bad(Bad::Key(key, "list of strings")))
     }
 
     /// lvm2 does not check tags that it reads. One that it would not take from a user stays in the
     /// text and is not seen here.
     fn tags(&self) -> Result<Vec<Tag>> {
-        Ok(self.words("tags")?.iter().filter_map(|tag| tag.parse().ok()).collect())
+        let mut tags = Vec::new();
+        self.each_word("tags", &mut |tag| tags.extend(tag.parse().ok()))?;
+        Ok(tags)
     }
 
     /// The section of that key; an absent one has no sections.
@@ -208,12 +225,13 @@ fn check_group_keys(group: &Section) -> std::result::Result<(), Bad> {
 }
 
 fn check_own_keys(section: &Section) -> std::result::Result<(), Bad> {
-    let items = section.items();
-    if let Some(item) = items.iter().find(|item| item.key().contains('/')) {
+    if let Some(item) = section.items().iter().find(|item| item.has_slash()) {
         return Err(Bad::Slash(item.key().into_owned()));
     }
     let mut seen: Vec<Cow<'_, str>> = section.sections().map(|(key, _)| key).collect();
-    seen.sort_unstable();
+    if seen.len() > 1 {
+        seen.sort_unstable();
+    }
     let twice = seen.windows(2).find(|pair| pair.first() == pair.last());
     match twice.and_then(|pair| pair.first()) {
         Some(key) => Err(Bad::TwoSections(key.clone().into_owned())),
@@ -267,7 +285,7 @@ fn read_pvs(vg: At<'_>, name: &VgName) -> Result<Vec<Pv>> {
 }
 
 fn read_pv(at: At<'_>, label: &str) -> Result<Pv> {
-    let size = at.section.get("dev_size").map(|_| at.number("dev_size")).transpose()?;
+    let size = at.number_if("dev_size")?;
     Ok(Pv {
         label: label.into(),
         id: at.parsed("id")?,
@@ -288,7 +306,7 @@ fn read_lvs(vg: At<'_>, name: &VgName, pvs: &[Pv], known: &Known<'_>) -> Result<
         if let Some(lv) = known.lv(&key, section, &mut left) {
             return Ok(lv);
         }
-        let place = format!("volume {name}/{key}");
+        let place = LvPlace { vg: name, lv: &key };
         let at = At { section, name: &place };
         check_keys(section).map_err(|bad| at.bad(bad))?;
         read_lv(at, &key, &labels).map(Arc::new)
@@ -296,22 +314,35 @@ fn read_lvs(vg: At<'_>, name: &VgName, pvs: &[Pv], known: &Known<'_>) -> Result<
     lvs.collect()
 }
 
+/// What a volume is called in a message.
+struct LvPlace<'a> {
+    vg: &'a VgName,
+    lv: &'a str,
+}
+
+impl fmt::Display for LvPlace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "volume {}/{}", self.vg, self.lv)
+    }
+}
+
 fn read_lv(at: At<'_>, name: &str, labels: &HashSet<&str>) -> Result<Lv> {
-    let time = at.section.get("creation_time").map(|_| at.number("creation_time")).transpose()?;
+    let time = at.number_if("creation_time")?;
+    let status = at.words("status")?;
     Ok(Lv {
         name: name.parse().map_err(|bad| at.bad(Bad::Name(bad)))?,
         id: at.parsed("id")?,
-        status: at.words("status")?,
         flags: at.words("flags")?,
         tags: at.tags()?,
         creation_time: time.and_then(|time| i64::try_from(time).ok()),
-        fixed_minor: fixed_minor(at)?,
+        fixed_minor: fixed_minor(at, &status)?,
+        status,
         segments: segment::read_segments(at, labels)?,
     })
 }
 
-fn fixed_minor(at: At<'_>) -> Result<Option<(u32, u32)>> {
-    if !has(&at.words("status")?, "FIXED_MINOR") || at.section.get("minor").is_none() {
+fn fixed_minor(at: At<'_>, status: &[Box<str>]) -> Result<Option<(u32, u32)>> {
+    if !has(status, "FIXED_MINOR") || at.section.get("minor").is_none() {
         return Ok(None);
     }
     let part = |key| {

@@ -1,6 +1,7 @@
 //! One device: label, headers, texts.
 
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub(super) struct Scanner {
     pub(super) problems: Vec<Problem>,
     /// Texts that were parsed already, by checksum and size: copies are parsed once.
     known: BTreeMap<(u32, u64), TextId>,
+    /// A group as it was: what its text has still is shared with it.
+    old: Option<Arc<Vg>>,
 }
 
 /// A device with its first bytes in memory.
@@ -71,6 +74,11 @@ impl<'d> Source<'d> {
 }
 
 impl Scanner {
+    /// For the disks of this group.
+    pub(super) fn again(old: &Arc<Vg>) -> Self {
+        Self { old: Some(Arc::clone(old)), ..Self::default() }
+    }
+
     /// Adds what `dev` holds.
     pub(super) fn look_at(&mut self, path: &Path, dev: &Arc<dyn Dev>) {
         match Source::open(dev.as_ref()) {
@@ -153,7 +161,7 @@ impl Scanner {
         if let Some(known) = self.known.get(&key) {
             return Content::Text(*known);
         }
-        match parse(bytes) {
+        match parse_like(bytes, self.old.as_deref()) {
             Ok(vg) => {
                 let (checksum, size) = key;
                 let id = TextId { vg: vg.id, seqno: vg.seqno, size, checksum };
@@ -227,8 +235,15 @@ fn read_text(source: &Source<'_>, header: &Mda, slot: &RawLocn) -> Result<Vec<u8
 
 /// The text ends at the first NUL.
 pub(super) fn parse(bytes: &[u8]) -> Result<Vg> {
-    let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
+    parse_like(bytes, None)
+}
+
+fn parse_like(bytes: &[u8], old: Option<&Vg>) -> Result<Vg> {
+    let text = CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes);
     let text = std::str::from_utf8(text)
         .map_err(|_| Error::new(ErrorKind::Unsupported, "the text is not UTF-8"))?;
-    Vg::parse(text)
+    match old {
+        Some(old) => Vg::parse_like(text, old),
+        None => Vg::parse(text),
+    }
 }

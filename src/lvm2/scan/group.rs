@@ -110,7 +110,7 @@ impl Group {
 
     /// Reads all of its members again, whatever their headers say.
     pub(in crate::lvm2) fn look_again(&mut self) -> Reread {
-        let mut scanner = Scanner::default();
+        let mut scanner = Scanner::again(&self.vg);
         for member in &self.members {
             scanner.look_at(&member.path, &member.dev);
         }

@@ -67,7 +67,7 @@ impl Remembered {
         if let Some(members) = same.collect() {
             return Some(Group { vg, current, members, problems: Vec::new() });
         }
-        let mut scanner = Scanner::default();
+        let mut scanner = Scanner::again(&vg);
         for ((place, dev), source) in places() {
             scanner.look_at_head(source, &place.path, dev);
         }

@@ -42,16 +42,73 @@ enum Bad {
 
 type Parsed<T> = std::result::Result<T, Bad>;
 
-struct Parser {
+struct Parser<'t> {
+    /// Up to the NUL, where there is one.
+    text: &'t str,
+    /// What slices share.
     buf: Arc<str>,
     /// Next byte; always on a character boundary.
     at: usize,
-    end: usize,
+    /// Items and values of what is open, those of what it is in first: what is closed gets a vector
+    /// of the right length.
+    items: Vec<Item>,
+    scalars: Vec<Scalar>,
+    known: Option<Known<'t>>,
 }
+
+/// How many sections that were known are looked through for the one that is next: some may have been
+/// removed.
+const AHEAD: usize = 64;
+
+/// Sections that were read before, in their order.
+#[derive(Default)]
+struct Known<'k> {
+    sections: Vec<&'k Section>,
+    /// The first that was not met again.
+    next: usize,
+}
+
+impl<'k> Known<'k> {
+    /// The volumes and the physical volumes.
+    fn of(document: &'k Document) -> Self {
+        let vg = document.vg().map(|(_, vg)| vg);
+        let all = vg.into_iter().flat_map(Section::sections);
+        let mut sections = Vec::new();
+        for (key, list) in all {
+            match &*key {
+                PVS => sections.push(list),
+                _ => sections.extend(list.sections().map(|(_, volume)| volume)),
+            }
+        }
+        Self { sections, next: 0 }
+    }
+
+    /// The known section that `text` begins with, and its length.
+    fn take(&mut self, text: &str) -> Option<(Section, usize)> {
+        let left = self.sections.iter().enumerate().skip(self.next).take(AHEAD);
+        let (index, section, len) = left
+            .filter_map(|(index, section)| Some((index, section, section.len_in(text)?)))
+            .next()?;
+        self.next = index.saturating_add(1);
+        Some(((*section).clone(), len))
+    }
+}
+
+/// The section of the physical volumes.
+const PVS: &str = "physical_volumes";
 
 /// Reads a whole text.
 pub(super) fn document(text: &str) -> Result<Document> {
-    let mut parser = Parser::new(text);
+    read(Parser::new(text), text)
+}
+
+/// The same where much may be as in another text: sections that are the same byte for byte are
+/// shared with it.
+pub(super) fn document_like(text: &str, old: &Document) -> Result<Document> {
+    read(Parser { known: Some(Known::of(old)), ..Parser::new(text) }, text)
+}
+
+fn read(mut parser: Parser<'_>, text: &str) -> Result<Document> {
     let fit = if text.len() > LONGEST { Err(Bad::Long) } else { Ok(()) };
     fit.and_then(|()| parser.document()).map_err(|bad| parser.error(bad))
 }
@@ -81,14 +138,14 @@ pub(super) fn close_after(last: Option<&Scalar>, gap: Gap) -> Gap {
     }
 }
 
-impl Parser {
-    fn new(text: &str) -> Self {
-        let end = text.bytes().position(|b| b == 0).unwrap_or(text.len());
-        Self { buf: text.into(), at: 0, end }
+impl<'t> Parser<'t> {
+    fn new(text: &'t str) -> Self {
+        let text = text.split('\0').next().unwrap_or_default();
+        Self { text, buf: text.into(), at: 0, items: Vec::new(), scalars: Vec::new(), known: None }
     }
 
     fn error(&self, bad: Bad) -> Error {
-        let before = self.buf.get(..self.at).unwrap_or_default();
+        let before = self.text.get(..self.at).unwrap_or_default();
         let line = before.bytes().filter(|b| *b == b'\n').count().saturating_add(1);
         let byte = Bytes::new(u64::try_from(self.at).unwrap_or(u64::MAX));
         Error::new(ErrorKind::Corrupt, bad)
@@ -97,12 +154,11 @@ impl Parser {
     }
 
     fn peek(&self) -> Option<u8> {
-        let byte = self.buf.as_bytes().get(self.at).copied();
-        byte.filter(|_| self.at < self.end)
+        self.text.as_bytes().get(self.at).copied()
     }
 
     fn bump(&mut self) {
-        self.at = self.at.saturating_add(1).min(self.end);
+        self.at = self.at.saturating_add(1).min(self.text.len());
     }
 
     fn eat(&mut self, byte: u8) -> bool {
@@ -119,9 +175,9 @@ impl Parser {
 
     /// Goes on while `more` holds.
     fn pass(&mut self, more: impl Fn(u8) -> bool) {
-        while self.peek().is_some_and(&more) {
-            self.bump();
-        }
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        let len = rest.iter().position(|byte| !more(*byte)).unwrap_or(rest.len());
+        self.at = self.at.saturating_add(len);
     }
 
     /// Goes on while `more` holds; the piece gone over.
@@ -158,7 +214,7 @@ impl Parser {
 
     /// True where the line up to here holds more than white space.
     fn line_before(&self) -> bool {
-        let before = self.buf.as_bytes().get(..self.at).unwrap_or_default();
+        let before = self.text.as_bytes().get(..self.at).unwrap_or_default();
         let mut line = before.iter().rev().take_while(|b| **b != b'\n');
         line.any(|b| !is_space(*b))
     }
@@ -222,8 +278,12 @@ impl Parser {
             }
             Some(b'{') => {
                 self.bump();
-                let body = Body::Section(self.section(depth.saturating_add(1))?);
-                Ok(Item { key, tight: false, blanks, body })
+                let section = match depth {
+                    1 if key.as_str() == PVS => self.section_like(depth)?,
+                    2 => self.section_like(depth)?,
+                    _ => self.section(depth.saturating_add(1))?,
+                };
+                Ok(Item { key, tight: false, blanks, body: Body::Section(section) })
             }
             _ => Err(Bad::AfterKey),
         }
@@ -238,21 +298,43 @@ impl Parser {
         if range.is_empty() { Err(Bad::Key) } else { Ok(self.cut(range)) }
     }
 
+    /// A section inside of one at `depth` that may be known, or is to be known the next time.
+    fn section_like(&mut self, depth: u8) -> Parsed<Section> {
+        let (start, inside) = (self.at, depth.saturating_add(1));
+        let rest = self.text.get(start..).unwrap_or_default();
+        let known = self.known.as_mut();
+        if let Some((section, len)) = known.and_then(|known| known.take(rest)) {
+            self.at = start.saturating_add(len);
+            return Ok(section);
+        }
+        let section = self.section(inside)?;
+        if self.known.is_none() {
+            return Ok(section.read_as(self.cut(start..self.at)));
+        }
+        // Once more with a buffer of its own: it would keep all of this text in memory for as long
+        // as it stays the same from one text to the next.
+        let mut own = Parser::new(self.text.get(start..self.at).unwrap_or_default());
+        let section = own.section(inside)?;
+        Ok(section.read_as(own.cut(0..own.at)))
+    }
+
     fn section(&mut self, depth: u8) -> Parsed<Section> {
         if depth > DEPTH {
             return Err(Bad::Depth);
         }
-        let mut items = Vec::new();
+        let first = self.items.len();
         loop {
             let blanks = self.skip().1;
             match self.peek() {
                 None => return Err(Bad::OpenSection),
                 Some(b'}') => {
                     self.bump();
-                    items.shrink_to_fit();
-                    return Ok(Section { items: Arc::new(items), close_blanks: blanks });
+                    return Ok(Section::of(self.items.drain(first..).collect(), blanks));
                 }
-                Some(_) => items.push(self.item(blanks, depth)?),
+                Some(_) => {
+                    let item = self.item(blanks, depth)?;
+                    self.items.push(item);
+                }
             }
         }
     }
@@ -265,10 +347,11 @@ impl Parser {
     }
 
     fn array(&mut self) -> Parsed<Array> {
-        let mut scalars = Vec::new();
+        let first = self.scalars.len();
         let mut gap = self.skip().0;
         while !self.eat(b']') {
-            scalars.push(self.scalar(gap)?);
+            let scalar = self.scalar(gap)?;
+            self.scalars.push(scalar);
             gap = self.skip().0;
             if self.eat(b',') {
                 gap = self.skip().0;
@@ -276,7 +359,7 @@ impl Parser {
                 return Err(Bad::InArray);
             }
         }
-        scalars.shrink_to_fit();
+        let scalars: Vec<Scalar> = self.scalars.drain(first..).collect();
         Ok(Array { close: close_after(scalars.last(), gap), scalars })
     }
 
@@ -313,17 +396,18 @@ impl Parser {
         let start = self.at;
         self.bump();
         loop {
+            self.pass(|byte| byte != quote && byte != b'\\');
             match self.peek() {
                 None => return Err(Bad::OpenString),
-                Some(b'\\') if quote == b'"' => {
+                Some(b'\\') => {
                     self.bump();
-                    self.bump();
-                }
-                Some(byte) => {
-                    self.bump();
-                    if byte == quote {
-                        return Ok(start..self.at);
+                    if quote == b'"' {
+                        self.bump();
                     }
+                }
+                Some(_) => {
+                    self.bump();
+                    return Ok(start..self.at);
                 }
             }
         }

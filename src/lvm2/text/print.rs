@@ -160,9 +160,15 @@ impl Printer {
     }
 
     fn section(&mut self, item: &Item, section: &Section, place: Place) {
-        self.out.push_str(" {\n");
+        self.out.push_str(" {");
         let inside =
             if place == Place::Top { Place::Vg } else { place.inside(&item.key(), section) };
+        if let (Place::Lv, Some(known)) = (inside, self.known(section)) {
+            self.out.push_str(known);
+            return;
+        }
+        let start = self.out.len();
+        self.out.push('\n');
         self.depth = self.depth.saturating_add(1);
         for item in section.items() {
             self.item(item, inside, None);
@@ -171,6 +177,33 @@ impl Printer {
         self.blanks(section.close_blanks);
         self.indent();
         self.out.push('}');
+        if inside == Place::Lv {
+            self.remember(section, start);
+        }
+    }
+
+    /// A volume as it was printed before.
+    fn known<'s>(&self, section: &'s Section) -> Option<&'s str> {
+        let texts = section.texts();
+        match self.style {
+            Style::Disk => texts.disk.get().map(AsRef::as_ref),
+            Style::Backup => {
+                let known = texts.backup.get().filter(|(size, _)| *size == self.extent_size);
+                known.map(|(_, text)| text.as_ref())
+            }
+        }
+    }
+
+    fn remember(&self, section: &Section, start: usize) {
+        let text = || self.out.get(start..).unwrap_or_default().into();
+        match self.style {
+            Style::Disk => {
+                section.texts().disk.get_or_init(text);
+            }
+            Style::Backup => {
+                section.texts().backup.get_or_init(|| (self.extent_size, text()));
+            }
+        }
     }
 
     fn array(&mut self, array: &Array) {

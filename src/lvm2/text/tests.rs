@@ -87,6 +87,62 @@ fn a_disk_text_becomes_what_vgcfgbackup_prints() {
     assert_eq!(group(&printed), group(backup));
 }
 
+/// How many volumes both share.
+fn shared(a: &Document, b: &Document) -> usize {
+    let lvs = |document: &Document| -> Vec<Section> {
+        let lvs = document.vg().and_then(|(_, vg)| vg.section("logical_volumes")).into_iter();
+        lvs.flat_map(Section::sections).map(|(_, lv)| lv.clone()).collect()
+    };
+    let others = lvs(b);
+    lvs(a).iter().filter(|lv| others.iter().any(|other| other.is_shared_with(lv))).count()
+}
+
+#[test]
+fn what_is_as_in_another_text_is_shared_with_it() {
+    let texts = ring("head-thin.bin.gz");
+    let mut found = 0;
+    for (old, new) in texts.iter().flat_map(|old| texts.iter().map(move |new| (old, new))) {
+        let plain = Document::parse(new).expect("parses");
+        for printed in [false, true] {
+            let mut old = Document::parse(old).expect("parses");
+            if printed {
+                // As after a commit of ours: what was changed is known as it was printed.
+                let lvs = old.vg_mut().and_then(|vg| vg.section_mut("logical_volumes"));
+                lvs.into_iter().for_each(|lvs| {
+                    let all = lvs.items_mut().iter_mut().filter_map(Item::section_mut);
+                    all.for_each(|lv| lv.items_mut().reserve(0));
+                });
+                drop(old.print(Style::Disk));
+            }
+            let like = Document::parse_like(new, &old).expect("parses");
+            assert_eq!(like, plain);
+            for style in [Style::Disk, Style::Backup] {
+                assert_eq!(like.print(style), plain.print(style));
+            }
+            found += shared(&like, &old);
+        }
+    }
+    assert!(found > texts.len() * texts.len(), "{found} volumes are shared");
+}
+
+#[test]
+fn what_is_changed_is_printed_anew() {
+    let mut text = Document::parse(&committed("head-thin.bin.gz")).expect("parses");
+    for style in [Style::Disk, Style::Backup] {
+        drop(text.print(style));
+    }
+    let fresh = |text: &Document| Document::parse(&text.print(Style::Disk)).expect("printed");
+    let number = |value| Body::Scalar(Scalar::number(value));
+    let lvs = text.vg_mut().and_then(|vg| vg.section_mut("logical_volumes"));
+    let lv = lvs.and_then(|lvs| lvs.items_mut().first_mut()?.section_mut()).expect("a volume");
+    lv.set("creation_time", number(7), &[]);
+    assert!(text.print(Style::Disk).contains("creation_time = 7\n"));
+    assert_eq!(text.print(Style::Backup), fresh(&text).print(Style::Backup));
+    // Sizes in comments are by the group's extents.
+    text.vg_mut().expect("a group").set("extent_size", number(2048), &[]);
+    assert_eq!(text.print(Style::Backup), fresh(&text).print(Style::Backup));
+}
+
 #[test]
 fn values_are_read_as_lvm2_reads_them() {
     let text = "a { i = 010 n = -7 f = 1.5 s = \"q\\\"\\\\n\\n\" t = 'x\\y' b = word,]\n\
@@ -244,6 +300,21 @@ mod random {
             if let Ok(document) = Document::parse(&text) {
                 let again = Document::parse(&document.print(Style::Disk)).expect("printed");
                 prop_assert_eq!(again, document);
+            }
+        }
+
+        #[test]
+        fn a_damaged_text_is_read_like_a_whole_one(at in 0usize..4000, byte in 1u8..128) {
+            let whole = super::committed("head-thin.bin.gz");
+            let mut bytes = whole.clone().into_bytes();
+            let place = at % bytes.len();
+            bytes[place] = byte;
+            let text = String::from_utf8(bytes).expect("ASCII");
+            let old = Document::parse(&whole).expect("whole");
+            match (Document::parse(&text), Document::parse_like(&text, &old)) {
+                (Ok(plain), Ok(like)) => prop_assert_eq!(plain, like),
+                (Err(plain), Err(like)) => prop_assert_eq!(plain.to_string(), like.to_string()),
+                (plain, like) => prop_assert!(false, "{:?} and {:?}", plain, like),
             }
         }
 

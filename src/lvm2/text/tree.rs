@@ -1,7 +1,7 @@
 //! The tree: sections of items, each a value, an array or a section.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::parse::close_after;
 use super::slice::Slice;
@@ -74,10 +74,44 @@ pub struct Item {
 /// Items in order. A clone shares them until one side is changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Section {
-    pub(super) items: Arc<Vec<Item>>,
+    items: Arc<Items>,
     /// Empty lines before the closing brace.
     pub(super) close_blanks: u16,
 }
+
+/// Items, and texts that are known of them.
+#[derive(Debug, Default)]
+struct Items {
+    list: Vec<Item>,
+    texts: Texts,
+}
+
+/// What stands between a volume's braces, the closing one with it, where it was read or printed
+/// before: most volumes are the same from one text of a group to the next.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    /// As it was read.
+    pub(super) read: Option<Slice>,
+    /// As it is printed on disk.
+    pub(super) disk: OnceLock<Box<str>>,
+    /// As it is printed in a backup of a group with extents of so many sectors.
+    pub(super) backup: OnceLock<(u64, Box<str>)>,
+}
+
+impl Clone for Items {
+    /// To be changed.
+    fn clone(&self) -> Self {
+        Self { list: self.list.clone(), texts: Texts::default() }
+    }
+}
+
+impl PartialEq for Items {
+    fn eq(&self, other: &Self) -> bool {
+        self.list == other.list
+    }
+}
+
+impl Eq for Items {}
 
 /// Removes the backslashes that protect a quote or a backslash.
 fn unescape(text: &str) -> Cow<'_, str> {
@@ -223,7 +257,16 @@ impl Item {
     /// True where the key, without quotes, is this.
     pub(crate) fn is(&self, key: &str) -> bool {
         let raw = self.key.as_str();
-        if raw.starts_with(['"', '\'']) { self.key() == key } else { raw == key }
+        raw == key || (matches!(raw.as_bytes(), [b'"' | b'\'', ..]) && self.key() == key)
+    }
+
+    /// True where the key is a path.
+    pub(crate) fn has_slash(&self) -> bool {
+        match &self.key {
+            // What this program knows is none.
+            Slice::Static(_) => false,
+            key => key.as_str().as_bytes().contains(&b'/'),
+        }
     }
 
     /// What the key stands for.
@@ -250,12 +293,37 @@ impl Item {
 impl Section {
     /// The items in order.
     pub fn items(&self) -> &[Item] {
-        &self.items
+        &self.items.list
+    }
+
+    /// One with these items and so many empty lines behind them.
+    pub(super) fn of(list: Vec<Item>, close_blanks: u16) -> Self {
+        Self { items: Arc::new(Items { list, texts: Texts::default() }), close_blanks }
+    }
+
+    /// The same, which was read as this.
+    pub(super) fn read_as(mut self, text: Slice) -> Self {
+        Arc::make_mut(&mut self.items).texts.read = Some(text);
+        self
+    }
+
+    /// What is known of its texts.
+    pub(super) fn texts(&self) -> &Texts {
+        &self.items.texts
+    }
+
+    /// How many bytes `text` begins with that are this section from its first item to its closing
+    /// brace, as it was read or printed; `None` where they are not, or nobody knows.
+    pub(super) fn len_in(&self, text: &str) -> Option<usize> {
+        let Texts { read, disk, .. } = self.texts();
+        let read = read.as_ref().map(Slice::as_str);
+        let known = read.into_iter().chain(disk.get().map(AsRef::as_ref));
+        known.into_iter().find(|known| text.starts_with(known)).map(str::len)
     }
 
     /// The first item of that key: as lvm2, later ones are not looked at.
     pub fn get(&self, key: &str) -> Option<&Item> {
-        self.items.iter().find(|item| item.is(key))
+        self.items().iter().find(|item| item.is(key))
     }
 
     /// The section of that key.
@@ -280,7 +348,7 @@ impl Section {
 
     /// Sections in order, with their keys.
     pub fn sections(&self) -> impl Iterator<Item = (Cow<'_, str>, &Section)> {
-        self.items.iter().filter_map(|item| Some((item.key(), item.section()?)))
+        self.items().iter().filter_map(|item| Some((item.key(), item.section()?)))
     }
 }
 
@@ -288,12 +356,14 @@ impl Section {
 impl Section {
     /// The items, to be changed.
     pub(crate) fn items_mut(&mut self) -> &mut Vec<Item> {
-        Arc::make_mut(&mut self.items)
+        let items = Arc::make_mut(&mut self.items);
+        items.texts = Texts::default();
+        &mut items.list
     }
 
     /// The section of that key, to be changed.
     pub(crate) fn section_mut(&mut self, key: &str) -> Option<&mut Section> {
-        let index = self.items.iter().position(|item| item.is(key))?;
+        let index = self.items().iter().position(|item| item.is(key))?;
         self.items_mut().get_mut(index)?.section_mut()
     }
 

@@ -59,10 +59,10 @@ pub(super) fn read_segments(lv: At<'_>, labels: &HashSet<&str>) -> Result<Vec<Se
     let mut end = 0u64;
     for (index, (key, section)) in lv.section.sections().enumerate() {
         let number = index.saturating_add(1);
-        if *key != *format!("segment{number}") {
+        if !is_segment(&key, number) {
             return Err(lv.bad(Bad::Section(key.into_owned())));
         }
-        let place = format!("{}, segment {number}", lv.name);
+        let place = SegmentPlace { lv: lv.name, number };
         let segment = read_segment(At { section, name: &place }, end, labels)?;
         end = end.saturating_add(segment.count.get());
         segments.push(segment);
@@ -73,6 +73,24 @@ pub(super) fn read_segments(lv: At<'_>, labels: &HashSet<&str>) -> Result<Vec<Se
         return Err(lv.bad(Bad::SegmentCount { found, said }));
     }
     Ok(segments)
+}
+
+/// True for `segment1` and 1.
+fn is_segment(key: &str, number: usize) -> bool {
+    let digits = key.strip_prefix("segment").filter(|digits| !digits.starts_with(['0', '+']));
+    digits.and_then(|digits| digits.parse().ok()) == Some(number)
+}
+
+/// What a segment is called in a message.
+struct SegmentPlace<'a> {
+    lv: &'a dyn fmt::Display,
+    number: usize,
+}
+
+impl fmt::Display for SegmentPlace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, segment {}", self.lv, self.number)
+    }
 }
 
 fn read_segment(at: At<'_>, end: u64, labels: &HashSet<&str>) -> Result<Segment> {
