@@ -43,7 +43,7 @@ const FILES: [(&str, &str); 17] = [
     ("/etc/imgbase/hooks.d", "Programs that are run over a new layer."),
     ("/etc/kernel/cmdline, /etc/kernel/devicetree", "A tree's kernel arguments and device tree."),
     ("/etc/kernel/tries", "How many tries a layer on trial has."),
-    ("/run/imgbase", "Our own locks, and trees that are shown to hooks."),
+    ("/run/imgbase", "Our own locks, trees that are shown to hooks, and what the kernel is told."),
     ("/dev/VG/NAME", "A volume that is active."),
     ("/run/lock/lvm", "lvm2's locks, which are taken and honoured."),
     (
