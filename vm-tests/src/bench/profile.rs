@@ -6,7 +6,7 @@ use std::time::Instant;
 use imgbase::ops::Unwatched;
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::contest::{handle, host, origin};
+use super::contest::{grow, handle, host, origin};
 use crate::error::{Doing, Fail, Result};
 
 /// Keeps each message with the time since the one before: printing would take time itself.
@@ -28,7 +28,7 @@ impl Log for Clock {
     fn flush(&self) {}
 }
 
-/// Prints both.
+/// Prints both, and the former once more with five hundred layers.
 pub(super) fn run() -> Result<()> {
     log::set_logger(&CLOCK).map_err(|error| Fail::new(error.to_string()))?;
     log::set_max_level(LevelFilter::Trace);
@@ -41,6 +41,14 @@ pub(super) fn run() -> Result<()> {
     }
     for _ in 0..9 {
         note("begin add_layer".into());
+        let added = imgbase.add_layer(Some(&origin()?), &mut Unwatched).doing("add_layer")?;
+        note("end".into());
+        imgbase.remove_layer(&added.nvr, &mut Unwatched).doing("remove_layer")?;
+        note("removed".into());
+    }
+    grow(&imgbase, 500)?;
+    for _ in 0..5 {
+        note("begin add_layer at 500".into());
         let added = imgbase.add_layer(Some(&origin()?), &mut Unwatched).doing("add_layer")?;
         note("end".into());
         imgbase.remove_layer(&added.nvr, &mut Unwatched).doing("remove_layer")?;
