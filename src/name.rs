@@ -322,6 +322,20 @@ impl DmName {
 }
 
 impl DmName {
+    /// Fails where [`of_lv`](Self::of_lv) would, without making the name.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn check_lv(vg: &VgName, lv: &LvName, layer: Option<&str>) -> Result<(), BadName> {
+        let doubled = |name: &str| {
+            let dashes = name.bytes().filter(|byte| *byte == b'-').count();
+            name.len().saturating_add(dashes)
+        };
+        let names = doubled(&vg.0).saturating_add(doubled(&lv.0)).saturating_add(1);
+        let len = layer.map_or(names, |layer| names.saturating_add(1).saturating_add(layer.len()));
+        if len <= NAME_MAX { Ok(()) } else { Self::of_lv(vg, lv, layer).map(drop) }
+    }
+
     /// The volume whose device has this name; `None` for a name of another form, such as that of
     /// a device inside a volume.
     pub fn volume(&self) -> Option<(VgName, LvName)> {
@@ -395,5 +409,15 @@ mod tests {
         let lv: LvName = "-".repeat(60).replacen('-', "x", 1).parse().expect("lv");
         let vg: VgName = "x-".repeat(10).parse().expect("vg");
         assert!(DmName::of_lv(&vg, &lv, None).is_err());
+        for (vg, lv) in [(1, 125), (1, 126), (2, 124), (3, 124), (1, 121), (1, 120)] {
+            let vg: VgName = "v".repeat(vg).parse().expect("vg");
+            for name in ["x".repeat(lv), format!("{}-", "x".repeat(lv - 1))] {
+                let lv: LvName = name.parse().expect("lv");
+                for layer in [None, Some("tpool")] {
+                    let made = DmName::of_lv(&vg, &lv, layer).map(drop);
+                    assert_eq!(DmName::check_lv(&vg, &lv, layer), made, "{vg} {lv} {layer:?}");
+                }
+            }
+        }
     }
 }

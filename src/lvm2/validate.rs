@@ -220,7 +220,7 @@ impl<'a> Check<'a> {
 
     fn volume(&self, lv: &Lv) -> Result<(), Broken> {
         let layer = lv.thin_pool().map(|_| "tpool");
-        DmName::of_lv(&self.vg.name, &lv.name, layer).map_err(Broken::Name)?;
+        DmName::check_lv(&self.vg.name, &lv.name, layer).map_err(Broken::Name)?;
         if let Some(pool) = lv.thin_pool() {
             self.messages(lv, pool)?;
         }

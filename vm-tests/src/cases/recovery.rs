@@ -66,7 +66,8 @@ fn killed_at_each(vm: &mut Vm, call: &str, verb: &str) -> Outcome {
         step(vm, "recover")?;
         let again = vm.imgbase("recover --list")?;
         must(again.is_empty(), format!("{when}: left after recovery:\n{again}"))?;
-        let asleep = vm.ok(&format!("dmsetup info -c --noheadings -o suspended | sort -u; {HASTE}"))?;
+        let asleep =
+            vm.ok(&format!("dmsetup info -c --noheadings -o suspended | sort -u; {HASTE}"))?;
         must(asleep == "Active\n0", format!("{when}: {asleep}"))?;
         let layers = vm.imgbase("layout --layers")?;
         let second = layers.contains("Small-1-1+2");
