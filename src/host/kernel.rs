@@ -14,7 +14,7 @@ mod udev;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub(super) struct RealKernel {
     /// Held while a call goes on without the state whose event is in the batch: nobody takes the
     /// batch away meanwhile. Locked before the state.
     under_way: RwLock<()>,
-    hurry: Hurry,
+    hurry: Arc<Hurry>,
     udev: Udev,
     nodes: Nodes,
 }
@@ -89,7 +89,7 @@ impl RealKernel {
             ways: OnceLock::new(),
             state: Mutex::new(state),
             under_way: RwLock::new(()),
-            hurry: Hurry::new(),
+            hurry: Arc::new(Hurry::new()),
             udev,
             nodes,
         }
@@ -128,10 +128,11 @@ impl RealKernel {
         self.state().frozen.note(line);
     }
 
-    /// Lets the kernel's waits be short until what is returned is dropped.
-    fn hurry(&self) -> Hurrying<'_> {
-        let may_open = !self.state().frozen.is_any();
-        self.hurry.begin(may_open)
+    /// Lets the kernel's waits be short until what is returned is dropped. While something is
+    /// frozen they are already, since before that.
+    fn hurry(&self) -> Hurrying {
+        let is_frozen = self.state().frozen.is_any();
+        if is_frozen { Hurrying::NONE } else { self.hurry.begin() }
     }
 
     /// Tries to remove a device. The kernel waits long in that, and others need not.
@@ -335,12 +336,12 @@ impl Kernel for RealKernel {
     }
 
     fn suspend(&self, name: &DmName, how: Suspend) -> Result<()> {
-        let _hurrying = self.hurry();
+        let hurrying = self.hurry();
         self.locked(|open| {
             open.frozen.note(|| format!("dm suspend {name} ({how:?})"));
             // Either way this program may lie on it.
             open.batch.prepare()?;
-            open.frozen.prepare(&open.ways.raw, name)?;
+            open.frozen.prepare(&open.ways.raw, name, hurrying)?;
             let result = open.ways.raw.suspend(name.as_str(), how == Suspend::Quick);
             if result.is_err() {
                 let _ = open.frozen.thaw(name);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use imgbase_sys::dm::Control;
 use imgbase_sys::hold::{Quiet, Verdict, Watchdog};
 
+use super::hurry::Hurrying;
 use super::nodes::Task;
 use crate::error::{Error, ErrorKind, Result};
 use crate::name::DmName;
@@ -19,6 +20,8 @@ const LIMIT: Duration = Duration::from_secs(10);
 pub(super) struct Frozen {
     devices: Vec<(DmName, Watchdog)>,
     quiet: Option<Quiet>,
+    /// From before the first was frozen until the last goes on.
+    hurrying: Option<Hurrying>,
     lines: Vec<String>,
     tasks: Vec<Task>,
 }
@@ -57,13 +60,19 @@ impl Frozen {
 
     /// Makes this process fit to have the device frozen: memory locked, signals held back, a
     /// child that resumes it if this process cannot.
-    pub(super) fn prepare(&mut self, control: &Control, name: &DmName) -> Result<()> {
+    pub(super) fn prepare(
+        &mut self,
+        control: &Control,
+        name: &DmName,
+        hurrying: Hurrying,
+    ) -> Result<()> {
         let failed = |error| Error::io(error).op("get ready to suspend").at(name);
         let dog = Watchdog::begin(control, name.as_str(), LIMIT).map_err(failed)?;
         if self.quiet.is_none() {
             self.quiet = Some(Quiet::begin().map_err(failed)?);
         }
         self.devices.push((name.clone(), dog));
+        self.hurrying.get_or_insert(hurrying);
         Ok(())
     }
 
@@ -79,6 +88,7 @@ impl Frozen {
         let verdict = self.devices.swap_remove(place).1.end();
         if self.devices.is_empty() {
             self.quiet = None;
+            self.hurrying = None;
             for line in self.lines.drain(..) {
                 log::debug!("{line}");
             }

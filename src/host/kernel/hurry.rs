@@ -9,22 +9,28 @@
 //! it is set already, and where `rcu_normal` is, which the kernel obeys first, nothing is done.
 //!
 //! A file that is locked meanwhile says that the setting is ours. Where a process was killed in the
-//! call, it says so still, and the next one takes the setting back. Nothing here fails: without it
-//! things take longer, no more.
+//! call, it says so still, and the next one takes the setting back. It has to be gone after a power
+//! cut, as the setting is, and must not lie on what is suspended: it is in a file system in memory, or
+//! nothing is done. Nor is anything while something is suspended but what began before: that could
+//! wait for it. Nothing here fails: without it things take longer, no more.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, flock, fstatfs};
+
+/// File systems that are in memory (statfs(2)): tmpfs and ramfs.
+const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
 
 /// The setting, and that it is ours.
 pub(super) struct Hurry {
     kernel: PathBuf,
     mark: PathBuf,
-    /// Opened before anything is suspended: no path may be looked up then.
+    /// The magic numbers of the file systems that the mark may be in.
+    places: &'static [i64],
     files: OnceLock<Option<Files>>,
     callers: Mutex<Callers>,
 }
@@ -43,11 +49,16 @@ struct Callers {
 
 /// A call that hurries, until it is dropped.
 #[must_use]
-pub(super) struct Hurrying<'h>(Option<&'h Hurry>);
+pub(super) struct Hurrying(Option<Arc<Hurry>>);
 
-impl Drop for Hurrying<'_> {
+impl Hurrying {
+    /// None.
+    pub(super) const NONE: Self = Self(None);
+}
+
+impl Drop for Hurrying {
     fn drop(&mut self) {
-        if let Some(hurry) = self.0 {
+        if let Some(hurry) = &self.0 {
             hurry.end();
         }
     }
@@ -56,32 +67,30 @@ impl Drop for Hurrying<'_> {
 impl Hurry {
     /// This machine's.
     pub(super) fn new() -> Self {
-        Self::at("/sys/kernel", "/run/imgbase/expedited")
+        Self::at("/sys/kernel", "/run/imgbase/expedited", &IN_MEMORY)
     }
 
-    fn at(kernel: impl Into<PathBuf>, mark: impl Into<PathBuf>) -> Self {
-        let callers = Mutex::new(Callers::default());
-        Self { kernel: kernel.into(), mark: mark.into(), files: OnceLock::new(), callers }
+    fn at(kernel: impl Into<PathBuf>, mark: impl Into<PathBuf>, places: &'static [i64]) -> Self {
+        let (callers, files) = (Mutex::new(Callers::default()), OnceLock::new());
+        Self { kernel: kernel.into(), mark: mark.into(), places, files, callers }
     }
 
     /// Takes back what a killed process has left.
-    pub(super) fn mend(&self) {
+    pub(super) fn mend(self: &Arc<Self>) {
         if self.mark.metadata().is_ok_and(|mark| mark.len() > 0) {
-            drop(self.begin(true));
+            drop(self.begin());
         }
     }
 
-    /// Hurries, until what is returned is dropped; not where files would have to be opened for that
-    /// and may not be.
-    pub(super) fn begin(&self, may_open: bool) -> Hurrying<'_> {
-        let files = if may_open { self.files.get_or_init(|| self.open()) } else { self.opened() };
-        let Some(files) = files else { return Hurrying(None) };
+    /// Hurries, until what is returned is dropped. Not to be called while something is suspended.
+    pub(super) fn begin(self: &Arc<Self>) -> Hurrying {
+        let Some(files) = self.files.get_or_init(|| self.open()) else { return Hurrying::NONE };
         let mut callers = self.callers();
         if callers.count == 0 {
             callers.is_ours = files.set().unwrap_or(false);
         }
         callers.count = callers.count.saturating_add(1);
-        Hurrying(Some(self))
+        Hurrying(Some(Arc::clone(self)))
     }
 
     fn end(&self) {
@@ -89,7 +98,7 @@ impl Hurry {
         callers.count = callers.count.saturating_sub(1);
         if callers.count == 0
             && std::mem::take(&mut callers.is_ours)
-            && let Some(files) = self.opened()
+            && let Some(Some(files)) = self.files.get()
             && let Err(error) = files.take_back()
         {
             log::debug!("{}: {error}", self.kernel.display());
@@ -100,11 +109,8 @@ impl Hurry {
         self.callers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn opened(&self) -> &Option<Files> {
-        self.files.get().unwrap_or(&None)
-    }
-
-    /// Nothing where the kernel has no such setting, or where another one counts.
+    /// Nothing where the kernel has no such setting, where another one counts, and where the mark
+    /// would outlive it.
     fn open(&self) -> Option<Files> {
         let mut file = OpenOptions::new();
         file.read(true).write(true);
@@ -112,7 +118,9 @@ impl Hurry {
         let setting = file.open(self.kernel.join("rcu_expedited")).ok()?;
         let folder = DirBuilder::new().recursive(true).mode(0o700).create(self.mark.parent()?);
         let mark = folder.and_then(|()| file.create(true).mode(0o600).open(&self.mark)).ok()?;
-        (!normal.unwrap_or(false)).then_some(Files { setting, mark })
+        let place = fstatfs(&mark).ok()?.f_type;
+        let is_right = self.places.contains(&place) && !normal.unwrap_or(false);
+        is_right.then_some(Files { setting, mark })
     }
 }
 
@@ -184,8 +192,16 @@ mod tests {
             fs::read_to_string(self.0.path().join(name)).expect("ours")
         }
 
-        fn hurry(&self) -> Hurry {
-            Hurry::at(self.0.path(), self.0.path().join("run/mark"))
+        fn hurry(&self) -> Arc<Hurry> {
+            self.marked_in(Box::leak(Box::new([self.place()])))
+        }
+
+        fn marked_in(&self, places: &'static [i64]) -> Arc<Hurry> {
+            Arc::new(Hurry::at(self.0.path(), self.0.path().join("run/mark"), places))
+        }
+
+        fn place(&self) -> i64 {
+            rustix::fs::statfs(self.0.path()).expect("it is there").f_type
         }
     }
 
@@ -193,16 +209,16 @@ mod tests {
     fn the_setting_is_made_for_the_calls_alone() {
         let machine = Machine::new();
         let hurry = machine.hurry();
-        let first = hurry.begin(true);
-        let second = hurry.begin(false);
+        let first = hurry.begin();
+        let second = hurry.begin();
         assert_eq!((machine.is("rcu_expedited"), machine.is("run/mark")), ("1".into(), "1".into()));
         // Another process hurries along, and takes nothing back.
-        drop(machine.hurry().begin(true));
+        drop(machine.hurry().begin());
         drop(first);
         assert_eq!(machine.is("rcu_expedited"), "1");
         drop(second);
         assert_eq!((machine.is("rcu_expedited"), machine.is("run/mark")), ("0".into(), "".into()));
-        drop(hurry.begin(false));
+        drop(hurry.begin());
         assert_eq!(machine.is("rcu_expedited"), "0");
     }
 
@@ -210,19 +226,19 @@ mod tests {
     fn an_administrators_setting_stays() {
         let machine = Machine::new();
         machine.set("rcu_expedited", "1");
-        drop(machine.hurry().begin(true));
+        drop(machine.hurry().begin());
         assert_eq!(machine.is("rcu_expedited"), "1");
         machine.set("rcu_expedited", "0");
         machine.set("rcu_normal", "1");
-        let hurry = machine.hurry();
-        let _hurrying = hurry.begin(true);
+        let _hurrying = machine.hurry().begin();
         assert_eq!(machine.is("rcu_expedited"), "0");
     }
 
     #[test]
     fn what_a_killed_process_has_left_is_taken_back() {
         let machine = Machine::new();
-        std::mem::forget(machine.hurry().begin(true));
+        drop(machine.hurry().begin());
+        machine.set("run/mark", "1");
         machine.set("rcu_expedited", "1");
         machine.hurry().mend();
         assert_eq!((machine.is("rcu_expedited"), machine.is("run/mark")), ("0".into(), "".into()));
@@ -233,12 +249,20 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_opened_where_nothing_may_be() {
+    fn a_mark_that_outlives_a_power_cut_proves_nothing() {
         let machine = Machine::new();
-        drop(machine.hurry().begin(false));
-        assert!(!machine.0.path().join("run").exists());
-        let none = Hurry::at("/nowhere", machine.0.path().join("run/mark"));
-        drop(none.begin(true));
+        drop(machine.hurry().begin());
+        machine.set("run/mark", "1");
+        machine.set("rcu_expedited", "1");
+        machine.marked_in(&[]).mend();
+        assert_eq!(machine.is("rcu_expedited"), "1");
+    }
+
+    #[test]
+    fn a_kernel_without_the_setting_is_let_alone() {
+        let machine = Machine::new();
+        let none = Arc::new(Hurry::at("/nowhere", machine.0.path().join("run/mark"), &IN_MEMORY));
+        drop(none.begin());
         assert!(!machine.0.path().join("run").exists());
     }
 }
