@@ -4,8 +4,11 @@
 //! comment, a NUL ends the text. What lvm2 reads otherwise than one would think: a bare word
 //! takes `,` and `]` with it, and a number ends where its digits end.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::slice::Slice;
 use super::tree::{Array, Body, Gap, Item, Kind, Scalar, Section};
@@ -56,16 +59,14 @@ struct Parser<'t> {
     known: Option<Known<'t>>,
 }
 
-/// How many sections that were known are looked through for the one that is next: some may have been
-/// removed.
-const AHEAD: usize = 64;
-
-/// Sections that were read before, in their order.
+/// Sections that were read before, in their order, by their keys.
 #[derive(Default)]
 struct Known<'k> {
-    sections: Vec<&'k Section>,
-    /// The first that was not met again.
+    sections: Vec<(Cow<'k, str>, &'k Section)>,
+    /// The one behind that which was met last.
     next: usize,
+    /// Places among them, once one was not met in order.
+    places: Option<FxHashMap<Cow<'k, str>, usize>>,
 }
 
 impl<'k> Known<'k> {
@@ -76,21 +77,32 @@ impl<'k> Known<'k> {
         let mut sections = Vec::new();
         for (key, list) in all {
             match &*key {
-                PVS => sections.push(list),
-                _ => sections.extend(list.sections().map(|(_, volume)| volume)),
+                PVS => sections.push((key, list)),
+                _ => sections.extend(list.sections()),
             }
         }
-        Self { sections, next: 0 }
+        Self { sections, ..Self::default() }
     }
 
-    /// The known section that `text` begins with, and its length.
-    fn take(&mut self, text: &str) -> Option<(Section, usize)> {
-        let left = self.sections.iter().enumerate().skip(self.next).take(AHEAD);
-        let (index, section, len) = left
-            .filter_map(|(index, section)| Some((index, section, section.len_in(text)?)))
-            .next()?;
+    /// The known section of that key, if `text` begins with it, and its length.
+    fn take(&mut self, key: &str, text: &str) -> Option<(Section, usize)> {
+        let index = if self.sections.get(self.next).is_some_and(|(known, _)| known == key) {
+            self.next
+        } else {
+            *self.places().get(key)?
+        };
+        let (_, section) = self.sections.get(index)?;
+        let found = ((*section).clone(), section.len_in(text)?);
         self.next = index.saturating_add(1);
-        Some(((*section).clone(), len))
+        Some(found)
+    }
+
+    fn places(&mut self) -> &FxHashMap<Cow<'k, str>, usize> {
+        let sections = &self.sections;
+        self.places.get_or_insert_with(|| {
+            let keys = sections.iter().enumerate();
+            keys.map(|(index, (key, _))| (key.clone(), index)).collect()
+        })
     }
 }
 
@@ -279,8 +291,8 @@ impl<'t> Parser<'t> {
             Some(b'{') => {
                 self.bump();
                 let section = match depth {
-                    1 if key.as_str() == PVS => self.section_like(depth)?,
-                    2 => self.section_like(depth)?,
+                    1 if key.as_str() == PVS => self.section_like(&key, depth)?,
+                    2 => self.section_like(&key, depth)?,
                     _ => self.section(depth.saturating_add(1))?,
                 };
                 Ok(Item { key, tight: false, blanks, body: Body::Section(section) })
@@ -299,11 +311,11 @@ impl<'t> Parser<'t> {
     }
 
     /// A section inside of one at `depth` that may be known, or is to be known the next time.
-    fn section_like(&mut self, depth: u8) -> Parsed<Section> {
+    fn section_like(&mut self, key: &Slice, depth: u8) -> Parsed<Section> {
         let (start, inside) = (self.at, depth.saturating_add(1));
         let rest = self.text.get(start..).unwrap_or_default();
         let known = self.known.as_mut();
-        if let Some((section, len)) = known.and_then(|known| known.take(rest)) {
+        if let Some((section, len)) = known.and_then(|known| known.take(key.as_str(), rest)) {
             self.at = start.saturating_add(len);
             return Ok(section);
         }
