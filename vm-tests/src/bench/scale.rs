@@ -4,7 +4,7 @@ use imgbase::host::Host;
 use imgbase::ops::{Imgbase, Unwatched};
 
 use super::contest::{BASE_LV, grow, handle, host, origin};
-use super::{process, sample};
+use super::{ROW, in_a_row, process, sample};
 use crate::error::{Doing, Result};
 
 /// So many layers are there.
@@ -18,7 +18,7 @@ pub(super) fn run(rounds: u32) -> Result<()> {
         let layers = grow(&imgbase, size)?;
         imgbase.deactivate(&[]).doing("deactivate")?;
         imgbase.activate(layers.get(..1).unwrap_or_default()).doing("activate")?;
-        for _ in 0..rounds {
+        for _ in 0..rounds.div_ceil(ROW) {
             measure(&host, &imgbase, size)?;
         }
     }
@@ -28,16 +28,22 @@ pub(super) fn run(rounds: u32) -> Result<()> {
 fn measure(host: &Host, imgbase: &Imgbase<'_>, size: usize) -> Result<()> {
     let origin = origin()?;
     let name = |what: &str| format!("scale.{what}.{size}");
-    sample(&name("layout-new"), || handle(host)?.layout().doing("layout"))?;
+    let new = || handle(host)?.layout().doing("layout");
+    in_a_row(|| sample(&name("layout-new"), new).map(drop))?;
     imgbase.layout().doing("layout")?;
-    sample(&name("layout"), || imgbase.layout().doing("layout"))?;
-    sample(&name("lvs"), || process(&["lvs"]))?;
-    let add = || imgbase.add_layer(Some(&origin), &mut Unwatched).doing("add_layer");
-    let added = sample(&name("add"), add)?;
-    let remove = || imgbase.remove_layer(&added.nvr, &mut Unwatched).doing("remove_layer");
-    sample(&name("remove"), remove)?;
-    let rival = ["lvcreate", "-q", "-s", "-kn", "-ay", "-n", "rival", BASE_LV];
-    sample(&name("lvcreate"), || process(&rival))?;
-    let rival = ["lvremove", "-q", "-q", "-f", "HostVG/rival"];
-    sample(&name("lvremove"), || process(&rival))
+    let again = || imgbase.layout().doing("layout");
+    in_a_row(|| sample(&name("layout"), again).map(drop))?;
+    in_a_row(|| sample(&name("lvs"), || process(&["lvs"])))?;
+    in_a_row(|| {
+        let add = || imgbase.add_layer(Some(&origin), &mut Unwatched).doing("add_layer");
+        let added = sample(&name("add"), add)?;
+        let remove = || imgbase.remove_layer(&added.nvr, &mut Unwatched).doing("remove_layer");
+        sample(&name("remove"), remove).map(drop)
+    })?;
+    in_a_row(|| {
+        let rival = ["lvcreate", "-q", "-s", "-kn", "-ay", "-n", "rival", BASE_LV];
+        sample(&name("lvcreate"), || process(&rival))?;
+        let rival = ["lvremove", "-q", "-q", "-f", "HostVG/rival"];
+        sample(&name("lvremove"), || process(&rival))
+    })
 }

@@ -60,7 +60,7 @@ pub(super) const GROUPS: &[Group] = &[
     Group::new("etc", Rounds::Long),
     Group::new("boots", Rounds::Short).between(BOOT_FOLDER, "umount /boot"),
     Group::new("many", Rounds::Long),
-    Group::new("scale", Rounds::Long),
+    Group::new("scale", Rounds::Long).alone(),
     Group::new("starts", Rounds::Starts).alone(),
     Group::new("wide", Rounds::Long).alone(),
 ];

@@ -1,7 +1,7 @@
 //! More disks, more disks of others, more bases: machines of their own, as a layout keeps its disks.
 
 use super::figures::Figures;
-use super::{PV, SCRATCH, prepare};
+use super::{PV, SCRATCH, guest, prepare};
 use crate::error::Result;
 use crate::vm::{Spec, Vm};
 
@@ -21,7 +21,7 @@ pub(super) fn measure(
         prepare(&mut vm, disks)?;
         let groups = if disks == 1 { &["disks", "more"][..] } else { &["disks"] };
         for group in groups {
-            figures.take(&vm.ok(&format!("bench-guest {group} {rounds}"))?)?;
+            guest(&mut vm, group, rounds, figures)?;
         }
     }
     Ok(())
