@@ -54,6 +54,12 @@ fn read_whole(path: &str) -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
+/// True for a tmpfs and a ramfs, by their magic numbers (linux/magic.h): in memory, and gone with it.
+fn is_in_memory(file_system: &rustix::fs::StatFs) -> bool {
+    const TMPFS_AND_RAMFS: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+    u64::try_from(file_system.f_type).is_ok_and(|magic| TMPFS_AND_RAMFS.contains(&magic))
+}
+
 /// How the machine is to be used.
 #[derive(Clone, Debug)]
 pub struct HostConfig {

@@ -32,10 +32,6 @@ const MOUNTS: [(&str, &str, &str, MsFlags); 4] = [
 const SETTINGS: &str = "lvm.conf";
 const SETTINGS_FOLDER: &str = "/etc/lvm";
 
-// linux/magic.h
-const RAMFS_MAGIC: u64 = 0x8584_58f6;
-const TMPFS_MAGIC: u64 = 0x0102_1994;
-
 /// The folders of [`MOUNTS`].
 pub(super) fn mounted() -> impl Iterator<Item = &'static str> {
     MOUNTS.iter().map(|(_, place, ..)| *place)
@@ -108,8 +104,7 @@ impl Home {
 }
 
 fn kind_of_root() -> io::Result<Kind> {
-    let magic = u64::try_from(statfs("/")?.f_type).unwrap_or(0);
-    let in_memory = magic == RAMFS_MAGIC || magic == TMPFS_MAGIC;
+    let in_memory = crate::host::is_in_memory(&statfs("/")?);
     Ok(if in_memory { Kind::Archive } else { Kind::Partition })
 }
 

@@ -20,17 +20,16 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use rustix::fs::{FlockOperation, flock, fstatfs};
+use rustix::fs::{FlockOperation, StatFs, flock, fstatfs};
 
-/// File systems that are in memory (statfs(2)): tmpfs and ramfs.
-const IN_MEMORY: [i64; 2] = [0x0102_1994, 0x8584_58f6];
+use crate::host::is_in_memory;
 
 /// The setting, and that it is ours.
 pub(super) struct Hurry {
     kernel: PathBuf,
     mark: PathBuf,
-    /// The magic numbers of the file systems that the mark may be in.
-    places: &'static [i64],
+    /// Which file systems the mark may be in.
+    may_be_in: fn(&StatFs) -> bool,
     files: OnceLock<Option<Files>>,
     callers: Mutex<Callers>,
 }
@@ -67,12 +66,16 @@ impl Drop for Hurrying {
 impl Hurry {
     /// This machine's.
     pub(super) fn new() -> Self {
-        Self::at("/sys/kernel", "/run/imgbase/expedited", &IN_MEMORY)
+        Self::at("/sys/kernel", "/run/imgbase/expedited", is_in_memory)
     }
 
-    fn at(kernel: impl Into<PathBuf>, mark: impl Into<PathBuf>, places: &'static [i64]) -> Self {
+    fn at(
+        kernel: impl Into<PathBuf>,
+        mark: impl Into<PathBuf>,
+        may_be_in: fn(&StatFs) -> bool,
+    ) -> Self {
         let (callers, files) = (Mutex::new(Callers::default()), OnceLock::new());
-        Self { kernel: kernel.into(), mark: mark.into(), places, files, callers }
+        Self { kernel: kernel.into(), mark: mark.into(), may_be_in, files, callers }
     }
 
     /// Takes back what a killed process has left.
@@ -118,8 +121,7 @@ impl Hurry {
         let setting = file.open(self.kernel.join("rcu_expedited")).ok()?;
         let folder = DirBuilder::new().recursive(true).mode(0o700).create(self.mark.parent()?);
         let mark = folder.and_then(|()| file.create(true).mode(0o600).open(&self.mark)).ok()?;
-        let place = fstatfs(&mark).ok()?.f_type;
-        let is_right = self.places.contains(&place) && !normal.unwrap_or(false);
+        let is_right = (self.may_be_in)(&fstatfs(&mark).ok()?) && !normal.unwrap_or(false);
         is_right.then_some(Files { setting, mark })
     }
 }
@@ -193,15 +195,11 @@ mod tests {
         }
 
         fn hurry(&self) -> Arc<Hurry> {
-            self.marked_in(Box::leak(Box::new([self.place()])))
+            self.marked_in(|_| true)
         }
 
-        fn marked_in(&self, places: &'static [i64]) -> Arc<Hurry> {
-            Arc::new(Hurry::at(self.0.path(), self.0.path().join("run/mark"), places))
-        }
-
-        fn place(&self) -> i64 {
-            rustix::fs::statfs(self.0.path()).expect("it is there").f_type
+        fn marked_in(&self, may_be_in: fn(&StatFs) -> bool) -> Arc<Hurry> {
+            Arc::new(Hurry::at(self.0.path(), self.0.path().join("run/mark"), may_be_in))
         }
     }
 
@@ -254,14 +252,14 @@ mod tests {
         drop(machine.hurry().begin());
         machine.set("run/mark", "1");
         machine.set("rcu_expedited", "1");
-        machine.marked_in(&[]).mend();
+        machine.marked_in(|_| false).mend();
         assert_eq!(machine.is("rcu_expedited"), "1");
     }
 
     #[test]
     fn a_kernel_without_the_setting_is_let_alone() {
         let machine = Machine::new();
-        let none = Arc::new(Hurry::at("/nowhere", machine.0.path().join("run/mark"), &IN_MEMORY));
+        let none = Arc::new(Hurry::at("/nowhere", machine.0.path().join("run/mark"), |_| true));
         drop(none.begin());
         assert!(!machine.0.path().join("run").exists());
     }
