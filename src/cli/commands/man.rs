@@ -26,7 +26,7 @@ const EXIT_STATUS: [(&str, &str); 10] = [
 ];
 
 /// Files that are read or written.
-const FILES: [(&str, &str); 17] = [
+const FILES: [(&str, &str); 18] = [
     ("/boot", "Or /efi, /boot/efi: the folder that the boot loader reads. Files in it:"),
     ("loader/entries", "Entries; with GRUB that does not read them: imgbase/entries."),
     ("loader/loader.conf", "systemd-boot's settings, of which the line default is written."),
@@ -43,7 +43,8 @@ const FILES: [(&str, &str); 17] = [
     ("/etc/imgbase/hooks.d", "Programs that are run over a new layer."),
     ("/etc/kernel/cmdline, /etc/kernel/devicetree", "A tree's kernel arguments and device tree."),
     ("/etc/kernel/tries", "How many tries a layer on trial has."),
-    ("/run/imgbase", "Our own locks, trees that are shown to hooks, and what the kernel is told."),
+    ("/run/imgbase", "Our own locks, and trees that are shown to hooks."),
+    ("/run/imgbase.expedited", "Whether the kernel hurries for us (rcu_expedited)."),
     ("/dev/VG/NAME", "A volume that is active."),
     ("/run/lock/lvm", "lvm2's locks, which are taken and honoured."),
     (

@@ -14,9 +14,9 @@
 //! nothing is done. Nor is anything while something is suspended but what began before: that could
 //! wait for it. Nothing here fails: without it things take longer, no more.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -66,7 +66,7 @@ impl Drop for Hurrying {
 impl Hurry {
     /// This machine's.
     pub(super) fn new() -> Self {
-        Self::at("/sys/kernel", "/run/imgbase/expedited", is_in_memory)
+        Self::at("/sys/kernel", "/run/imgbase.expedited", is_in_memory)
     }
 
     fn at(
@@ -119,8 +119,7 @@ impl Hurry {
         file.read(true).write(true);
         let normal = File::open(self.kernel.join("rcu_normal")).and_then(|file| is_set(&file));
         let setting = file.open(self.kernel.join("rcu_expedited")).ok()?;
-        let folder = DirBuilder::new().recursive(true).mode(0o700).create(self.mark.parent()?);
-        let mark = folder.and_then(|()| file.create(true).mode(0o600).open(&self.mark)).ok()?;
+        let mark = file.create(true).mode(0o600).open(&self.mark).ok()?;
         let is_right = (self.may_be_in)(&fstatfs(&mark).ok()?) && !normal.unwrap_or(false);
         is_right.then_some(Files { setting, mark })
     }
@@ -199,7 +198,7 @@ mod tests {
         }
 
         fn marked_in(&self, may_be_in: fn(&StatFs) -> bool) -> Arc<Hurry> {
-            Arc::new(Hurry::at(self.0.path(), self.0.path().join("run/mark"), may_be_in))
+            Arc::new(Hurry::at(self.0.path(), self.0.path().join("mark"), may_be_in))
         }
     }
 
@@ -209,13 +208,13 @@ mod tests {
         let hurry = machine.hurry();
         let first = hurry.begin();
         let second = hurry.begin();
-        assert_eq!((machine.is("rcu_expedited"), machine.is("run/mark")), ("1".into(), "1".into()));
+        assert_eq!((machine.is("rcu_expedited"), machine.is("mark")), ("1".into(), "1".into()));
         // Another process hurries along, and takes nothing back.
         drop(machine.hurry().begin());
         drop(first);
         assert_eq!(machine.is("rcu_expedited"), "1");
         drop(second);
-        assert_eq!((machine.is("rcu_expedited"), machine.is("run/mark")), ("0".into(), "".into()));
+        assert_eq!((machine.is("rcu_expedited"), machine.is("mark")), ("0".into(), "".into()));
         drop(hurry.begin());
         assert_eq!(machine.is("rcu_expedited"), "0");
     }
@@ -236,10 +235,10 @@ mod tests {
     fn what_a_killed_process_has_left_is_taken_back() {
         let machine = Machine::new();
         drop(machine.hurry().begin());
-        machine.set("run/mark", "1");
+        machine.set("mark", "1");
         machine.set("rcu_expedited", "1");
         machine.hurry().mend();
-        assert_eq!((machine.is("rcu_expedited"), machine.is("run/mark")), ("0".into(), "".into()));
+        assert_eq!((machine.is("rcu_expedited"), machine.is("mark")), ("0".into(), "".into()));
         // An administrator's does not pass for ours then.
         machine.set("rcu_expedited", "1");
         machine.hurry().mend();
@@ -250,7 +249,7 @@ mod tests {
     fn a_mark_that_outlives_a_power_cut_proves_nothing() {
         let machine = Machine::new();
         drop(machine.hurry().begin());
-        machine.set("run/mark", "1");
+        machine.set("mark", "1");
         machine.set("rcu_expedited", "1");
         machine.marked_in(|_| false).mend();
         assert_eq!(machine.is("rcu_expedited"), "1");
@@ -259,8 +258,8 @@ mod tests {
     #[test]
     fn a_kernel_without_the_setting_is_let_alone() {
         let machine = Machine::new();
-        let none = Arc::new(Hurry::at("/nowhere", machine.0.path().join("run/mark"), |_| true));
+        let none = Arc::new(Hurry::at("/nowhere", machine.0.path().join("mark"), |_| true));
         drop(none.begin());
-        assert!(!machine.0.path().join("run").exists());
+        assert!(!machine.0.path().join("mark").exists());
     }
 }

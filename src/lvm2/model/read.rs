@@ -229,9 +229,7 @@ fn check_own_keys(section: &Section) -> std::result::Result<(), Bad> {
         return Err(Bad::Slash(item.key().into_owned()));
     }
     let mut seen: Vec<Cow<'_, str>> = section.sections().map(|(key, _)| key).collect();
-    if seen.len() > 1 {
-        seen.sort_unstable();
-    }
+    seen.sort_unstable();
     let twice = seen.windows(2).find(|pair| pair.first() == pair.last());
     match twice.and_then(|pair| pair.first()) {
         Some(key) => Err(Bad::TwoSections(key.clone().into_owned())),

@@ -46,6 +46,7 @@ const RATIOS: &[(&str, &str, &str, Goal)] = &[
     ("lvcreate / library layer --add", "layer.lvcreate", "layer.library", Goal::AtLeast(14.0)),
     ("library layer --add / bare loop", "layer.library", "layer.bare", Goal::AtMost(1.15)),
     ("lvs / library layout", "layout.lvs", "layout.library", Goal::AtLeast(60.0)),
+    ("lvcreate / process layer --add", "layer.lvcreate", "layer.process", Goal::AtLeast(7.0)),
     ("lvs / process layout", "layout.lvs", "layout.process", Goal::AtLeast(7.0)),
     ("library base --add / bare loop", "base.library", "base.bare", Goal::AtMost(1.15)),
     ("qemu-img / library base --add", "base.qemu-img", "base.library", Goal::AtLeast(1.2)),
