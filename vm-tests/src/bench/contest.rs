@@ -1,17 +1,24 @@
 //! What everything here works on: the layout that the host has made.
 
 use imgbase::host::{Host, HostConfig};
-use imgbase::layout::{BaseName, ImageName};
+use imgbase::layout::{BaseName, ImageName, LayerName};
 use imgbase::ops::{Imgbase, Unwatched};
 
 use crate::error::{Doing, Result};
 
 /// The volume group.
 pub(super) const VG: &str = "HostVG";
+/// What is made beside ours, as lvm2 calls it.
+pub(super) const RIVAL_LV: &str = "HostVG/rival";
+/// What would be used for a layer instead.
+pub(super) const LVCREATE: &[&str] =
+    &["lvcreate", "-q", "-s", "-kn", "-ay", "-n", "rival", BASE_LV];
+/// What removes it.
+pub(super) const LVREMOVE: &[&str] = &["lvremove", "-q", "-q", "-f", RIVAL_LV];
 /// The base that layers are made of.
 pub(super) const BASE: &str = "Debian-12-1";
 /// The same as lvm2 calls it.
-pub(super) const BASE_LV: &str = "HostVG/Debian-12-1";
+const BASE_LV: &str = "HostVG/Debian-12-1";
 /// The pool's device that takes messages.
 pub(super) const POOL_DEVICE: &str = "HostVG-ImagePool-tpool";
 /// The pool as lvm2 calls it.
@@ -37,6 +44,17 @@ pub(super) fn base() -> Result<BaseName> {
 
 pub(super) fn origin() -> Result<ImageName> {
     Ok(ImageName::Base(base()?))
+}
+
+/// Makes a layer of that base.
+pub(super) fn add(imgbase: &Imgbase<'_>) -> Result<LayerName> {
+    let added = imgbase.add_layer(Some(&origin()?), &mut Unwatched).doing("add_layer")?;
+    Ok(added.nvr)
+}
+
+/// Removes one.
+pub(super) fn remove(imgbase: &Imgbase<'_>, layer: &LayerName) -> Result<()> {
+    imgbase.remove_layer(layer, &mut Unwatched).doing("remove_layer").map(drop)
 }
 
 /// The layers that are there.

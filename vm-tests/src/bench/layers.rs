@@ -1,16 +1,12 @@
 //! `layer --add` and `--remove`: the library's calls, the bare loop, and whole processes.
 
-use imgbase::layout::LayerName;
-use imgbase::ops::{Imgbase, Unwatched};
+use imgbase::ops::Imgbase;
 
-use super::contest::{BASE, BASE_LV, handle, host, origin};
+use super::contest::{BASE, LVCREATE, LVREMOVE, add, handle, host, remove};
 use super::floor::Floor;
 use super::meter::Meter;
 use super::{ROW, in_a_row, process, sample};
 use crate::error::{Doing, Result};
-
-const RIVAL: &[&str] = &["lvcreate", "-q", "-s", "-kn", "-ay", "-n", "rival", BASE_LV];
-const RIVAL_REMOVED: &[&str] = &["lvremove", "-q", "-q", "-f", "HostVG/rival"];
 
 /// So many rounds of what is not timed, but weighed.
 const WEIGHED: u32 = 3;
@@ -33,8 +29,8 @@ pub(super) fn run(rounds: u32) -> Result<()> {
             sample("layer.remove-process", || process(&["imgbase", "layer", "--remove", &latest]))
         })?;
         in_a_row(|| {
-            sample("layer.lvcreate", || process(RIVAL))?;
-            sample("layer.lvremove", || process(RIVAL_REMOVED))
+            sample("layer.lvcreate", || process(LVCREATE))?;
+            sample("layer.lvremove", || process(LVREMOVE))
         })?;
         in_a_row(|| sample("trivial.process", || process(&["guest", "true"])))?;
         in_a_row(|| sample("version.process", || process(&["imgbase", "--version"])))?;
@@ -47,15 +43,6 @@ fn weigh(imgbase: &Imgbase<'_>) -> Result<()> {
     let meter = Meter::find(imgbase)?;
     let added = meter.weigh("layer.library", || add(imgbase))?;
     meter.weigh("layer.remove", || remove(imgbase, &added))?;
-    meter.weigh("layer.lvcreate", || process(RIVAL))?;
-    meter.weigh("layer.lvremove", || process(RIVAL_REMOVED))
-}
-
-fn add(imgbase: &Imgbase<'_>) -> Result<LayerName> {
-    let added = imgbase.add_layer(Some(&origin()?), &mut Unwatched).doing("add_layer")?;
-    Ok(added.nvr)
-}
-
-fn remove(imgbase: &Imgbase<'_>, layer: &LayerName) -> Result<()> {
-    imgbase.remove_layer(layer, &mut Unwatched).doing("remove_layer").map(drop)
+    meter.weigh("layer.lvcreate", || process(LVCREATE))?;
+    meter.weigh("layer.lvremove", || process(LVREMOVE))
 }

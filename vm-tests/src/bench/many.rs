@@ -1,8 +1,8 @@
 //! Many layers: made in one call and one by one, their devices made and removed.
 
-use imgbase::ops::{Imgbase, Unwatched};
+use imgbase::ops::Unwatched;
 
-use super::contest::{VG, grow, handle, host, origin};
+use super::contest::{VG, grow, handle, host, origin, remove};
 use super::{process, sample};
 use crate::error::{Doing, Result};
 
@@ -19,13 +19,13 @@ pub(super) fn run(rounds: u32) -> Result<()> {
     for _ in 0..rounds {
         let batch = || imgbase.add_layers(Some(&origin), BATCH, &mut Unwatched).doing("add_layers");
         let added = sample("many.batch", batch)?;
-        remove(&imgbase, added.into_iter().map(|added| added.nvr))?;
+        added.iter().try_for_each(|added| remove(&imgbase, &added.nvr))?;
         let singly = || {
             let add = |_| imgbase.add_layer(Some(&origin), &mut Unwatched).doing("add_layer");
             (0..BATCH).map(add).collect::<Result<Vec<_>>>()
         };
         let added = sample("many.singly", singly)?;
-        remove(&imgbase, added.into_iter().map(|added| added.nvr))?;
+        added.iter().try_for_each(|added| remove(&imgbase, &added.nvr))?;
     }
     let layers = grow(&imgbase, LAYERS)?;
     imgbase.deactivate(&[]).doing("deactivate")?;
@@ -34,16 +34,6 @@ pub(super) fn run(rounds: u32) -> Result<()> {
         sample("many.deactivate", || imgbase.deactivate(&[]).doing("deactivate"))?;
         sample("many.vgchange-ay", || process(&["vgchange", "-q", "-ay", "-K", VG]))?;
         sample("many.vgchange-an", || process(&["vgchange", "-q", "-an", VG]))?;
-    }
-    Ok(())
-}
-
-fn remove(
-    imgbase: &Imgbase<'_>,
-    layers: impl Iterator<Item = imgbase::layout::LayerName>,
-) -> Result<()> {
-    for layer in layers {
-        imgbase.remove_layer(&layer, &mut Unwatched).doing("remove_layer")?;
     }
     Ok(())
 }

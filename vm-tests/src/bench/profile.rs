@@ -3,10 +3,10 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
-use imgbase::ops::Unwatched;
+use imgbase::ops::Imgbase;
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::contest::{grow, handle, host, origin};
+use super::contest::{add, grow, handle, host, remove};
 use crate::error::{Doing, Fail, Result};
 
 /// Keeps each message with the time since the one before: printing would take time itself.
@@ -39,22 +39,21 @@ pub(super) fn run() -> Result<()> {
         imgbase.layout().doing("layout")?;
         note("end".into());
     }
-    for _ in 0..9 {
-        note("begin add_layer".into());
-        let added = imgbase.add_layer(Some(&origin()?), &mut Unwatched).doing("add_layer")?;
-        note("end".into());
-        imgbase.remove_layer(&added.nvr, &mut Unwatched).doing("remove_layer")?;
-        note("removed".into());
-    }
+    add_and_remove(&imgbase, "add_layer", 9)?;
     grow(&imgbase, 500)?;
-    for _ in 0..5 {
-        note("begin add_layer at 500".into());
-        let added = imgbase.add_layer(Some(&origin()?), &mut Unwatched).doing("add_layer")?;
+    add_and_remove(&imgbase, "add_layer at 500", 5)?;
+    print();
+    Ok(())
+}
+
+fn add_and_remove(imgbase: &Imgbase<'_>, what: &str, rounds: u32) -> Result<()> {
+    for _ in 0..rounds {
+        note(format!("begin {what}"));
+        let added = add(imgbase)?;
         note("end".into());
-        imgbase.remove_layer(&added.nvr, &mut Unwatched).doing("remove_layer")?;
+        remove(imgbase, &added)?;
         note("removed".into());
     }
-    print();
     Ok(())
 }
 

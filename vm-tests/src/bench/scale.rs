@@ -1,9 +1,9 @@
 //! The same calls as there are more and more layers.
 
 use imgbase::host::Host;
-use imgbase::ops::{Imgbase, Unwatched};
+use imgbase::ops::Imgbase;
 
-use super::contest::{BASE_LV, grow, handle, host, origin};
+use super::contest::{LVCREATE, LVREMOVE, add, grow, handle, host, remove};
 use super::{ROW, in_a_row, process, sample};
 use crate::error::{Doing, Result};
 
@@ -26,7 +26,6 @@ pub(super) fn run(rounds: u32) -> Result<()> {
 }
 
 fn measure(host: &Host, imgbase: &Imgbase<'_>, size: usize) -> Result<()> {
-    let origin = origin()?;
     let name = |what: &str| format!("scale.{what}.{size}");
     let new = || handle(host)?.layout().doing("layout");
     in_a_row(|| sample(&name("layout-new"), new).map(drop))?;
@@ -35,15 +34,11 @@ fn measure(host: &Host, imgbase: &Imgbase<'_>, size: usize) -> Result<()> {
     in_a_row(|| sample(&name("layout"), again).map(drop))?;
     in_a_row(|| sample(&name("lvs"), || process(&["lvs"])))?;
     in_a_row(|| {
-        let add = || imgbase.add_layer(Some(&origin), &mut Unwatched).doing("add_layer");
-        let added = sample(&name("add"), add)?;
-        let remove = || imgbase.remove_layer(&added.nvr, &mut Unwatched).doing("remove_layer");
-        sample(&name("remove"), remove).map(drop)
+        let added = sample(&name("add"), || add(imgbase))?;
+        sample(&name("remove"), || remove(imgbase, &added))
     })?;
     in_a_row(|| {
-        let rival = ["lvcreate", "-q", "-s", "-kn", "-ay", "-n", "rival", BASE_LV];
-        sample(&name("lvcreate"), || process(&rival))?;
-        let rival = ["lvremove", "-q", "-q", "-f", "HostVG/rival"];
-        sample(&name("lvremove"), || process(&rival))
+        sample(&name("lvcreate"), || process(LVCREATE))?;
+        sample(&name("lvremove"), || process(LVREMOVE))
     })
 }

@@ -4,14 +4,13 @@ use imgbase::host::Host;
 use imgbase::ops::{AddBase, ImageSource, Imgbase, Unwatched};
 
 use super::cold::forget_files;
-use super::contest::{POOL_LV, VG, handle};
+use super::contest::{LVREMOVE, POOL_LV, RIVAL_LV, VG, handle};
 use super::meter::Meter;
 use super::{output, process, sample};
 use crate::error::{Doing, Result};
 
 /// The device of what others fill.
 pub(super) const RIVAL: &str = "/dev/HostVG/rival";
-const RIVAL_LV: &str = "HostVG/rival";
 
 /// What all are measured with: cold caches, time and what is written.
 pub(super) struct Contest<'m> {
@@ -51,7 +50,7 @@ impl Rival {
     /// Says how much of it is mapped, and removes it.
     pub(super) fn remove(self, contestant: &str) -> Result<()> {
         weigh(contestant, RIVAL_LV)?;
-        process(&["lvremove", "-q", "-q", "-f", RIVAL_LV])
+        process(LVREMOVE)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::fs::File;
 
 use imgbase::host::Host;
-use imgbase::ops::{Imgbase, Unwatched};
+use imgbase::ops::Imgbase;
 
-use super::contest::{BASE_LV, handle, host, origin};
+use super::contest::{LVCREATE, LVREMOVE, add, handle, host, remove};
 use super::volumes::add_base;
 use super::{process, sample};
 use crate::error::{Doing, Result};
@@ -53,17 +53,14 @@ fn measure(host: &Host, what: &str, rounds: u32) -> Result<()> {
 }
 
 fn once(host: &Host, imgbase: &Imgbase<'_>, what: &str) -> Result<()> {
-    let origin = origin()?;
     let name = |verb: &str| format!("{what}.{verb}");
     sample(&name("layout-new"), || handle(host)?.layout().doing("layout"))?;
     imgbase.layout().doing("layout")?;
     sample(&name("layout"), || imgbase.layout().doing("layout"))?;
     sample(&name("lvs"), || process(&["lvs"]))?;
     imgbase.layout().doing("layout")?;
-    let add = || imgbase.add_layer(Some(&origin), &mut Unwatched).doing("add_layer");
-    let added = sample(&name("add"), add)?;
-    imgbase.remove_layer(&added.nvr, &mut Unwatched).doing("remove_layer")?;
-    let rival = ["lvcreate", "-q", "-s", "-kn", "-ay", "-n", "rival", BASE_LV];
-    sample(&name("lvcreate"), || process(&rival))?;
-    process(&["lvremove", "-q", "-q", "-f", "HostVG/rival"])
+    let added = sample(&name("add"), || add(imgbase))?;
+    remove(imgbase, &added)?;
+    sample(&name("lvcreate"), || process(LVCREATE))?;
+    process(LVREMOVE)
 }
