@@ -8,6 +8,8 @@ use std::sync::Mutex;
 
 use crate::units::Bytes;
 
+#[cfg(feature = "pack")]
+pub(crate) mod ahead;
 pub(crate) mod bytes;
 pub mod gather;
 pub mod outlet;

@@ -45,6 +45,7 @@ pub mod ops;
 mod order;
 #[cfg(feature = "pack")]
 pub mod pack;
+mod queue;
 pub mod report;
 pub mod root;
 pub mod signature;

@@ -40,3 +40,35 @@ pub(crate) fn each_piece(reader: &mut dyn Read, each: &mut dyn FnMut(&[u8])) -> 
         }
     }
 }
+
+/// How many pieces may wait where one thread hands them to another.
+pub(crate) const PIECES: usize = 8;
+
+/// Pieces as one stream.
+pub(crate) struct Pieces<I> {
+    pieces: I,
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl<I: Iterator<Item = io::Result<Vec<u8>>>> Pieces<I> {
+    /// These, one after the other.
+    pub(crate) const fn of(pieces: I) -> Self {
+        Self { pieces, piece: Vec::new(), at: 0 }
+    }
+}
+
+impl<I: Iterator<Item = io::Result<Vec<u8>>>> Read for Pieces<I> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        while self.at >= self.piece.len() {
+            match self.pieces.next().transpose()? {
+                Some(piece) => (self.piece, self.at) = (piece, 0),
+                None => return Ok(0),
+            }
+        }
+        let mut rest = self.piece.get(self.at..).unwrap_or_default();
+        let read = rest.read(buf)?;
+        self.at = self.at.saturating_add(read);
+        Ok(read)
+    }
+}

@@ -2,7 +2,6 @@
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, PoisonError};
 
 use super::feed::{DiskFeed, Feed, Job, StreamFeed, read_pieces};
@@ -12,6 +11,7 @@ use super::source::{Input, Source, SpaceNeed, truncated};
 use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::ext4::free_extents;
+use crate::queue::{Receiver, Sender, queue};
 use crate::units::Bytes;
 
 /// How far a copy is.
@@ -168,6 +168,9 @@ struct Copy<'c> {
     stop: AtomicBool,
 }
 
+/// How many steps may wait until the caller is told of them.
+const STEPS: usize = 64;
+
 /// What a thread did: bytes read, and what became of them.
 type Step = (Bytes, Wrote);
 
@@ -179,14 +182,14 @@ impl<'c> Copy<'c> {
 
     fn run(self, control: Control<'_>, total: Bytes) -> Result<Copied> {
         let cancel = control.cancel;
-        let (send, steps) = channel();
+        let (send, steps) = queue(STEPS);
         let progress = std::thread::scope(|scope| {
             for _ in 0..self.target.writers() {
                 let (send, copy) = (send.clone(), &self);
                 scope.spawn(move || copy.work(&send, cancel));
             }
             drop(send);
-            follow(&steps, control.progress, total)
+            follow(steps, control.progress, total)
         });
         match self.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(error) => Err(error),
@@ -244,7 +247,7 @@ impl<'c> Copy<'c> {
 
 /// Tells the caller of each step until all threads are done; says also how much was discarded.
 fn follow(
-    steps: &Receiver<Step>,
+    steps: Receiver<Step>,
     progress: &mut dyn FnMut(Progress),
     total: Bytes,
 ) -> (Progress, Bytes) {

@@ -12,6 +12,8 @@ use super::partitions::{self, Partition};
 use super::qcow2::Qcow2;
 use super::signed::Signed;
 use super::tails::{self, Tails};
+#[cfg(feature = "pack")]
+use crate::dev::ahead::ahead;
 use crate::dev::{Dev, ReadAt, ReadOnly};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, IoContext, Result};
@@ -70,13 +72,17 @@ impl ImageStream {
         Self { name, reader, tails }
     }
 
-    /// What was packed so.
+    /// What was packed so, unpacked by a thread of its own.
+    ///
+    /// # Errors
+    /// [`Io`](ErrorKind::Io) where there can be none.
     #[cfg(feature = "pack")]
-    pub(super) fn unpacked(self, packing: Packing) -> Self {
+    pub(super) fn unpacked(self, packing: Packing) -> Result<Self> {
         let Self { name, reader, mut tails } = self;
         let reader = packing.reader(BufReader::with_capacity(AT_ONCE, reader));
-        let reader = tails.kept(reader);
-        Self { name, reader, tails }
+        let reader = ahead(reader).context("start a thread to unpack", &name)?;
+        let reader = tails.kept(Box::new(reader));
+        Ok(Self { name, reader, tails })
     }
 
     /// What is left of it, and of what stands around it, is read: only there it shows whether all
@@ -253,7 +259,7 @@ impl Image {
         #[cfg(feature = "pack")]
         if let Some(packing) = Packing::of(head) {
             let name = format!("{} ({})", self.name(), packing.word());
-            let unpacked = self.into_stream().unpacked(packing);
+            let unpacked = self.into_stream().unpacked(packing)?;
             return Ok((Self::Stream(ImageStream { name, ..unpacked }), true));
         }
         #[cfg(feature = "pack")]

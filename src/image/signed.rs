@@ -1,14 +1,14 @@
 //! Signatures of images, as minisign makes them: Ed25519 of the image's BLAKE2b digest, and of a
 //! comment beside it.
 
-use std::io::{self, Read};
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::io::Read;
 use std::thread::JoinHandle;
 
 use minisign_verify::{Error as Bad, PublicKey, Signature};
 
-use crate::dev::bytes::each_piece;
+use crate::dev::bytes::{PIECES, Pieces, each_piece};
 use crate::error::{Error, ErrorKind, Result};
+use crate::queue::{Sender, queue};
 
 /// A signature that an image must have, and the keys of which one must have made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,18 +77,12 @@ impl Signed {
 
     /// The same of a stream that somebody else reads: on a thread of its own.
     pub(super) fn follow(&self) -> Follower {
-        let (send, pieces) = sync_channel::<Vec<u8>>(AHEAD);
+        let (send, pieces) = queue::<Vec<u8>>(PIECES);
         let signed = self.clone();
-        let thread = std::thread::spawn(move || {
-            let pieces = Pieces { pieces: pieces.into_iter(), piece: Vec::new(), at: 0 };
-            signed.check(pieces)
-        });
+        let thread = std::thread::spawn(move || signed.check(Pieces::of(pieces.map(Ok))));
         Follower { send: Some(send), thread: Some(thread) }
     }
 }
-
-/// How many pieces of a stream may wait.
-const AHEAD: usize = 8;
 
 fn forged() -> Error {
     let why = "it is not what was signed: its signature does not hold";
@@ -97,7 +91,7 @@ fn forged() -> Error {
 
 /// Checks what a stream gave.
 pub(super) struct Follower {
-    send: Option<SyncSender<Vec<u8>>>,
+    send: Option<Sender<Vec<u8>>>,
     thread: Option<JoinHandle<Result<()>>>,
 }
 
@@ -116,28 +110,6 @@ impl Follower {
         self.send = None;
         let Some(thread) = self.thread.take() else { return Ok(()) };
         thread.join().unwrap_or_else(|_| Err(forged()))
-    }
-}
-
-/// Pieces as one stream.
-struct Pieces<I> {
-    pieces: I,
-    piece: Vec<u8>,
-    at: usize,
-}
-
-impl<I: Iterator<Item = Vec<u8>>> Read for Pieces<I> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while self.at >= self.piece.len() {
-            match self.pieces.next() {
-                Some(piece) => (self.piece, self.at) = (piece, 0),
-                None => return Ok(0),
-            }
-        }
-        let mut rest = self.piece.get(self.at..).unwrap_or_default();
-        let read = rest.read(buf)?;
-        self.at = self.at.saturating_add(read);
-        Ok(read)
     }
 }
 

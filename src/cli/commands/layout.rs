@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use imgbase::Result;
@@ -143,18 +143,19 @@ fn confirm(session: &Session<'_>) -> Result<()> {
 
 /// A line from the terminal; signals are looked for while it is waited for.
 fn answer(session: &Session<'_>) -> Result<String> {
-    let (tell, told) = mpsc::channel();
-    std::thread::spawn(move || {
+    let asking = thread::current();
+    let answers = thread::spawn(move || {
         let mut line = String::new();
-        let _ = tell.send(std::io::stdin().read_line(&mut line).map(|_| line));
+        let read = std::io::stdin().read_line(&mut line);
+        asking.unpark();
+        read.map(|_| line)
     });
-    loop {
-        match told.recv_timeout(Duration::from_millis(100)) {
-            Ok(line) => return line.context("read the answer", "standard input"),
-            Err(mpsc::RecvTimeoutError::Timeout) => session.check_interrupted()?,
-            Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(String::new()),
-        }
+    while !answers.is_finished() {
+        thread::park_timeout(Duration::from_millis(100));
+        session.check_interrupted()?;
     }
+    let line = answers.join().unwrap_or_else(|_| Ok(String::new()));
+    line.context("read the answer", "standard input")
 }
 
 fn warn_of_orphans(report: &LayoutReport, session: &Session<'_>) {

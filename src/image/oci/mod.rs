@@ -175,7 +175,7 @@ impl Layer {
             return Err(Error::new(ErrorKind::Corrupt, why));
         }
         Ok(match self.packing {
-            Some(packing) => stream.unpacked(packing).digested(self.unpacked),
+            Some(packing) => stream.unpacked(packing)?.digested(self.unpacked),
             None if self.unpacked == self.digest => stream,
             None => stream.digested(self.unpacked),
         })
