@@ -57,6 +57,13 @@ impl Mounted {
         }
     }
 
+    fn open_file(&self, name: &[u8]) -> io::Result<File> {
+        let file = self.open_in(name, FILE)?;
+        // Read from front to back: a hint, and no harm where it is not taken.
+        let _ = sys::fadvise(file.as_fd(), 0, None, sys::Advice::Sequential);
+        Ok(File::from(file))
+    }
+
     /// There is no call for the attributes of a link, relative to a folder; this path names it
     /// without a look at any other folder.
     fn proc_path(&self, name: &[u8]) -> Vec<u8> {
@@ -84,7 +91,7 @@ impl Folder for Mounted {
     }
 
     fn own_xattrs(&self) -> io::Result<Xattrs> {
-        self.xattrs(b".")
+        xattrs_of(&self.0)
     }
 
     fn names(&self) -> io::Result<Vec<Vec<u8>>> {
@@ -108,10 +115,13 @@ impl Folder for Mounted {
     }
 
     fn file(&self, name: &[u8]) -> io::Result<Box<dyn Read + '_>> {
-        let file = self.open_in(name, FILE)?;
-        // Read from front to back: a hint, and no harm where it is not taken.
-        let _ = sys::fadvise(file.as_fd(), 0, None, sys::Advice::Sequential);
-        Ok(Box::new(File::from(file)))
+        Ok(Box::new(self.open_file(name)?))
+    }
+
+    fn file_and_xattrs(&self, name: &[u8]) -> io::Result<(Box<dyn Read + '_>, Xattrs)> {
+        let file = self.open_file(name)?;
+        let xattrs = xattrs_of(&file)?;
+        Ok((Box::new(file), xattrs))
     }
 
     fn target(&self, name: &[u8]) -> io::Result<Vec<u8>> {
@@ -121,14 +131,28 @@ impl Folder for Mounted {
 
     fn xattrs(&self, name: &[u8]) -> io::Result<Xattrs> {
         let path = self.proc_path(name);
-        let mut all = Xattrs::new();
-        let names = full(|buffer| sys::llistxattr(path.as_slice(), buffer))?;
-        for name in names.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
-            let value = full(|buffer| sys::lgetxattr(path.as_slice(), name, buffer))?;
-            all.insert(name.to_vec(), value);
-        }
-        Ok(all)
+        let path = path.as_slice();
+        let list = |buffer: &mut [u8]| sys::llistxattr(path, buffer);
+        all_xattrs(list, |name, buffer| sys::lgetxattr(path, name, buffer))
     }
+}
+
+/// The attributes of what is open: no path is walked for them.
+fn xattrs_of(open: impl AsFd) -> io::Result<Xattrs> {
+    let list = |buffer: &mut [u8]| sys::flistxattr(&open, buffer);
+    all_xattrs(list, |name, buffer| sys::fgetxattr(&open, name, buffer))
+}
+
+fn all_xattrs(
+    list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+    get: impl Fn(&[u8], &mut [u8]) -> rustix::io::Result<usize>,
+) -> io::Result<Xattrs> {
+    let mut all = Xattrs::new();
+    let names = full(list)?;
+    for name in names.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+        all.insert(name.to_vec(), full(|buffer| get(name, buffer))?);
+    }
+    Ok(all)
 }
 
 /// Calls with a small buffer first, then with the largest there can be. An attribute that has gone,

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{self as sys, AtFlags, FileType, Mode};
 
@@ -42,7 +43,7 @@ impl Target<'_> {
 
     fn step(&self, Step { path, entry, action }: &Step) -> io::Result<()> {
         let (parent, name) = split(path)?;
-        let place = Place { folder: open_folder(self.root, parent)?, name };
+        let place = Place { folder: Arc::new(open_folder(self.root, parent)?), name };
         match action {
             Action::Copy => copy((&self.our_folder(parent)?, name), &place, *entry),
             Action::Beside => {
@@ -70,7 +71,7 @@ impl Target<'_> {
     fn link(&self, place: &Place<'_>, first: &TreePath) -> io::Result<()> {
         let (parent, name) = split(first)?;
         let from = open_folder(self.root, parent)?;
-        let new = Place { folder: place.folder.try_clone()?, name: TEMPORARY };
+        let new = Place { folder: Arc::clone(&place.folder), name: TEMPORARY };
         new.clear()?;
         let name = OsStr::from_bytes(name);
         sys::linkat(&from, name, &new.folder, new.os_name(), AtFlags::empty())?;
@@ -98,15 +99,18 @@ fn copy((ours, name): (&Mounted, &[u8]), place: &Place<'_>, kind: Kind) -> io::R
         }
         return place.dress(&meta, &xattrs);
     }
-    let new = Place { folder: place.folder.try_clone()?, name: TEMPORARY };
+    let new = Place { folder: Arc::clone(&place.folder), name: TEMPORARY };
     new.clear()?;
+    let make = |making: Making<'_>| {
+        let made = new.make(&meta, &making)?;
+        new.disinherit(&xattrs)?;
+        new.complete(made, (&meta, &xattrs), making)
+    };
     match kind {
-        Kind::File => new.make(&meta, Making::File(&mut Whole(ours.file(name)?)))?,
-        Kind::Link => new.make(&meta, Making::Link(&ours.target(name)?))?,
-        _ => new.make(&meta, Making::Other)?,
+        Kind::File => make(Making::File(&mut Whole(ours.file(name)?)))?,
+        Kind::Link => make(Making::Link(&ours.target(name)?))?,
+        _ => make(Making::Other)?,
     }
-    new.disinherit(&xattrs)?;
-    new.dress(&meta, &xattrs)?;
     new.take(place)
 }
 
@@ -119,7 +123,7 @@ fn copy_all((ours, name): (&Mounted, &[u8]), place: &Place<'_>, kind: Kind) -> i
     let inside = ours.folder(name)?;
     for name in inside.names()? {
         let folder = sys::openat(&place.folder, place.os_name(), FOLDER, Mode::empty())?;
-        let place = Place { folder, name: &name };
+        let place = Place { folder: Arc::new(folder), name: &name };
         copy_all((&inside, &name), &place, inside.meta(&name)?.kind)?;
     }
     // The time of its last change once more.
@@ -197,7 +201,7 @@ impl Mapping<'_> {
         if !is_others && lists.is_empty() {
             return Ok(());
         }
-        let place = Place { folder: folder.as_fd().try_clone_to_owned()?, name };
+        let place = Place { folder: Arc::new(folder.as_fd().try_clone_to_owned()?), name };
         if is_others {
             place.chown(Some(uid), Some(gid))?;
         }

@@ -2,6 +2,7 @@
 
 mod held;
 mod options;
+mod prefetch;
 pub(super) mod private;
 pub(super) mod table;
 
@@ -102,7 +103,7 @@ impl Mounts for RealMounts {
         make: &mut dyn FnMut(&mut dyn NewTree) -> Result<()>,
     ) -> Result<()> {
         private::change_in(device, fs_type, &mut |root| {
-            make(&mut RealTree::new(root))?;
+            tree::aside(RealTree::new(root), &mut *make)?;
             if mark_unlabelled(root)? {
                 log::warn!(
                     "its files have no SELinux labels: the first start of a layer sets them"
@@ -145,8 +146,10 @@ impl Mounts for RealMounts {
             let gone = || Error::new(ErrorKind::NotFound, "the folder is gone").at(path);
             let folder = folder(root, path)?.ok_or_else(gone)?;
             private::change_in(to.0, to.1, &mut |root| {
-                copied = tree::copy(&folder, Of::Part, &mut RealTree::new(root), tell)?;
-                Ok(())
+                tree::aside(RealTree::new(root), |to| {
+                    copied = tree::copy(&folder, Of::Part, to, &mut *tell)?;
+                    Ok(())
+                })
             })
         })?;
         Ok(copied)

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{self as sys, AtFlags, FileType, Mode, XattrFlags};
 use rustix::io::Errno;
@@ -20,7 +21,7 @@ const FOLDERS_MOST: usize = 32 << 20;
 pub(super) struct RealTree<'t> {
     root: &'t Path,
     /// The folder that was worked in last, with its path: most entries are beside the one before.
-    last: Option<(Vec<u8>, OwnedFd)>,
+    last: Option<(Vec<u8>, Arc<OwnedFd>)>,
     /// Folders, and what they get in the end.
     late: BTreeMap<TreePath, Late>,
     room: Room,
@@ -60,15 +61,15 @@ impl<'t> RealTree<'t> {
         }
     }
 
-    fn last(&self, path: &[u8]) -> Option<io::Result<OwnedFd>> {
+    fn last(&self, path: &[u8]) -> Option<Arc<OwnedFd>> {
         let (last, folder) = self.last.as_ref()?;
-        (last == path).then(|| folder.as_fd().try_clone_to_owned())
+        (last == path).then(|| Arc::clone(folder))
     }
 
     /// The folder at that path. What is missing on the way is made; no link is followed.
-    fn folder(&mut self, path: &[u8]) -> io::Result<OwnedFd> {
+    fn folder(&mut self, path: &[u8]) -> io::Result<Arc<OwnedFd>> {
         if let Some(folder) = self.last(path) {
-            return folder;
+            return Ok(folder);
         }
         let mut at = open_folder(self.root, b"")?;
         for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
@@ -84,7 +85,8 @@ impl<'t> RealTree<'t> {
                 opened => opened?,
             };
         }
-        self.last = Some((path.to_vec(), at.as_fd().try_clone_to_owned()?));
+        let at = Arc::new(at);
+        self.last = Some((path.to_vec(), Arc::clone(&at)));
         Ok(at)
     }
 
@@ -123,7 +125,7 @@ impl<'t> RealTree<'t> {
                 names.push(name.to_vec());
             }
         }
-        let mut place = Place { folder, name: b"" };
+        let mut place = Place { folder: Arc::new(folder), name: b"" };
         for name in &names {
             place.name = name;
             self.remove_at(&place, &path.join(name), keep)?;
@@ -152,26 +154,30 @@ impl NewTree for RealTree<'_> {
             if meta.kind != Kind::Folder {
                 return Err(io::Error::other("the root can be nothing but a folder"));
             }
-            let root = Place { folder: open_folder(self.root, b"")?, name: b"." };
+            let root = Place { folder: Arc::new(open_folder(self.root, b"")?), name: b"." };
             root.disinherit(xattrs)?;
             return root.dress(meta, xattrs);
         }
         let (parent, name) = split(path)?;
         let place = Place { folder: self.folder(parent)?, name };
-        match (place.kind()?, meta.kind) {
-            (Some(FileType::Directory), Kind::Folder) => {
-                place.disinherit(xattrs)?;
-                return place.dress(meta, xattrs);
+        let made = match place.make(meta, &making) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                match (place.kind()?, meta.kind) {
+                    (Some(FileType::Directory), Kind::Folder) => {
+                        place.disinherit(xattrs)?;
+                        return place.dress(meta, xattrs);
+                    }
+                    (Some(FileType::Directory), _) => {
+                        self.last = None;
+                        place.remove(AtFlags::REMOVEDIR)?;
+                    }
+                    (_, _) => place.clear()?,
+                }
+                place.make(meta, &making)?
             }
-            (Some(FileType::Directory), _) => {
-                self.last = None;
-                place.remove(AtFlags::REMOVEDIR)?;
-            }
-            (Some(_), _) => place.remove(AtFlags::empty())?,
-            (None, _) => {}
-        }
-        place.make(meta, making)?;
-        place.dress(meta, xattrs)
+            made => made?,
+        };
+        place.complete(made, (meta, xattrs), making)
     }
 
     fn link(&mut self, path: &TreePath, first: &TreePath) -> io::Result<()> {
@@ -194,9 +200,12 @@ impl NewTree for RealTree<'_> {
             return self.remove_inside(root, path, keep);
         }
         let (parent, name) = split(path)?;
-        let folder = match self.last(parent).unwrap_or_else(|| open_folder(self.root, parent)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            folder => folder?,
+        let folder = match self.last(parent) {
+            Some(folder) => folder,
+            None => match open_folder(self.root, parent) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                folder => Arc::new(folder?),
+            },
         };
         self.remove_at(&Place { folder, name }, path, keep)
     }
@@ -232,6 +241,7 @@ mod tests {
     use super::*;
     use crate::archive;
     use crate::diff::{Trust, diff};
+    use crate::tree::aside;
     use crate::units::Bytes;
 
     fn run(program: &str, args: &[&str]) {
@@ -315,9 +325,11 @@ mod tests {
             run("tar", &[&pax[..], more, &["-C", source, "-cf", archive, "."]].concat());
             let to = dir.path().join(format!("to{n}"));
             fs::create_dir(&to).expect("made");
-            let mut tree = RealTree::new(&to);
             let bytes = fs::File::open(&file).expect("made");
-            archive::unpack(bytes, &mut tree, Bytes::gib(1), &mut |_| false).expect("good");
+            aside(RealTree::new(&to), |tree| {
+                archive::unpack(bytes, tree, Bytes::gib(1), &mut |_| false).map(drop)
+            })
+            .expect("good");
             same(&from, &to);
             let holes = fs::metadata(to.join("holes")).expect("there");
             assert!(holes.blocks() * 512 < 1 << 20, "{n}: {} blocks", holes.blocks());

@@ -123,15 +123,16 @@ impl<'w> Walk<'w> {
         (path, meta): (&TreePath, &Meta),
         to: &mut dyn NewTree,
     ) -> io::Result<()> {
-        let xattrs = from.xattrs(name)?;
         match meta.kind {
             Kind::File => {
-                let from =
-                    Watched { from: from.file(name)?, measure: self.measure, tell: self.tell };
+                let (from, xattrs) = from.file_and_xattrs(name)?;
+                let from = Watched { from, measure: self.measure, tell: self.tell };
                 to.put(path, meta, &xattrs, Making::File(&mut Whole(from)))
             }
-            Kind::Link => to.put(path, meta, &xattrs, Making::Link(&from.target(name)?)),
-            _ => to.put(path, meta, &xattrs, Making::Other),
+            Kind::Link => {
+                to.put(path, meta, &from.xattrs(name)?, Making::Link(&from.target(name)?))
+            }
+            _ => to.put(path, meta, &from.xattrs(name)?, Making::Other),
         }
     }
 

@@ -1,5 +1,7 @@
 //! A file tree as values: what an entry is, whatever it lies in, and how to look at one.
 
+#[cfg(feature = "host")]
+mod aside;
 mod copy;
 mod new;
 mod part;
@@ -7,6 +9,8 @@ mod path;
 #[cfg(feature = "host")]
 pub(crate) mod place;
 
+#[cfg(feature = "host")]
+pub(crate) use aside::aside;
 pub use copy::{Of, copy, weigh};
 #[cfg(feature = "host")]
 pub(crate) use new::Whole;
@@ -148,6 +152,14 @@ pub trait Folder: Sized {
     /// # Errors
     /// As the file system gives them.
     fn file(&self, name: &[u8]) -> io::Result<Box<dyn Read + '_>>;
+
+    /// A regular file in it, and its attributes.
+    ///
+    /// # Errors
+    /// As the file system gives them.
+    fn file_and_xattrs(&self, name: &[u8]) -> io::Result<(Box<dyn Read + '_>, Xattrs)> {
+        Ok((self.file(name)?, self.xattrs(name)?))
+    }
 
     /// A link's target.
     ///

@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 
 use super::{Kind, Meta, TreePath, Xattrs};
+use crate::dev::bytes::read_full;
 use crate::error::{Error, ErrorKind};
 use crate::units::Bytes;
 
@@ -111,6 +112,16 @@ pub trait Content: Read {
     /// How many zeros come next that are a hole; they are passed over.
     fn skip_hole(&mut self) -> u64 {
         0
+    }
+
+    /// Some more of it, as the first bytes of the buffer; gives how many those are, none at the end.
+    /// What is read is read into `len` bytes; what is in memory already may take the buffer's place.
+    ///
+    /// # Errors
+    /// Those of reading.
+    fn piece(&mut self, buffer: &mut Vec<u8>, len: usize) -> io::Result<usize> {
+        buffer.resize(len, 0);
+        read_full(self, buffer).map_err(|(error, _)| error)
     }
 }
 

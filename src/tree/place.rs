@@ -3,10 +3,13 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Write};
+use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{
     self as sys, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags,
@@ -14,7 +17,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::{ACL_ACCESS, ACL_DEFAULT, Content, Kind, Making, Meta, Time, TreePath, Xattrs};
-use crate::dev::bytes::{is_zero, read_full};
+use crate::dev::bytes::is_zero;
+use crate::units::Bytes;
 
 pub(crate) const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -61,7 +65,7 @@ pub(crate) fn times_of((seconds, nanoseconds): Time) -> Timestamps {
 
 /// A name in a folder that is held open.
 pub(crate) struct Place<'n> {
-    pub(crate) folder: OwnedFd,
+    pub(crate) folder: Arc<OwnedFd>,
     pub(crate) name: &'n [u8],
 }
 
@@ -95,52 +99,43 @@ impl Place<'_> {
         }
     }
 
-    /// Makes an entry where nothing stands, without its metadata.
-    pub(crate) fn make(&self, meta: &Meta, making: Making<'_>) -> io::Result<()> {
+    /// Makes an entry where nothing stands, with nothing in it yet: it fails with
+    /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where something does.
+    pub(crate) fn make(&self, meta: &Meta, making: &Making<'_>) -> io::Result<Made> {
         match making {
-            Making::File(content) => self.fill(content),
-            Making::Link(target) => {
-                Ok(sys::symlinkat(OsStr::from_bytes(target), &self.folder, self.os_name())?)
+            Making::File(_) => {
+                let how = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+                let mode = Mode::RUSR | Mode::WUSR;
+                let file = sys::openat(&self.folder, self.os_name(), how, mode)?;
+                return Ok(Made::File(File::from(file)));
             }
-            Making::Other if meta.kind == Kind::Folder => self.make_folder(),
+            Making::Link(target) => {
+                sys::symlinkat(OsStr::from_bytes(target), &self.folder, self.os_name())?;
+            }
+            Making::Other if meta.kind == Kind::Folder => self.make_folder()?,
             Making::Other => {
                 let (major, minor) = meta.rdev;
                 let (kind, device) = (file_type(meta.kind), sys::makedev(major, minor));
-                Ok(sys::mknodat(&self.folder, self.os_name(), kind, Mode::empty(), device)?)
+                sys::mknodat(&self.folder, self.os_name(), kind, Mode::empty(), device)?;
             }
         }
+        Ok(Made::Other)
     }
 
-    /// Makes a file with this content. Blocks of zeros become holes.
-    fn fill(&self, from: &mut dyn Content) -> io::Result<()> {
-        let how = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = sys::openat(&self.folder, self.os_name(), how, Mode::RUSR | Mode::WUSR)?;
-        let (mut file, mut buffer, mut len) = (File::from(file), vec![0; AT_ONCE], 0_u64);
-        loop {
-            len = len.checked_add(from.skip_hole()).ok_or(io::ErrorKind::FileTooLarge)?;
-            let read = read_full(from, &mut buffer).map_err(|(error, _)| error)?;
-            let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-            let alike = |a: &[u8], b: &[u8]| is_zero(a) == is_zero(b);
-            let mut at = len;
-            // Blocks of one sort together.
-            let mut blocks = bytes.chunks(BLOCK).peekable();
-            let mut run = 0;
-            while let Some(block) = blocks.next() {
-                run += block.len();
-                if blocks.peek().is_some_and(|next| alike(block, next)) {
-                    continue;
-                }
-                let from = usize::try_from(at - len).map_err(io::Error::other)?;
-                if !is_zero(block) {
-                    file.seek(SeekFrom::Start(at))?;
-                    file.write_all(bytes.get(from..from + run).unwrap_or_default())?;
-                }
-                at += u64::try_from(run).map_err(io::Error::other)?;
-                run = 0;
+    /// Fills what was [made](Self::make), and gives it all metadata.
+    pub(crate) fn complete(
+        &self,
+        made: Made,
+        (meta, xattrs): (&Meta, &Xattrs),
+        making: Making<'_>,
+    ) -> io::Result<()> {
+        match (made, making) {
+            (Made::File(file), Making::File(content)) => {
+                fill(&file, content, meta.size)?;
+                dress_file(&file, meta, xattrs)
             }
-            len = at;
+            _ => self.dress(meta, xattrs),
         }
-        file.set_len(len)
     }
 
     pub(crate) fn rewrite(&self, bytes: &[u8]) -> io::Result<()> {
@@ -161,7 +156,9 @@ impl Place<'_> {
         self.attributes(
             xattrs.iter().map(|(name, value)| (name.as_slice(), Some(value.as_slice()))),
         )?;
-        self.permit(meta.mode)?;
+        if meta.kind != Kind::Link {
+            self.set_mode(meta.mode)?;
+        }
         let (times, how) = (times_of(meta.mtime), AtFlags::SYMLINK_NOFOLLOW);
         Ok(sys::utimensat(&self.folder, self.os_name(), &times, how)?)
     }
@@ -210,6 +207,11 @@ impl Place<'_> {
         if self.kind()? == Some(FileType::Symlink) {
             return Ok(());
         }
+        self.set_mode(mode)
+    }
+
+    /// Of what is no link.
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
         Ok(sys::chmodat(&self.folder, self.os_name(), Mode::from_raw_mode(mode), AtFlags::empty())?)
     }
 
@@ -234,7 +236,90 @@ impl Place<'_> {
     }
 }
 
+/// What was made at a place.
+pub(crate) enum Made {
+    /// A file that is open for writing.
+    File(File),
+    /// Something else.
+    Other,
+}
+
+/// Writes a new file's content. Blocks of zeros become holes. `size` is how long it is said to be.
+fn fill(file: &File, from: &mut dyn Content, size: Bytes) -> io::Result<()> {
+    let said = usize::try_from(size.get()).unwrap_or(AT_ONCE).clamp(1, AT_ONCE);
+    let (mut buffer, at_once) = (Vec::new(), said.next_multiple_of(BLOCK));
+    // How far the content goes, and how far the file does.
+    let (mut len, mut end) = (0, 0);
+    loop {
+        len = further(len, from.skip_hole())?;
+        let read = from.piece(&mut buffer, at_once)?;
+        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
+        for data in data_in(bytes) {
+            let at = further(len, to_u64(data.start)?)?;
+            let data = bytes.get(data).unwrap_or_default();
+            file.write_all_at(data, at)?;
+            end = further(at, to_u64(data.len())?)?;
+        }
+        len = further(len, to_u64(read)?)?;
+    }
+    if len == end { Ok(()) } else { file.set_len(len) }
+}
+
+/// Where there are blocks that are not zero, those side by side in one.
+fn data_in(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+    let mut blocks = bytes.chunks(BLOCK);
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let mut data = at..at;
+        for block in blocks.by_ref() {
+            at += block.len();
+            if !is_zero(block) {
+                data.end = at;
+            } else if data.is_empty() {
+                data = at..at;
+            } else {
+                break;
+            }
+        }
+        (!data.is_empty()).then_some(data)
+    })
+}
+
+fn further(at: u64, by: u64) -> io::Result<u64> {
+    at.checked_add(by).ok_or_else(|| io::ErrorKind::FileTooLarge.into())
+}
+
+fn to_u64(len: usize) -> io::Result<u64> {
+    u64::try_from(len).map_err(io::Error::other)
+}
+
+/// Gives a file all metadata. Owner first: that takes set-id bits and capabilities away.
+fn dress_file(file: &File, meta: &Meta, xattrs: &Xattrs) -> io::Result<()> {
+    sys::fchown(file, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)))?;
+    for (name, value) in xattrs {
+        sys::fsetxattr(file, name.as_slice(), value, XattrFlags::empty())?;
+    }
+    sys::fchmod(file, Mode::from_raw_mode(meta.mode))?;
+    Ok(sys::futimens(file, &times_of(meta.mtime))?)
+}
+
 /// So much is read of a new file's content before it is written.
 const AT_ONCE: usize = 256 << 10;
 /// What a hole is made of.
 const BLOCK: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_is_what_lies_between_blocks_of_zeros() {
+        let (zeros, data) = ([0; BLOCK], [7; BLOCK]);
+        let of = |blocks: &[&[u8]]| data_in(&blocks.concat()).collect::<Vec<_>>();
+        assert_eq!(of(&[]), []);
+        assert_eq!(of(&[&zeros, &zeros, &[0; 5]]), []);
+        assert_eq!(of(&[&data, &data[..3]]), [0..BLOCK + 3]);
+        let all = of(&[&zeros, &data, &data, &zeros, &zeros, &data, &zeros, &data[..1]]);
+        assert_eq!(all, [BLOCK..3 * BLOCK, 5 * BLOCK..6 * BLOCK, 7 * BLOCK..7 * BLOCK + 1]);
+    }
+}
