@@ -3,12 +3,13 @@
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use imgbase_sys::mount::{DetachedMount, Source};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
+use super::prefetch::Prefetch;
 use super::private::mount_called;
 use crate::dev::Dev;
 use crate::diff::Mounted;
@@ -19,6 +20,8 @@ use crate::machine::HeldTree;
 use crate::tree::{self, Folder, Measure, NewTree, Of, Tell};
 
 struct Held {
+    /// Ends before the mount does.
+    cached: Mutex<Option<Prefetch>>,
     mount: DetachedMount,
     name: String,
 }
@@ -53,7 +56,7 @@ fn hold_device(device: &Path, name: String, fs_type: &str) -> Result<Box<dyn Hel
     let options = if fs_type == "xfs" { "nouuid" } else { "" };
     let source = Source { fs_type, device, read_only: true, view_only: true, options };
     let mount = mount_called(source).map_err(|error| error.at(&name))?;
-    Ok(Box::new(Held { mount, name }))
+    Ok(Box::new(Held { cached: Mutex::default(), mount, name }))
 }
 
 /// A tree that is there for all to see.
@@ -115,6 +118,10 @@ impl Held {
         Ok(is_file.then_some((file, name)))
     }
 
+    fn cached(&self) -> MutexGuard<'_, Option<Prefetch>> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn tree(&self) -> Result<Mounted> {
         Mounted::open(&self.mount.path()).context("open the tree", &self.name)
     }
@@ -135,10 +142,20 @@ impl HeldTree for Held {
     }
 
     fn weigh(&self, tell: Tell<'_>) -> Result<Measure> {
+        // What is weighed will be copied.
+        *self.cached() = Prefetch::of(self.tree()?).ok();
         tree::weigh(&self.tree()?, Of::Image, tell)
     }
 
     fn copy_to(&self, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
-        tree::copy(&self.tree()?, Of::Image, to, tell)
+        let tree = self.tree()?;
+        let Some(cached) = self.cached().take().or_else(|| Prefetch::of(self.tree().ok()?).ok())
+        else {
+            return tree::copy(&tree, Of::Image, to, tell);
+        };
+        tree::copy(&tree, Of::Image, to, &mut |by_now| {
+            cached.follow(by_now.data);
+            tell(by_now)
+        })
     }
 }
