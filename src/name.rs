@@ -57,11 +57,40 @@ fn check_lvm_name(text: &str, what: &'static str) -> Result<(), BadName> {
     if text == "." || text == ".." {
         return bad("it is a folder's own name");
     }
-    if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+-".contains(&b)) {
+    if !text.bytes().all(|byte| LVM_BYTES.has(byte)) {
         return bad(CHARS);
     }
     Ok(())
 }
+
+/// A set of bytes.
+struct ByteSet([bool; 256]);
+
+impl ByteSet {
+    /// Letters and digits of ASCII, and these.
+    const fn alphanumeric_and(others: &[u8]) -> Self {
+        let mut set = [false; 256];
+        let mut byte = 0u8;
+        while byte < 128 {
+            set[byte as usize] = byte.is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut index = 0;
+        while index < others.len() {
+            set[others[index] as usize] = true;
+            index += 1;
+        }
+        Self(set)
+    }
+
+    fn has(&self, byte: u8) -> bool {
+        self.0[usize::from(byte)]
+    }
+}
+
+static LVM_BYTES: ByteSet = ByteSet::alphanumeric_and(b"._+-");
+static TAG_BYTES: ByteSet = ByteSet::alphanumeric_and(b"._+/=!:&#-");
+static ID_BYTES: ByteSet = ByteSet::alphanumeric_and(b"!#");
 
 macro_rules! text_type {
     ($name:ident) => {
@@ -191,7 +220,7 @@ impl FromStr for Tag {
         if text.is_empty() || text.len() > 1024 {
             return bad("a tag has 1 to 1024 characters");
         }
-        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._+/=!:&#-".contains(&b)) {
+        if !text.bytes().all(|byte| TAG_BYTES.has(byte)) {
             return bad("allowed are letters, digits and . _ + / = ! : & # -");
         }
         Ok(Self(text.into()))
@@ -212,7 +241,7 @@ impl LvmId {
     /// # Errors
     /// Where a byte is outside `0-9a-zA-Z!#`.
     pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, BadName> {
-        if bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'!' || *b == b'#') {
+        if bytes.iter().all(|byte| ID_BYTES.has(*byte)) {
             return Ok(Self(bytes));
         }
         let shown = String::from_utf8_lossy(&bytes);
@@ -252,11 +281,27 @@ impl LvmId {
     }
 }
 
+/// The 32 characters of the form that is in every text, where they are what they may be.
+fn undashed(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0u8; 32];
+    let (mut at, mut rest) = (0, text.as_bytes());
+    for len in GROUPS {
+        let (group, after) = rest.split_at_checked(len)?;
+        bytes.get_mut(at..at + len)?.copy_from_slice(group);
+        at += len;
+        rest = if at < bytes.len() { after.strip_prefix(b"-")? } else { after };
+    }
+    (rest.is_empty() && bytes.iter().all(|byte| ID_BYTES.has(*byte))).then_some(bytes)
+}
+
 impl FromStr for LvmId {
     type Err = BadName;
 
     /// Takes both forms, with dashes and without.
     fn from_str(text: &str) -> Result<Self, BadName> {
+        if let Some(bytes) = undashed(text) {
+            return Ok(Self(bytes));
+        }
         let mut bytes = [0u8; 32];
         let mut letters = text.bytes().filter(|b| *b != b'-');
         for place in &mut bytes {
