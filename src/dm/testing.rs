@@ -25,8 +25,8 @@ fn id(text: &str) -> LvmId {
     text.parse().expect("an identifier")
 }
 
-fn words(words: &[&str]) -> Vec<Box<str>> {
-    words.iter().map(|word| Box::from(*word)).collect()
+fn words(words: &[&str]) -> Vec<Word> {
+    words.iter().map(|word| Word::Owned((*word).to_owned())).collect()
 }
 
 fn pv(label: &str, pv_id: &str, pe_start: u64) -> Pv {

@@ -8,12 +8,16 @@ mod tests;
 
 pub use space::{PvMap, Run};
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::text::{Document, Style};
 use crate::Result;
 use crate::name::{LvName, LvmId, Tag, VgName};
 use crate::units::{Extents, Sectors};
+
+/// A word of a list that lvm2 writes: most are known to this program, and not copied.
+pub type Word = Cow<'static, str>;
 
 /// A volume group, as one text describes it.
 ///
@@ -28,9 +32,9 @@ pub struct Vg {
     /// `seqno`: goes up by exactly one with each commit.
     pub seqno: u64,
     /// `status`, as written.
-    pub status: Vec<Box<str>>,
+    pub status: Vec<Word>,
     /// `flags`, as written.
-    pub flags: Vec<Box<str>>,
+    pub flags: Vec<Word>,
     /// `tags`.
     pub tags: Vec<Tag>,
     /// `system_id`, where set and not empty.
@@ -61,9 +65,9 @@ pub struct Pv {
     /// `device`: the path it was last seen at. A hint only.
     pub device: Option<Box<str>>,
     /// `status`, as written.
-    pub status: Vec<Box<str>>,
+    pub status: Vec<Word>,
     /// `flags`, as written.
-    pub flags: Vec<Box<str>>,
+    pub flags: Vec<Word>,
     /// `tags`.
     pub tags: Vec<Tag>,
     /// `dev_size`: the whole device; absent in ancient texts.
@@ -82,9 +86,9 @@ pub struct Lv {
     /// `id`.
     pub id: LvmId,
     /// `status`, as written: READ, WRITE, VISIBLE and so on.
-    pub status: Vec<Box<str>>,
+    pub status: Vec<Word>,
     /// `flags`, as written: ACTIVATION_SKIP and so on.
-    pub flags: Vec<Box<str>>,
+    pub flags: Vec<Word>,
     /// `tags`.
     pub tags: Vec<Tag>,
     /// `creation_time`, in seconds since 1970.
@@ -213,8 +217,8 @@ pub struct Thin {
 }
 
 /// True where `list` holds `word`.
-fn has(list: &[Box<str>], word: &str) -> bool {
-    list.iter().any(|entry| &**entry == word)
+fn has(list: &[Word], word: &str) -> bool {
+    list.iter().any(|entry| entry == word)
 }
 
 impl Vg {
@@ -226,12 +230,16 @@ impl Vg {
         Self::from_document(Document::parse(text)?)
     }
 
-    /// The same where much may be as in what was read before: that is shared.
+    /// The same without a copy. Where much may be as in what was read before, that is shared.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
-    pub(in crate::lvm2) fn parse_like(text: &str, old: &Self) -> Result<Self> {
-        Self::from_changed(Document::parse_like(text, &old.text)?, old)
+    pub(in crate::lvm2) fn parse_own(text: Box<str>, old: Option<&Self>) -> Result<Self> {
+        let document = Document::read(text, old.map(|old| &old.text))?;
+        match old {
+            Some(old) => Self::from_changed(document, old),
+            None => Self::from_document(document),
+        }
     }
 
     /// The text, without a NUL: that which it was read from.

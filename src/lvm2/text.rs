@@ -7,6 +7,7 @@
 mod comment;
 mod parse;
 mod print;
+mod seen;
 mod slice;
 #[cfg(test)]
 mod tests;
@@ -55,15 +56,15 @@ impl Document {
     /// # Errors
     /// `Corrupt`, with the line and the byte.
     pub fn parse(text: &str) -> Result<Self> {
-        parse::document(text)
+        Self::read(text.into(), None)
     }
 
-    /// The same where much may be as in another text, with which that is shared then.
+    /// The same without a copy. Where much may be as in an old text, that is shared with it then.
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
-    pub(crate) fn parse_like(text: &str, old: &Self) -> Result<Self> {
-        parse::document_like(text, old)
+    pub(crate) fn read(text: Box<str>, old: Option<&Self>) -> Result<Self> {
+        parse::document(text, old)
     }
 
     /// The text, without a NUL.

@@ -1,13 +1,13 @@
 //! Tags, flags, access, messages and other small changes.
 
 use super::*;
-use crate::lvm2::model::Message;
+use crate::lvm2::model::{Message, Word};
 use crate::lvm2::text::Item;
 use crate::name::{LvmId, Tag};
 
 /// Adds `word` where the order of `known` puts it, or takes it out.
-fn toggled(list: &[Box<str>], word: &str, on: bool, known: &[&str]) -> Vec<Box<str>> {
-    let mut list: Vec<_> = list.iter().filter(|entry| &***entry != word).cloned().collect();
+fn toggled(list: &[Word], word: &'static str, on: bool, known: &[&str]) -> Vec<Word> {
+    let mut list: Vec<_> = list.iter().filter(|entry| *entry != word).cloned().collect();
     if on {
         let rank = |word: &str| known.iter().position(|entry| *entry == word);
         let mine = rank(word);
@@ -123,9 +123,10 @@ impl VgEdit {
     }
 
     fn toggle_flag(&mut self, name: &LvName, flag: &str, on: bool) -> Result<()> {
-        if !["ACTIVATION_SKIP", "NOAUTOACTIVATE", "ERROR_WHEN_FULL"].contains(&flag) {
+        let known = ["ACTIVATION_SKIP", "NOAUTOACTIVATE", "ERROR_WHEN_FULL"];
+        let Some(flag) = known.into_iter().find(|known| *known == flag) else {
             return Err(self.error(ErrorKind::Invalid, name, Refused::Flag(flag.to_owned())));
-        }
+        };
         let flags = toggled(&self.lv(name)?.flags, flag, on, &LV_FLAGS);
         self.change_lv(name, |lv| lv.set("flags", words(flags), &LV_KEYS))
     }

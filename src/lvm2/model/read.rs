@@ -2,14 +2,15 @@
 
 mod segment;
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use super::*;
-use crate::lvm2::text::{Body, Scalar, Section};
+use crate::lvm2::text::{Body, Item, Scalar, Section};
 use crate::lvm2::validate;
 use crate::{Error, ErrorKind};
 
@@ -107,29 +108,34 @@ impl<'a> At<'a> {
     }
 
     /// A list of strings; one string alone is a list too, and an absent one is empty.
-    fn words(&self, key: &'static str) -> Result<Vec<Box<str>>> {
-        let mut words = Vec::new();
-        self.each_word(key, &mut |word| words.push(word.into()))?;
-        Ok(words)
+    fn words(&self, key: &'static str) -> Result<Vec<Word>> {
+        self.list(key, |scalar| scalar.to_word().map(Some))
     }
 
-    fn each_word(&self, key: &'static str, each: &mut dyn FnMut(Cow<'_, str>)) -> Result<()> {
+    /// A list of what `read` makes of each string: nothing, or `None` where it is none.
+    fn list<T>(
+        &self,
+        key: &'static str,
+        read: impl Fn(&Scalar) -> Option<Option<T>>,
+    ) -> Result<Vec<T>> {
+        let no_list = || self.bad(Bad::Key(key, "list of strings"));
         let scalars = match self.section.get(key).map(|item| item.body()) {
             None => &[],
             Some(Body::Array(array)) => array.scalars(),
             Some(Body::Scalar(scalar)) => std::slice::from_ref(scalar),
-            Some(Body::Section(_)) => return Err(self.bad(Bad::Key(key, "list of strings"))),
+            Some(Body::Section(_)) => return Err(no_list()),
         };
-        let told = scalars.iter().try_for_each(|scalar| scalar.as_str().map(&mut *each));
-        told.ok_or_else(|| self.bad(Bad::Key(key, "list of strings")))
+        let mut list = Vec::with_capacity(scalars.len());
+        for scalar in scalars {
+            list.extend(read(scalar).ok_or_else(no_list)?);
+        }
+        Ok(list)
     }
 
     /// lvm2 does not check tags that it reads. One that it would not take from a user stays in the
     /// text and is not seen here.
     fn tags(&self) -> Result<Vec<Tag>> {
-        let mut tags = Vec::new();
-        self.each_word("tags", &mut |tag| tags.extend(tag.parse().ok()))?;
-        Ok(tags)
+        self.list("tags", |scalar| Some(scalar.as_str()?.parse().ok()))
     }
 
     /// The section of that key; an absent one has no sections.
@@ -212,7 +218,7 @@ fn check_header(text: &Document) -> Result<()> {
 /// they hold would pass for free.
 fn check_keys(section: &Section) -> std::result::Result<(), Bad> {
     check_own_keys(section)?;
-    section.sections().try_for_each(|(_, inside)| check_keys(inside))
+    section.items().iter().filter_map(Item::section).try_for_each(check_keys)
 }
 
 /// All but those inside the logical volumes, which [`read_lvs`] checks one by one.
@@ -225,8 +231,19 @@ fn check_group_keys(group: &Section) -> std::result::Result<(), Bad> {
 }
 
 fn check_own_keys(section: &Section) -> std::result::Result<(), Bad> {
-    if let Some(item) = section.items().iter().find(|item| item.has_slash()) {
-        return Err(Bad::Slash(item.key().into_owned()));
+    let mut sections = 0usize;
+    for item in section.items() {
+        if item.has_slash() {
+            return Err(Bad::Slash(item.key().into_owned()));
+        }
+        sections = sections.saturating_add(usize::from(item.section().is_some()));
+    }
+    if sections < 2 {
+        return Ok(());
+    }
+    let mut different = FxHashSet::default();
+    if section.sections().all(|(key, _)| different.insert(key)) {
+        return Ok(());
     }
     let mut seen: Vec<Cow<'_, str>> = section.sections().map(|(key, _)| key).collect();
     seen.sort_unstable();
@@ -339,7 +356,7 @@ fn read_lv(at: At<'_>, name: &str, labels: &HashSet<&str>) -> Result<Lv> {
     })
 }
 
-fn fixed_minor(at: At<'_>, status: &[Box<str>]) -> Result<Option<(u32, u32)>> {
+fn fixed_minor(at: At<'_>, status: &[Word]) -> Result<Option<(u32, u32)>> {
     if !has(status, "FIXED_MINOR") || at.section.get("minor").is_none() {
         return Ok(None);
     }

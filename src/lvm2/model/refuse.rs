@@ -38,13 +38,13 @@ enum Refusal {
     #[error("volumes are being moved or are locked")]
     Moving,
     #[error("it has the unknown status flag '{0}'")]
-    Status(Box<str>),
+    Status(Word),
     #[error("it has a segment of the unknown type '{0}'")]
     Type(Box<str>),
 }
 
 /// The first of `status` that is none of `known`.
-fn unknown(status: &[Box<str>], known: &[&str]) -> Option<Refusal> {
+fn unknown(status: &[Word], known: &[&str]) -> Option<Refusal> {
     let word = status.iter().find(|word| !known.contains(&&***word))?;
     Some(Refusal::Status(word.clone()))
 }

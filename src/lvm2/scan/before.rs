@@ -68,7 +68,7 @@ pub(super) fn before(
         };
         let both = slot.size.checked_next_multiple_of(SECTOR)?.checked_add(lost.size)?;
         let follows = Ring::of(header).start_after(Some(&slot)) == lost.offset && both <= ring;
-        let vg = if follows { parse(text).ok()? } else { return None };
+        let vg = if follows { parse(text.to_vec(), None).ok()? } else { return None };
         vg.pvs.iter().any(|pv| pv.id == label.id).then_some(Before { slot, vg })
     };
     // One from an earlier trip round the ring may end there by chance: then its successors are

@@ -135,7 +135,7 @@ impl Scanner {
             return Content::Empty;
         };
         match read_text(source, header, &slot) {
-            Ok(bytes) => self.text(&slot, &bytes),
+            Ok(bytes) => self.text(&slot, bytes),
             Err(error) if error.kind() == ErrorKind::Corrupt => {
                 match before(source, label, header, &slot) {
                     Ok(Some(found)) => self.lost(found, &error),
@@ -156,12 +156,12 @@ impl Scanner {
     }
 
     /// A text whose checksum holds.
-    fn text(&mut self, slot: &RawLocn, bytes: &[u8]) -> Content {
+    fn text(&mut self, slot: &RawLocn, bytes: Vec<u8>) -> Content {
         let key = (slot.checksum, slot.size);
         if let Some(known) = self.known.get(&key) {
             return Content::Text(*known);
         }
-        match parse_like(bytes, self.old.as_deref()) {
+        match parse(bytes, self.old.as_deref()) {
             Ok(vg) => {
                 let (checksum, size) = key;
                 let id = TextId { vg: vg.id, seqno: vg.seqno, size, checksum };
@@ -233,17 +233,11 @@ fn read_text(source: &Source<'_>, header: &Mda, slot: &RawLocn) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// The text ends at the first NUL.
-pub(super) fn parse(bytes: &[u8]) -> Result<Vg> {
-    parse_like(bytes, None)
-}
-
-fn parse_like(bytes: &[u8], old: Option<&Vg>) -> Result<Vg> {
-    let text = CStr::from_bytes_until_nul(bytes).map_or(bytes, CStr::to_bytes);
-    let text = std::str::from_utf8(text)
+/// The text ends at the first NUL. What is as in an `old` one is shared with it.
+pub(super) fn parse(mut bytes: Vec<u8>, old: Option<&Vg>) -> Result<Vg> {
+    let end = CStr::from_bytes_until_nul(&bytes).map_or(bytes.len(), CStr::count_bytes);
+    bytes.truncate(end);
+    let text = String::from_utf8(bytes)
         .map_err(|_| Error::new(ErrorKind::Unsupported, "the text is not UTF-8"))?;
-    match old {
-        Some(old) => Vg::parse_like(text, old),
-        None => Vg::parse(text),
-    }
+    Vg::parse_own(text.into_boxed_str(), old)
 }

@@ -4,12 +4,10 @@
 //! comment, a NUL ends the text. What lvm2 reads otherwise than one would think: a bare word
 //! takes `,` and `]` with it, and a number ends where its digits end.
 
-use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
+use super::seen::{Known, Sibling};
 use super::slice::Slice;
 use super::tree::{Array, Body, Gap, Item, Kind, Scalar, Section};
 use super::{Document, Line};
@@ -49,91 +47,53 @@ struct Parser<'t> {
     /// Up to the NUL, where there is one.
     text: &'t str,
     /// What slices share.
-    buf: Arc<str>,
+    buf: Arc<Box<str>>,
     /// Next byte; always on a character boundary.
     at: usize,
     /// Items and values of what is open, those of what it is in first: what is closed gets a vector
     /// of the right length.
     items: Vec<Item>,
     scalars: Vec<Scalar>,
+    /// Where each of the items stands.
+    places: Vec<Range<usize>>,
+    /// The volume before, and the segment before.
+    siblings: [Sibling; 2],
     known: Option<Known<'t>>,
 }
 
-/// Sections that were read before, in their order, by their keys.
-#[derive(Default)]
-struct Known<'k> {
-    sections: Vec<(Cow<'k, str>, &'k Section)>,
-    /// The one behind that which was met last.
-    next: usize,
-    /// Places among them, once one was not met in order.
-    places: Option<FxHashMap<Cow<'k, str>, usize>>,
-}
-
-impl<'k> Known<'k> {
-    /// The volumes and the physical volumes.
-    fn of(document: &'k Document) -> Self {
-        let vg = document.vg().map(|(_, vg)| vg);
-        let all = vg.into_iter().flat_map(Section::sections);
-        let mut sections = Vec::new();
-        for (key, list) in all {
-            match &*key {
-                PVS => sections.push((key, list)),
-                _ => sections.extend(list.sections()),
-            }
-        }
-        Self { sections, ..Self::default() }
-    }
-
-    /// The known section of that key, if `text` begins with it, and its length.
-    fn take(&mut self, key: &str, text: &str) -> Option<(Section, usize)> {
-        let index = if self.sections.get(self.next).is_some_and(|(known, _)| known == key) {
-            self.next
-        } else {
-            *self.places().get(key)?
-        };
-        let (_, section) = self.sections.get(index)?;
-        let found = ((*section).clone(), section.len_in(text)?);
-        self.next = index.saturating_add(1);
-        Some(found)
-    }
-
-    fn places(&mut self) -> &FxHashMap<Cow<'k, str>, usize> {
-        let sections = &self.sections;
-        self.places.get_or_insert_with(|| {
-            let keys = sections.iter().enumerate();
-            keys.map(|(index, (key, _))| (key.clone(), index)).collect()
-        })
-    }
-}
-
 /// The section of the physical volumes.
-const PVS: &str = "physical_volumes";
+pub(super) const PVS: &str = "physical_volumes";
 
-/// Reads a whole text.
-pub(super) fn document(text: &str) -> Result<Document> {
-    read(Parser::new(text), text)
-}
-
-/// The same where much may be as in another text: sections that are the same byte for byte are
-/// shared with it.
-pub(super) fn document_like(text: &str, old: &Document) -> Result<Document> {
-    read(Parser { known: Some(Known::of(old)), ..Parser::new(text) }, text)
-}
-
-fn read(mut parser: Parser<'_>, text: &str) -> Result<Document> {
+/// Reads a whole text. Where much may be as in an old one, sections that are the same byte for byte
+/// are shared with it.
+pub(super) fn document(text: Box<str>, old: Option<&Document>) -> Result<Document> {
+    let text = Arc::new(text);
+    let mut parser = Parser { known: old.map(Known::of), ..Parser::new(&text) };
     let fit = if text.len() > LONGEST { Err(Bad::Long) } else { Ok(()) };
     fit.and_then(|()| parser.document()).map_err(|bad| parser.error(bad))
 }
 
 /// Reads one item, for texts that this program makes.
 pub(super) fn item(text: &str) -> Result<Item> {
-    let mut parser = Parser::new(text);
+    let text = Arc::new(text.into());
+    let mut parser = Parser::new(&text);
     let blanks = parser.skip().1;
     parser.item(blanks, 0).map_err(|bad| parser.error(bad))
 }
 
-const fn ends_word(byte: u8) -> bool {
-    matches!(byte, b'#' | b'=' | b'{' | b'}') || is_space(byte)
+/// The bytes that end a word.
+static ENDS_WORD: [bool; 256] = {
+    let mut ends = [false; 256];
+    let mut byte = 0u8;
+    while byte < u8::MAX {
+        ends[byte as usize] = is_space(byte) || matches!(byte, b'#' | b'=' | b'{' | b'}');
+        byte += 1;
+    }
+    ends
+};
+
+fn ends_word(byte: u8) -> bool {
+    ENDS_WORD[usize::from(byte)]
 }
 
 /// C's `isspace`.
@@ -150,10 +110,23 @@ pub(super) fn close_after(last: Option<&Scalar>, gap: Gap) -> Gap {
     }
 }
 
+/// Which of the siblings is read at that depth, if any.
+fn sibling(depth: u8) -> Option<usize> {
+    depth.checked_sub(3).map(usize::from).filter(|number| *number < 2)
+}
+
 impl<'t> Parser<'t> {
-    fn new(text: &'t str) -> Self {
-        let text = text.split('\0').next().unwrap_or_default();
-        Self { text, buf: text.into(), at: 0, items: Vec::new(), scalars: Vec::new(), known: None }
+    fn new(buf: &'t Arc<Box<str>>) -> Self {
+        Self {
+            text: buf.split('\0').next().unwrap_or_default(),
+            buf: Arc::clone(buf),
+            at: 0,
+            items: Vec::new(),
+            scalars: Vec::new(),
+            places: Vec::new(),
+            siblings: Default::default(),
+            known: None,
+        }
     }
 
     fn error(&self, bad: Bad) -> Error {
@@ -169,8 +142,9 @@ impl<'t> Parser<'t> {
         self.text.as_bytes().get(self.at).copied()
     }
 
+    /// Goes over the byte that was peeked at.
     fn bump(&mut self) {
-        self.at = self.at.saturating_add(1).min(self.text.len());
+        self.at = self.at.saturating_add(1);
     }
 
     fn eat(&mut self, byte: u8) -> bool {
@@ -208,8 +182,8 @@ impl<'t> Parser<'t> {
                 b'#' => self.pass(|b| b != b'\n'),
                 b'\n' => {
                     // A line that holds a comment alone is not an empty one.
-                    let text = self.line_before();
-                    lines = lines.saturating_add(u16::from(!text || lines == 0));
+                    let counts = lines == 0 || !self.line_before();
+                    lines = lines.saturating_add(u16::from(counts));
                     self.bump();
                 }
                 b if is_space(b) => self.bump(),
@@ -293,7 +267,7 @@ impl<'t> Parser<'t> {
                 let section = match depth {
                     1 if key.as_str() == PVS => self.section_like(&key, depth)?,
                     2 => self.section_like(&key, depth)?,
-                    _ => self.section(depth.saturating_add(1))?,
+                    _ => self.section(depth.saturating_add(1), false)?,
                 };
                 Ok(Item { key, tight: false, blanks, body: Body::Section(section) })
             }
@@ -303,7 +277,7 @@ impl<'t> Parser<'t> {
 
     fn key(&mut self) -> Parsed<Slice> {
         let range = match self.peek() {
-            Some(quote @ (b'"' | b'\'')) => self.string(quote)?,
+            Some(quote @ (b'"' | b'\'')) => self.string(quote)?.1,
             Some(b'[' | b']' | b',') | None => return Err(Bad::Key),
             Some(_) => self.run(|b| !ends_word(b)),
         };
@@ -319,36 +293,57 @@ impl<'t> Parser<'t> {
             self.at = start.saturating_add(len);
             return Ok(section);
         }
-        let section = self.section(inside)?;
-        if self.known.is_none() {
-            return Ok(section.read_as(self.cut(start..self.at)));
+        let is_first = self.known.is_none();
+        let section = self.section(inside, is_first)?;
+        if is_first {
+            return Ok(section);
         }
         // Once more with a buffer of its own: it would keep all of this text in memory for as long
         // as it stays the same from one text to the next.
-        let mut own = Parser::new(self.text.get(start..self.at).unwrap_or_default());
-        let section = own.section(inside)?;
-        Ok(section.read_as(own.cut(0..own.at)))
+        let own = Arc::new(self.text.get(start..self.at).unwrap_or_default().into());
+        Parser::new(&own).section(inside, true)
     }
 
-    fn section(&mut self, depth: u8) -> Parsed<Section> {
+    /// From behind the opening brace on; where it `is_kept`, its text is known afterwards.
+    fn section(&mut self, depth: u8, is_kept: bool) -> Parsed<Section> {
         if depth > DEPTH {
             return Err(Bad::Depth);
         }
-        let first = self.items.len();
+        let (start, first) = (self.at, self.items.len());
         loop {
             let blanks = self.skip().1;
             match self.peek() {
                 None => return Err(Bad::OpenSection),
                 Some(b'}') => {
                     self.bump();
-                    return Ok(Section::of(self.items.drain(first..).collect(), blanks));
+                    let text = is_kept.then(|| self.cut(start..self.at));
+                    let section = Section::of(self.items.drain(first..).collect(), blanks, text);
+                    let places = self.places.drain(first..);
+                    if let Some(sibling) = sibling(depth).and_then(|n| self.siblings.get_mut(n)) {
+                        sibling.replace(section.clone(), places);
+                    }
+                    return Ok(section);
                 }
                 Some(_) => {
-                    let item = self.item(blanks, depth)?;
-                    self.items.push(item);
+                    let start = self.at;
+                    if !self.take_again(first, blanks, depth) {
+                        let item = self.item(blanks, depth)?;
+                        self.items.push(item);
+                    }
+                    self.places.push(start..self.at);
                 }
             }
         }
+    }
+
+    /// Takes the next item of the section whose `first` is that one, where the sibling's is the same.
+    fn take_again(&mut self, first: usize, blanks: u16, depth: u8) -> bool {
+        let Some(sibling) = sibling(depth).and_then(|n| self.siblings.get(n)) else { return false };
+        let index = self.items.len().saturating_sub(first);
+        let Some((item, len)) = sibling.item(index, self.text, self.at) else { return false };
+        self.items.push(Item { blanks, ..item.clone() });
+        self.at = self.at.saturating_add(len);
+        true
     }
 
     fn value(&mut self) -> Parsed<Body> {
@@ -371,14 +366,14 @@ impl<'t> Parser<'t> {
                 return Err(Bad::InArray);
             }
         }
-        let scalars: Vec<Scalar> = self.scalars.drain(first..).collect();
+        let scalars: Arc<[Scalar]> = self.scalars.drain(first..).collect();
         Ok(Array { close: close_after(scalars.last(), gap), scalars })
     }
 
     fn scalar(&mut self, gap: Gap) -> Parsed<Scalar> {
         let (kind, range) = match self.peek().ok_or(Bad::Value)? {
-            b'"' => (Kind::Quoted, self.string(b'"')?),
-            b'\'' => (Kind::Apostrophed, self.string(b'\'')?),
+            b'"' => self.string(b'"')?,
+            b'\'' => (Kind::Apostrophed, self.string(b'\'')?.1),
             b'0'..=b'9' | b'+' | b'-' | b'.' => self.number(),
             b'[' | b']' | b',' => return Err(Bad::Value),
             _ => (Kind::Bare, self.run(|b| !ends_word(b))),
@@ -403,23 +398,24 @@ impl<'t> Parser<'t> {
         (kind, start..self.at)
     }
 
-    /// From quote to quote, both included.
-    fn string(&mut self, quote: u8) -> Parsed<Range<usize>> {
-        let start = self.at;
+    /// From quote to quote, both included, and whether a backslash is between them.
+    fn string(&mut self, quote: u8) -> Parsed<(Kind, Range<usize>)> {
+        let (start, mut kind) = (self.at, Kind::Quoted);
         self.bump();
         loop {
             self.pass(|byte| byte != quote && byte != b'\\');
             match self.peek() {
                 None => return Err(Bad::OpenString),
                 Some(b'\\') => {
+                    kind = Kind::Escaped;
                     self.bump();
-                    if quote == b'"' {
+                    if quote == b'"' && self.peek().is_some() {
                         self.bump();
                     }
                 }
                 Some(_) => {
                     self.bump();
-                    return Ok(start..self.at);
+                    return Ok((kind, start..self.at));
                 }
             }
         }

@@ -210,7 +210,7 @@ impl Printer {
         self.out.push('[');
         self.depth = self.depth.saturating_add(1);
         let mut last = None;
-        for scalar in &array.scalars {
+        for scalar in array.scalars() {
             self.element(scalar, last);
             last = Some(scalar.kind);
         }

@@ -114,7 +114,7 @@ fn what_is_as_in_another_text_is_shared_with_it() {
                 });
                 drop(old.print(Style::Disk));
             }
-            let like = Document::parse_like(new, &old).expect("parses");
+            let like = Document::read(new.as_str().into(), Some(&old)).expect("parses");
             assert_eq!(like, plain);
             for style in [Style::Disk, Style::Backup] {
                 assert_eq!(like.print(style), plain.print(style));
@@ -311,7 +311,7 @@ mod random {
             bytes[place] = byte;
             let text = String::from_utf8(bytes).expect("ASCII");
             let old = Document::parse(&whole).expect("whole");
-            match (Document::parse(&text), Document::parse_like(&text, &old)) {
+            match (Document::parse(&text), Document::read((*text).into(), Some(&old))) {
                 (Ok(plain), Ok(like)) => prop_assert_eq!(plain, like),
                 (Err(plain), Err(like)) => prop_assert_eq!(plain.to_string(), like.to_string()),
                 (plain, like) => prop_assert!(false, "{:?} and {:?}", plain, like),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use super::parse::close_after;
-use super::slice::Slice;
+use super::slice::{Slice, Word};
 
 /// White space as found before a token; only its sort matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +24,10 @@ pub(crate) enum Kind {
     Int,
     /// Digits with a point.
     Float,
-    /// `"..."`: a backslash before a quote or a backslash is removed.
+    /// `"..."`, no backslash between the quotes.
     Quoted,
+    /// The same with some: one before a quote or a backslash is removed.
+    Escaped,
     /// `'...'`: taken as it is.
     Apostrophed,
     /// A word without quotes.
@@ -44,7 +46,7 @@ pub struct Scalar {
 /// A flat array.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Array {
-    pub(super) scalars: Vec<Scalar>,
+    pub(super) scalars: Arc<[Scalar]>,
     /// What stood before the closing bracket.
     pub(super) close: Gap,
 }
@@ -115,9 +117,6 @@ impl Eq for Items {}
 
 /// Removes the backslashes that protect a quote or a backslash.
 fn unescape(text: &str) -> Cow<'_, str> {
-    if !text.contains('\\') {
-        return Cow::Borrowed(text);
-    }
     let mut out = String::with_capacity(text.len());
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {
@@ -141,6 +140,16 @@ pub(crate) fn quote(text: &str) -> String {
     out
 }
 
+/// A number as most are: a few digits, the first no zero.
+fn short_number(raw: &str) -> Option<i64> {
+    let is_short = (1..=18).contains(&raw.len()) && (!raw.starts_with('0') || raw.len() == 1);
+    let add = |number: i64, byte: u8| {
+        let digit = byte.is_ascii_digit().then(|| i64::from(byte & 15))?;
+        Some(number.wrapping_mul(10).wrapping_add(digit))
+    };
+    is_short.then(|| raw.bytes().try_fold(0, add)).flatten()
+}
+
 /// `raw` without its first and last byte.
 fn inside(raw: &str) -> &str {
     raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default()
@@ -149,7 +158,9 @@ fn inside(raw: &str) -> &str {
 impl Scalar {
     /// A string, in double quotes.
     pub(crate) fn string(text: &str) -> Self {
-        Self { raw: Slice::from(&*quote(text)), kind: Kind::Quoted, gap: Gap::Space }
+        let raw = quote(text);
+        let kind = if raw.contains('\\') { Kind::Escaped } else { Kind::Quoted };
+        Self { raw: Slice::from(&*raw), kind, gap: Gap::Space }
     }
 
     /// A whole number.
@@ -161,10 +172,18 @@ impl Scalar {
     pub fn as_str(&self) -> Option<Cow<'_, str>> {
         let raw = self.raw.as_str();
         match self.kind {
-            Kind::Quoted => Some(unescape(inside(raw))),
-            Kind::Apostrophed => Some(Cow::Borrowed(inside(raw))),
+            Kind::Quoted | Kind::Apostrophed => Some(Cow::Borrowed(inside(raw))),
+            Kind::Escaped => Some(unescape(inside(raw))),
             Kind::Bare => Some(Cow::Borrowed(raw)),
             Kind::Int | Kind::Float => None,
+        }
+    }
+
+    /// The same to be kept, which copies nothing where the word is known to this program.
+    pub(crate) fn to_word(&self) -> Option<Cow<'static, str>> {
+        match (&self.raw, self.kind) {
+            (Slice::Known(word), Kind::Quoted) => Some(Cow::Borrowed(inside(word.as_str()))),
+            _ => self.as_str().map(|text| Cow::Owned(text.into_owned())),
         }
     }
 
@@ -174,6 +193,9 @@ impl Scalar {
             return None;
         }
         let raw = self.raw.as_str();
+        if let Some(number) = short_number(raw) {
+            return Some(number);
+        }
         let raw = raw.strip_prefix('+').unwrap_or(raw);
         let digits = raw.strip_prefix('-').unwrap_or(raw);
         let octal = digits.len() > 1 && digits.starts_with('0');
@@ -199,16 +221,17 @@ impl Array {
         if let Some(first) = scalars.first_mut() {
             first.gap = Gap::Tight;
         }
-        Self { scalars, close: Gap::Tight }
+        Self { scalars: scalars.into(), close: Gap::Tight }
     }
 
     /// Puts each value through `map`; `None` takes it out.
     pub(crate) fn map(&mut self, map: &mut dyn FnMut(&Scalar) -> Option<Scalar>) {
         let first = self.scalars.first().map(|scalar| scalar.gap);
-        self.scalars = self.scalars.iter().filter_map(map).collect();
-        if let (Some(scalar), Some(gap)) = (self.scalars.first_mut(), first) {
+        let mut scalars: Vec<_> = self.scalars.iter().filter_map(map).collect();
+        if let (Some(scalar), Some(gap)) = (scalars.first_mut(), first) {
             scalar.gap = gap;
         }
+        self.scalars = scalars.into();
         self.close = close_after(self.scalars.last(), self.close);
     }
 
@@ -221,7 +244,7 @@ impl Array {
 impl Item {
     /// `key = value`, with no empty line before it.
     pub(crate) fn new(key: &'static str, body: Body) -> Self {
-        Self { key: Slice::Static(key), tight: false, blanks: 0, body }
+        Self { key: Slice::from(key), tight: false, blanks: 0, body }
     }
 
     /// The same with so many empty lines before it.
@@ -245,6 +268,7 @@ impl Item {
     }
 
     /// The key, without quotes.
+    #[inline]
     pub fn key(&self) -> Cow<'_, str> {
         let raw = self.key.as_str();
         match raw.as_bytes().first() {
@@ -254,17 +278,11 @@ impl Item {
         }
     }
 
-    /// True where the key, without quotes, is this.
-    pub(crate) fn is(&self, key: &str) -> bool {
-        let raw = self.key.as_str();
-        raw == key || (matches!(raw.as_bytes(), [b'"' | b'\'', ..]) && self.key() == key)
-    }
-
     /// True where the key is a path.
     pub(crate) fn has_slash(&self) -> bool {
         match &self.key {
             // What this program knows is none.
-            Slice::Static(_) => false,
+            Slice::Known(_) => false,
             key => key.as_str().as_bytes().contains(&b'/'),
         }
     }
@@ -290,21 +308,47 @@ impl Item {
     }
 }
 
+/// A key that is looked for.
+#[derive(Clone, Copy)]
+struct Key<'k> {
+    text: &'k str,
+    word: Option<Word>,
+}
+
+impl<'k> Key<'k> {
+    #[inline]
+    fn of(text: &'k str) -> Self {
+        Self { text, word: Word::of(text) }
+    }
+
+    /// True where it is the item's, without quotes.
+    #[inline]
+    fn is_of(self, item: &Item) -> bool {
+        match &item.key {
+            Slice::Known(word) if !word.is_quoted() => Some(*word) == self.word,
+            _ => self.is_text_of(item),
+        }
+    }
+
+    #[cold]
+    fn is_text_of(self, item: &Item) -> bool {
+        let raw = item.key.as_str();
+        let is_quoted = matches!(raw.as_bytes(), [b'"' | b'\'', ..]);
+        raw == self.text || (is_quoted && item.key() == self.text)
+    }
+}
+
 impl Section {
     /// The items in order.
     pub fn items(&self) -> &[Item] {
         &self.items.list
     }
 
-    /// One with these items and so many empty lines behind them.
-    pub(super) fn of(list: Vec<Item>, close_blanks: u16) -> Self {
-        Self { items: Arc::new(Items { list, texts: Texts::default() }), close_blanks }
-    }
-
-    /// The same, which was read as this.
-    pub(super) fn read_as(mut self, text: Slice) -> Self {
-        Arc::make_mut(&mut self.items).texts.read = Some(text);
-        self
+    /// One with these items and so many empty lines behind them, and the text that it was read
+    /// from, where that is to be known.
+    pub(super) fn of(list: Vec<Item>, close_blanks: u16, read: Option<Slice>) -> Self {
+        let texts = Texts { read, ..Texts::default() };
+        Self { items: Arc::new(Items { list, texts }), close_blanks }
     }
 
     /// What is known of its texts.
@@ -322,8 +366,10 @@ impl Section {
     }
 
     /// The first item of that key: as lvm2, later ones are not looked at.
+    #[inline]
     pub fn get(&self, key: &str) -> Option<&Item> {
-        self.items().iter().find(|item| item.is(key))
+        let key = Key::of(key);
+        self.items().iter().find(|item| key.is_of(item))
     }
 
     /// The section of that key.
@@ -363,7 +409,8 @@ impl Section {
 
     /// The section of that key, to be changed.
     pub(crate) fn section_mut(&mut self, key: &str) -> Option<&mut Section> {
-        let index = self.items().iter().position(|item| item.is(key))?;
+        let key = Key::of(key);
+        let index = self.items().iter().position(|item| key.is_of(item))?;
         self.items_mut().get_mut(index)?.section_mut()
     }
 
@@ -371,7 +418,8 @@ impl Section {
     /// precede it in `order`.
     pub(crate) fn set(&mut self, key: &'static str, body: Body, order: &[&str]) {
         let items = self.items_mut();
-        if let Some(item) = items.iter_mut().find(|item| item.is(key)) {
+        let sought = Key::of(key);
+        if let Some(item) = items.iter_mut().find(|item| sought.is_of(item)) {
             item.body = body;
             return;
         }
@@ -388,7 +436,8 @@ impl Section {
         if self.get(key).is_none() {
             return false;
         }
-        self.items_mut().retain(|item| !item.is(key));
+        let key = Key::of(key);
+        self.items_mut().retain(|item| !key.is_of(item));
         true
     }
 

@@ -55,7 +55,8 @@ const KNOWN_TYPE_FLAGS: [&str; 8] = [
 ];
 
 pub(super) fn read_segments(lv: At<'_>, labels: &HashSet<&str>) -> Result<Vec<Segment>> {
-    let mut segments: Vec<Segment> = Vec::new();
+    // A vector that grows would begin with room for four, where most need one.
+    let mut segments: Vec<Segment> = Vec::with_capacity(1);
     let mut end = 0u64;
     for (index, (key, section)) in lv.section.sections().enumerate() {
         let number = index.saturating_add(1);
@@ -108,9 +109,9 @@ fn read_segment(at: At<'_>, end: u64, labels: &HashSet<&str>) -> Result<Segment>
 
 fn read_kind(at: At<'_>, count: Extents, labels: &HashSet<&str>) -> Result<SegmentKind> {
     let text = at.text("type")?;
-    let mut parts = text.split('+');
-    let name = parts.next().unwrap_or_default();
-    if !parts.all(|flag| KNOWN_TYPE_FLAGS.contains(&flag)) {
+    let end = text.bytes().position(|byte| byte == b'+').unwrap_or(text.len());
+    let (name, flags) = text.split_at_checked(end).unwrap_or_default();
+    if !flags.split('+').skip(1).all(|flag| KNOWN_TYPE_FLAGS.contains(&flag)) {
         return Ok(SegmentKind::Unknown { name: (*text).into(), areas: areas(at, count, labels) });
     }
     match name {
