@@ -20,7 +20,7 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::name::VgName;
 
 use super::mda::Mda;
-use super::ring::{Placed, Ring};
+use super::ring::{Placed, Ring, RingText};
 use super::scan::{Content, CopyRole, Group, Member, TextId};
 
 #[cfg(test)]
@@ -108,15 +108,15 @@ pub(crate) struct Committed {
 /// [`NoSpace`](ErrorKind::NoSpace) naming the smallest area; [`Unsupported`](ErrorKind::Unsupported)
 /// where the group has no area in use; [`Io`](ErrorKind::Io). The old text is in force then.
 pub(crate) fn write(group: &Group, text: &str, seqno: u64, protocol: Protocol) -> Result<Written> {
-    let bytes = with_nul(text);
-    let targets = targets(group, &bytes, protocol).map_err(|e| kept(e, group.vg.seqno))?;
+    let text = RingText::of(text);
+    let targets = targets(group, &text, protocol).map_err(|e| kept(e, group.vg.seqno))?;
     let first = targets.first().ok_or_else(|| no_area(group))?;
     let (size, checksum) = (first.placed.slot.size, first.placed.slot.checksum);
     let id = TextId { vg: group.vg.id, seqno, size, checksum };
     let change = Change { vg: group.vg.name.clone(), id, targets, protocol };
     let written = change.all("write the metadata text", |target| {
-        for (offset, sectors) in target.placed.sectors(&bytes) {
-            target.dev.write_at(&sectors, target.old.at(offset))?;
+        for (offset, sectors) in target.placed.sectors(&text) {
+            target.dev.write_at(sectors, target.old.at(offset))?;
         }
         Ok(())
     });
@@ -126,17 +126,10 @@ pub(crate) fn write(group: &Group, text: &str, seqno: u64, protocol: Protocol) -
     }
 }
 
-fn with_nul(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len().saturating_add(1));
-    bytes.extend_from_slice(text.as_bytes());
-    bytes.push(0);
-    bytes
-}
-
 /// Fails where `text` does not fit all rings of `group`, as [`write`].
 #[cfg(feature = "liblvm")]
 pub(crate) fn check_room(group: &Group, text: &str) -> Result<()> {
-    let targets = targets(group, &with_nul(text), Protocol::SOUND);
+    let targets = targets(group, &RingText::of(text), Protocol::SOUND);
     targets.map(drop).map_err(|error| kept(error, group.vg.seqno))
 }
 
@@ -347,7 +340,7 @@ fn no_area(group: &Group) -> Error {
 }
 
 /// All areas that take the text, with its place in each.
-fn targets(group: &Group, text: &[u8], protocol: Protocol) -> Result<Vec<Target>> {
+fn targets(group: &Group, text: &RingText, protocol: Protocol) -> Result<Vec<Target>> {
     let mut targets = Vec::new();
     let mut full: Option<Error> = None;
     for (m, member) in group.members.iter().enumerate() {
@@ -379,7 +372,7 @@ fn have(error: &Error) -> u64 {
     }
 }
 
-fn place(member: &Member, old: &Mda, text: &[u8], protocol: Protocol) -> Result<Placed> {
+fn place(member: &Member, old: &Mda, text: &RingText, protocol: Protocol) -> Result<Placed> {
     let ring = Ring::of(old);
     let live = old.text();
     let placed = if protocol.sound_ring {

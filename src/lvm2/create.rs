@@ -18,7 +18,7 @@ use super::commit::Protocol;
 use super::edit::NewVg;
 use super::label::{DiskLocn, LABEL_SCAN, PvLabel};
 use super::mda::Mda;
-use super::ring::Ring;
+use super::ring::{Ring, RingText};
 use super::scan::{Content, Group, Member, MetadataCopy, TextId};
 use super::store::commit_to;
 
@@ -149,7 +149,7 @@ impl PvPlan {
     }
 
     /// Fails where the first text does not fit.
-    fn check_room(&self, text: &[u8]) -> Result<()> {
+    fn check_room(&self, text: &RingText) -> Result<()> {
         let ring = Ring::of(&Mda::empty(self.geometry.mda));
         let placed = ring.place(text, ring.start_after(None), None);
         placed
@@ -242,8 +242,7 @@ fn check(plans: &[PvPlan], new: &NewVg) -> Result<()> {
         let why = "the text lists other physical volumes than those to be made";
         return Err(Error::new(ErrorKind::Invalid, why).op("create the volume group").at(&vg.name));
     }
-    let mut text = new.text().as_bytes().to_vec();
-    text.push(0);
+    let text = RingText::of(new.text());
     plans
         .iter()
         .try_for_each(|plan| plan.check_room(&text))

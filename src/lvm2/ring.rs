@@ -53,6 +53,38 @@ impl Pieces {
     }
 }
 
+/// A text as it goes into a ring: made once for all of them.
+#[derive(Clone, Debug)]
+pub struct RingText {
+    /// With its NUL, and zeros up to the end of its last sector.
+    bytes: Vec<u8>,
+    /// Without the zeros.
+    size: u64,
+    checksum: u32,
+}
+
+impl RingText {
+    /// From a text without its NUL.
+    pub fn of(text: &str) -> Self {
+        let mut bytes = Vec::with_capacity(padded(text.len().saturating_add(1)));
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
+        Self::with_nul(bytes)
+    }
+
+    /// From the bytes of a text, its NUL with them.
+    pub fn with_nul(mut bytes: Vec<u8>) -> Self {
+        let (size, checksum) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), crc(&bytes));
+        bytes.resize(padded(bytes.len()), 0);
+        Self { bytes, size, checksum }
+    }
+}
+
+/// As many bytes up to the end of the last sector.
+fn padded(len: usize) -> usize {
+    len.next_multiple_of(usize::try_from(SECTOR).unwrap_or(512))
+}
+
 /// Why a text cannot be there.
 #[derive(Debug, thiserror::Error)]
 enum Detail {
@@ -122,13 +154,13 @@ impl Ring {
         if fits && start <= self.size.saturating_sub(SECTOR) { start } else { MDA_HEADER_SIZE }
     }
 
-    /// Places `text` (with its NUL) at `start` beside `live`, as the sectors to write.
+    /// Places `text` at `start` beside `live`, as the sectors to write.
     ///
     /// # Errors
     /// [`NoSpace`](ErrorKind::NoSpace) where it is longer than [`limit`](Self::limit) or would
     /// touch the live text.
-    pub fn place(&self, text: &[u8], start: u64, live: Option<&RawLocn>) -> Result<Placed> {
-        let len = u64::try_from(text.len()).unwrap_or(u64::MAX);
+    pub fn place(&self, text: &RingText, start: u64, live: Option<&RawLocn>) -> Result<Placed> {
+        let len = text.size;
         let full = || {
             let (need, have) = (Bytes::new(len), Bytes::new(self.limit()));
             Error::new(ErrorKind::NoSpace { need, have }, Detail::Full)
@@ -143,7 +175,7 @@ impl Ring {
         {
             return Err(full());
         }
-        let slot = RawLocn { offset: start, size: len, checksum: crc(text), flags: 0 };
+        let slot = RawLocn { offset: start, size: len, checksum: text.checksum, flags: 0 };
         Ok(Placed { slot, pieces })
     }
 }
@@ -158,19 +190,16 @@ pub struct Placed {
 }
 
 impl Placed {
-    /// The bytes for each run: pairs of the offset in the area and whole sectors.
-    pub fn sectors(&self, text: &[u8]) -> Vec<(u64, Vec<u8>)> {
-        let mut rest = text;
-        let mut runs = Vec::with_capacity(2);
-        for piece in self.pieces.iter() {
+    /// The bytes of the text that was placed for each run: pairs of the offset in the area and whole
+    /// sectors.
+    pub fn sectors<'t>(&self, text: &'t RingText) -> impl Iterator<Item = (u64, &'t [u8])> {
+        let mut rest = text.bytes.as_slice();
+        self.pieces.iter().map(move |piece| {
             let len = usize::try_from(piece.len).unwrap_or(usize::MAX);
-            let (mine, after) = rest.split_at(len.min(rest.len()));
-            let mut run = mine.to_vec();
-            run.resize(len, 0);
-            runs.push((piece.offset, run));
+            let (run, after) = rest.split_at(len.min(rest.len()));
             rest = after;
-        }
-        runs
+            (piece.offset, run)
+        })
     }
 }
 

@@ -12,6 +12,11 @@ fn text(offset: u64, size: u64) -> RawLocn {
     RawLocn { offset, size, checksum: 0, flags: 0 }
 }
 
+/// A text of so many bytes.
+fn text_of(len: usize) -> RingText {
+    RingText::with_nul(vec![b'x'; len])
+}
+
 #[test]
 fn every_text_that_lvm2_wrote_is_where_the_rule_puts_it() {
     let head = golden::bytes("head-thin.bin.gz");
@@ -31,10 +36,11 @@ fn every_text_that_lvm2_wrote_is_where_the_rule_puts_it() {
         let bytes = &head[from..=from + len];
         let found = std::str::from_utf8(bytes).expect("text");
         assert!(found.contains(&format!("\nseqno = {seen}\n")), "text {seen} at {start}");
-        let placed = ring.place(bytes, start, live.as_ref()).expect("fits");
-        for (at, sectors) in placed.sectors(bytes) {
+        let text = RingText::with_nul(bytes.to_vec());
+        let placed = ring.place(&text, start, live.as_ref()).expect("fits");
+        for (at, sectors) in placed.sectors(&text) {
             let from = 4096 + usize::try_from(at).expect("small");
-            assert_eq!(head[from..from + sectors.len()], sectors, "text {seen} with its padding");
+            assert_eq!(head[from..from + sectors.len()], *sectors, "text {seen} with its padding");
         }
         live = Some(placed.slot);
     }
@@ -61,15 +67,15 @@ fn the_rule_at_its_edges() {
 #[test]
 fn a_text_is_refused_where_it_would_not_leave_room_for_the_next() {
     let ring = ring(61_440);
-    assert!(ring.place(&vec![b'x'; 29_952], 512, None).is_ok());
-    let error = ring.place(&vec![b'x'; 29_953], 512, None).expect_err("too long");
+    assert!(ring.place(&text_of(29_952), 512, None).is_ok());
+    let error = ring.place(&text_of(29_953), 512, None).expect_err("too long");
     let (need, have) = (Bytes::new(29_953), Bytes::new(29_952));
     assert_eq!(error.kind(), ErrorKind::NoSpace { need, have });
     // Another writer left more than it should have: the new text may not touch it.
     let live = text(512, 50_000);
     let start = ring.start_after(Some(&live));
-    assert!(ring.place(&vec![b'x'; 20_000], start, Some(&live)).is_err());
-    assert!(ring.place(&vec![b'x'; 10_000], start, Some(&live)).is_ok());
+    assert!(ring.place(&text_of(20_000), start, Some(&live)).is_err());
+    assert!(ring.place(&text_of(10_000), start, Some(&live)).is_ok());
 }
 
 #[test]
@@ -141,11 +147,12 @@ proptest! {
             let text: Vec<u8> = (0..len).map(|i| u8::try_from((i * 7 + turn) % 251).expect("small")).collect();
             let start = ring.start_after(Some(&live));
             prop_assert_eq!(start, u64::try_from(model.start_after(&live)).expect("small"));
-            let placed = ring.place(&text, start, Some(&live)).expect("below the limit it always fits");
-            for (at, sectors) in placed.sectors(&text) {
+            let ready = RingText::with_nul(text.clone());
+            let placed = ring.place(&ready, start, Some(&live)).expect("below the limit it always fits");
+            for (at, sectors) in placed.sectors(&ready) {
                 let at = usize::try_from(at).expect("small");
                 prop_assert!(at >= 512 && at % 512 == 0 && sectors.len() % 512 == 0);
-                model.bytes[at..at + sectors.len()].copy_from_slice(&sectors);
+                model.bytes[at..at + sectors.len()].copy_from_slice(sectors);
             }
             prop_assert_eq!(crc(&model.read(&live)), live.checksum, "the predecessor is whole");
             prop_assert_eq!(model.read(&placed.slot), text, "the new one reads back");

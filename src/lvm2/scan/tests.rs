@@ -202,13 +202,13 @@ fn two_groups_of_one_name_are_refused() {
 
 /// Writes a text as the committed one at the start of the ring, whatever it says.
 fn put_text(dev: &Arc<MemDev>, text: &str) {
-    use crate::lvm2::{mda::Mda, ring::Ring};
+    use crate::lvm2::mda::Mda;
+    use crate::lvm2::ring::{Ring, RingText};
     let mda = Mda::empty(locn(FRONT));
-    let mut bytes = text.as_bytes().to_vec();
-    bytes.push(0);
-    let placed = Ring::of(&mda).place(&bytes, 512, None).expect("fits");
-    for (at, sectors) in placed.sectors(&bytes) {
-        dev.write_at(&sectors, Bytes::new(FRONT.0 + at)).expect("within");
+    let text = RingText::of(text);
+    let placed = Ring::of(&mda).place(&text, 512, None).expect("fits");
+    for (at, sectors) in placed.sectors(&text) {
+        dev.write_at(sectors, Bytes::new(FRONT.0 + at)).expect("within");
     }
     dev.write_at(&mda.with_committed(placed.slot).encode(), Bytes::new(FRONT.0)).expect("within");
 }
