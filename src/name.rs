@@ -6,9 +6,12 @@
 //! device-mapper name. What a base or layer is called stands in
 //! [`crate::layout`].
 
+mod bytes;
+
 use std::fmt;
 use std::str::FromStr;
 
+use bytes::ByteSet;
 use serde::Serialize;
 
 /// Longest volume group or logical volume name, in bytes (lvm2: `NAME_LEN` - 1).
@@ -61,31 +64,6 @@ fn check_lvm_name(text: &str, what: &'static str) -> Result<(), BadName> {
         return bad(CHARS);
     }
     Ok(())
-}
-
-/// A set of bytes.
-struct ByteSet([bool; 256]);
-
-impl ByteSet {
-    /// Letters and digits of ASCII, and these.
-    const fn alphanumeric_and(others: &[u8]) -> Self {
-        let mut set = [false; 256];
-        let mut byte = 0u8;
-        while byte < 128 {
-            set[byte as usize] = byte.is_ascii_alphanumeric();
-            byte += 1;
-        }
-        let mut index = 0;
-        while index < others.len() {
-            set[others[index] as usize] = true;
-            index += 1;
-        }
-        Self(set)
-    }
-
-    fn has(&self, byte: u8) -> bool {
-        self.0[usize::from(byte)]
-    }
 }
 
 static LVM_BYTES: ByteSet = ByteSet::alphanumeric_and(b"._+-");
