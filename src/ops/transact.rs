@@ -198,9 +198,9 @@ impl<'m> Session<'m> {
         let make = |vg: &Vg| {
             before()?;
             let mut edit = vg.edit();
-            edit.clear_messages(&pool)?;
+            let lvs: Vec<&LvName> = volumes.iter().map(|(lv, _)| *lv).collect();
+            edit.settle_announced(&pool, &lvs, &tag::PENDING.try_into()?)?;
             for (lv, role) in volumes {
-                edit.remove_tag(lv, &tag::PENDING.try_into()?)?;
                 if vg.lv(lv).is_none_or(|lv| lv.is_writable() != role.is_writable()) {
                     edit.set_writable(lv, role.is_writable())?;
                 }

@@ -165,6 +165,25 @@ impl VgEdit {
         self.set_pool_messages(pool, &[])
     }
 
+    /// Removes all messages of a thin pool and takes a tag off these volumes, in one change.
+    ///
+    /// # Errors
+    /// As [`Self::set_pool_messages`]; `NotFound` where one of the volumes is not there.
+    pub fn settle_announced(&mut self, pool: &LvName, lvs: &[&LvName], tag: &Tag) -> Result<()> {
+        self.pool(pool)?;
+        lvs.iter().try_for_each(|lv| self.lv(lv).map(drop))?;
+        self.change(|vg| {
+            if let Some(segment) = lv_mut(vg, pool).and_then(|pool| segment_mut(pool, 1)) {
+                put_messages(segment, Vec::new());
+            }
+            for lv in lvs {
+                if let Some(lv) = lv_mut(vg, lv) {
+                    toggle_tag(lv, tag, false, &LV_KEYS);
+                }
+            }
+        })
+    }
+
     /// Writes down where a physical volume was last seen.
     ///
     /// # Errors

@@ -224,6 +224,22 @@ fn a_pending_message_is_printed_as_lvm2_prints_it() {
 }
 
 #[test]
+fn what_was_announced_is_settled_as_by_single_changes() {
+    let (pool, base, pending) = (name("pool-0"), name("base"), tag("imgbased:pending"));
+    let spec = ThinSpec { tags: vec![pending.clone()], ..thin("base", 1, 1_795_321_699) };
+    let mut edit = golden(2).edit();
+    ok(edit.create_thins_announced(&pool, &[spec]));
+    let (mut at_once, mut one_by_one) = (edit.clone(), edit);
+    ok(at_once.settle_announced(&pool, &[&base], &pending));
+    ok(one_by_one.clear_messages(&pool));
+    ok(one_by_one.remove_tag(&base, &pending));
+    assert_eq!(at_once.vg().document(), one_by_one.vg().document());
+    assert_eq!(at_once.vg().lvs, one_by_one.vg().lvs);
+    let missing = at_once.settle_announced(&pool, &[&name("nobody")], &pending);
+    assert_eq!(missing.expect_err("not there").kind(), ErrorKind::NotFound);
+}
+
+#[test]
 fn a_transaction_that_was_not_raised_is_refused() {
     let mut edit = golden(2).edit();
     ok(edit.create_thin(&thin("base", 1, 0)));
