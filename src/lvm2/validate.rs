@@ -1,7 +1,9 @@
 //! What must hold in a group before it is written: what lvm2 would reject, and what it does not
 //! check although it destroys data.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use std::cell::Cell;
+
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
 
 use super::model::{Area, Lv, Message, Pv, SegmentKind, Thin, ThinPool, Vg};
 use crate::name::{DmName, LvName, LvmId};
@@ -48,6 +50,8 @@ struct Check<'a> {
     vg: &'a Vg,
     lvs: FxHashMap<&'a str, &'a Lv>,
     pvs: FxHashMap<&'a str, &'a Pv>,
+    /// The thin pool that was asked for last: mostly it is the next one too.
+    pool: Cell<Option<(&'a LvName, &'a ThinPool)>>,
 }
 
 /// What lvm2 checks when it reads a text: references, and what each type of segment demands.
@@ -84,7 +88,7 @@ impl<'a> Check<'a> {
     fn new(vg: &'a Vg) -> Self {
         let lvs = vg.lvs.iter().map(|lv| (lv.name.as_str(), lv.as_ref())).collect();
         let pvs = vg.pvs.iter().map(|pv| (&*pv.label, pv)).collect();
-        Self { vg, lvs, pvs }
+        Self { vg, lvs, pvs, pool: Cell::new(None) }
     }
 
     fn error(&self, broken: Broken) -> Error {
@@ -101,7 +105,13 @@ impl<'a> Check<'a> {
     }
 
     fn pool(&self, name: &LvName) -> Result<&'a ThinPool, Broken> {
-        self.lv(name)?.thin_pool().ok_or_else(|| Broken::NoPool(name.clone()))
+        if let Some((_, pool)) = self.pool.get().filter(|(last, _)| *last == name) {
+            return Ok(pool);
+        }
+        let lv = self.lv(name)?;
+        let pool = lv.thin_pool().ok_or_else(|| Broken::NoPool(name.clone()))?;
+        self.pool.set(Some((&lv.name, pool)));
+        Ok(pool)
     }
 
     fn references(&self, lv: &Lv) -> Result<(), Broken> {
@@ -156,7 +166,7 @@ impl<'a> Check<'a> {
     }
 
     fn group(&self) -> Result<(), Broken> {
-        let mut ids = FxHashSet::default();
+        let mut ids = room_for(self.vg.pvs.len().saturating_add(self.vg.lvs.len()));
         ids.insert(self.vg.id);
         let all = self.vg.pvs.iter().map(|pv| pv.id).chain(self.vg.lvs.iter().map(|lv| lv.id));
         if let Some(id) = all.into_iter().find(|id| !ids.insert(*id)) {
@@ -187,7 +197,7 @@ impl<'a> Check<'a> {
     }
 
     fn device_ids(&self) -> Result<()> {
-        let mut seen = FxHashSet::default();
+        let mut seen = room_for(self.vg.lvs.len());
         for lv in &self.vg.lvs {
             let Some(thin) = lv.thin() else { continue };
             if !seen.insert((&thin.pool, thin.device_id)) {
@@ -247,6 +257,11 @@ impl<'a> Check<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// An empty set with room: one that grows hashes all that it has again.
+fn room_for<T>(count: usize) -> FxHashSet<T> {
+    FxHashSet::with_capacity_and_hasher(count, FxBuildHasher)
 }
 
 fn limit(have: usize, most: u64, what: &'static str) -> Result<(), Broken> {

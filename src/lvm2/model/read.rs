@@ -7,7 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxBuildHasher, FxHashSet};
 
 use super::*;
 use crate::lvm2::text::{Body, Item, Scalar, Section};
@@ -241,7 +241,7 @@ fn check_own_keys(section: &Section) -> std::result::Result<(), Bad> {
     if sections < 2 {
         return Ok(());
     }
-    let mut different = FxHashSet::default();
+    let mut different = FxHashSet::with_capacity_and_hasher(sections, FxBuildHasher);
     if section.sections().all(|(key, _)| different.insert(key)) {
         return Ok(());
     }

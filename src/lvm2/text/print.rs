@@ -64,13 +64,22 @@ struct Printer {
 pub(super) fn document(document: &Document, style: Style) -> String {
     let extent_size = document.vg().and_then(|(_, vg)| positive(vg.int("extent_size")));
     let mut printer = Printer {
-        out: String::with_capacity(4096),
+        out: String::with_capacity(likely_len(document)),
         style,
         depth: 0,
         extent_size: extent_size.unwrap_or(0),
     };
     printer.document(document);
     printer.out
+}
+
+/// About as many bytes as a text will have: one that grows is copied again and again.
+fn likely_len(document: &Document) -> usize {
+    const OTHER: usize = 4096;
+    const VOLUME: usize = 512;
+    let lvs = document.vg().and_then(|(_, vg)| vg.section("logical_volumes"));
+    let count = lvs.map_or(0, |lvs| lvs.items().len());
+    count.saturating_mul(VOLUME).saturating_add(OTHER)
 }
 
 fn positive(number: Option<i64>) -> Option<u64> {

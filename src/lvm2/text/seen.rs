@@ -1,13 +1,27 @@
-//! What was read before and may come again: it is not read twice.
+//! What was read or printed before and may come again: neither is done twice.
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use rustc_hash::FxHashMap;
 
 use super::Document;
 use super::parse::PVS;
+use super::slice::Slice;
 use super::tree::{Item, Section};
+
+/// What stands between a volume's braces, the closing one with it, where it was read or printed
+/// before: most volumes are the same from one text of a group to the next.
+#[derive(Debug, Default)]
+pub(super) struct Texts {
+    /// As it was read.
+    pub(super) read: Option<Slice>,
+    /// As it is printed on disk.
+    pub(super) disk: OnceLock<Box<str>>,
+    /// As it is printed in a backup of a group with extents of so many sectors.
+    pub(super) backup: OnceLock<(u64, Box<str>)>,
+}
 
 /// Sections that were read before, in their order, by their keys.
 #[derive(Default)]

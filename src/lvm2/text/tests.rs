@@ -278,6 +278,25 @@ mod random {
         })
     }
 
+    /// Lines that a volume may have, and what may stand behind them.
+    const LINES: [&str; 14] = [
+        "x = 1",
+        "x = 12",
+        "x=1",
+        "x = -1.5",
+        "y = [1, 2]",
+        "y = [ \"a\" ,\n b ]",
+        "z = bare",
+        "z = bare2",
+        "\"q\" = 'x'",
+        "t = \"a\\\"b\"",
+        "x = 1 w = 2",
+        "s { a = 1\nb = 2\n}",
+        "s { a = 1\nb = 2 }",
+        "s { a = 1\nb = 2\n\nc { } }",
+    ];
+    const BETWEEN: [&str; 6] = ["\n", "\n\n", " ", "# c\n", "\n # c\n\n", "\t\n"];
+
     proptest! {
         #[test]
         fn print_then_parse_is_the_same(items in proptest::collection::vec(items(), 0..6)) {
@@ -300,6 +319,29 @@ mod random {
             if let Ok(document) = Document::parse(&text) {
                 let again = Document::parse(&document.print(Style::Disk)).expect("printed");
                 prop_assert_eq!(again, document);
+            }
+        }
+
+        #[test]
+        fn a_volume_is_read_as_if_none_were_before_it(
+            volumes in proptest::collection::vec(proptest::collection::vec((0..LINES.len(), 0..BETWEEN.len()), 0..6), 1..5)
+        ) {
+            let body = |lines: &[(usize, usize)]| -> String {
+                lines.iter().map(|(line, between)| [LINES[*line], BETWEEN[*between]].concat()).collect()
+            };
+            let volumes: Vec<_> = volumes.iter().map(|lines| format!("v {{{}\n}}\n", body(lines))).collect();
+            let read = |volumes: &str| {
+                let document = Document::parse(&format!("g {{ logical_volumes {{ {volumes} }} }}"))?;
+                let lvs = document.vg().and_then(|(_, vg)| vg.section("logical_volumes"));
+                Ok::<_, crate::Error>(lvs.expect("it is there").items().to_vec())
+            };
+            let alone: Result<Vec<_>, _> = volumes.iter().map(|volume| read(volume)).collect();
+            match (read(&volumes.join("\n")), alone) {
+                (Ok(together), Ok(alone)) => {
+                    let bodies = |items: &[Item]| items.iter().map(|item| item.body().clone()).collect::<Vec<_>>();
+                    prop_assert_eq!(bodies(&together), bodies(&alone.concat()));
+                }
+                (together, alone) => prop_assert_eq!(together.is_ok(), alone.is_ok()),
             }
         }
 

@@ -1,9 +1,10 @@
 //! The tree: sections of items, each a value, an array or a section.
 
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::parse::close_after;
+use super::seen::Texts;
 use super::slice::{Slice, Word};
 
 /// White space as found before a token; only its sort matters.
@@ -86,18 +87,6 @@ pub struct Section {
 struct Items {
     list: Vec<Item>,
     texts: Texts,
-}
-
-/// What stands between a volume's braces, the closing one with it, where it was read or printed
-/// before: most volumes are the same from one text of a group to the next.
-#[derive(Debug, Default)]
-pub(super) struct Texts {
-    /// As it was read.
-    pub(super) read: Option<Slice>,
-    /// As it is printed on disk.
-    pub(super) disk: OnceLock<Box<str>>,
-    /// As it is printed in a backup of a group with extents of so many sectors.
-    pub(super) backup: OnceLock<(u64, Box<str>)>,
 }
 
 impl Clone for Items {
