@@ -1,4 +1,5 @@
-//! `base --add` of the sample, against programs that copy it onto a thin volume.
+//! `base --add` of the sample, against programs that copy it onto a thin volume, and of an image with
+//! its files several times, as large as a system is.
 //!
 //! Each meets cold caches and a volume of its own. The programs and the bare loop get theirs ready
 //! made; imgbase makes its own within the time measured, and leaves it sealed. Closing a block device
@@ -12,6 +13,8 @@ use super::process;
 use super::volumes::{Contest, RIVAL, Rival, add_base, remove_base};
 use crate::error::{Doing, Result};
 
+/// Four times the files of the sample.
+const LARGE: &str = "/mnt/spare/large.ext4";
 const FROM: &str = "if=/images/debian.ext4";
 const TO: &str = "of=/dev/HostVG/rival";
 
@@ -31,21 +34,34 @@ pub(super) fn run(rounds: u32) -> Result<()> {
     let bare = BareCopy::of(IMAGE)?;
     // The first to read and write these disks would pay for the host's caches, and the first after
     // many processes for the emulator's: see `cold`.
-    add_and_remove(&contest, "Bench-1-0", "uncounted")?;
+    add_and_remove(&contest, "Bench-1-0", IMAGE, "uncounted")?;
     for round in 1..=rounds {
         let name = format!("Bench-1-{round}");
-        add_and_remove(&contest, &name, "base.library")?;
-        compete(&contest, "base.bare", || bare.copy_to(RIVAL))?;
+        add_and_remove(&contest, &name, IMAGE, "base.library")?;
+        compete(&contest, "base.bare", IMAGE, || bare.copy_to(RIVAL))?;
         whole_process(&contest, &name)?;
         for (rival, argv) in RIVALS {
-            compete(&contest, rival, || process(argv))?;
+            compete(&contest, rival, IMAGE, || process(argv))?;
         }
+    }
+    large(&contest, rounds)
+}
+
+/// The same where what is done once for an image is little beside the copy.
+fn large(contest: &Contest<'_>, rounds: u32) -> Result<()> {
+    let bare = BareCopy::of(LARGE)?;
+    for round in 1..=rounds {
+        let name = format!("Large-1-{round}");
+        add_and_remove(contest, &name, LARGE, "base.large.library")?;
+        compete(contest, "base.large.bare", LARGE, || bare.copy_to(RIVAL))?;
+        let qemu = &["qemu-img", "convert", "-n", "--target-is-zero", "-O", "raw", LARGE, RIVAL];
+        compete(contest, "base.large.qemu-img", LARGE, || process(qemu))?;
     }
     Ok(())
 }
 
-fn add_and_remove(contest: &Contest<'_>, name: &str, contestant: &str) -> Result<()> {
-    contest.measure(contestant, || add_base(&contest.imgbase, name, IMAGE))?;
+fn add_and_remove(contest: &Contest<'_>, name: &str, image: &str, contestant: &str) -> Result<()> {
+    contest.measure(contestant, || add_base(&contest.imgbase, name, image))?;
     remove_base(&contest.imgbase, contestant, name)
 }
 
@@ -54,8 +70,13 @@ fn whole_process(contest: &Contest<'_>, name: &str) -> Result<()> {
     remove_base(&contest.imgbase, "base.process", name)
 }
 
-fn compete(contest: &Contest<'_>, name: &str, act: impl FnOnce() -> Result<()>) -> Result<()> {
-    let rival = Rival::of(fs::metadata(IMAGE).doing(IMAGE)?.len())?;
+fn compete(
+    contest: &Contest<'_>,
+    name: &str,
+    image: &str,
+    act: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    let rival = Rival::of(fs::metadata(image).doing(image)?.len())?;
     contest.measure(name, act)?;
     rival.remove(name)
 }

@@ -52,7 +52,7 @@ impl Group {
 pub(super) const GROUPS: &[Group] = &[
     Group::new("lists", Rounds::Short),
     Group::new("layers", Rounds::Short),
-    Group::new("bases", Rounds::Long),
+    Group::new("bases", Rounds::Long).between(LARGE_IMAGE, NO_LARGE_IMAGE),
     Group::new("sources", Rounds::Long).between(SOURCES, NO_SOURCES),
     Group::new("memory", Rounds::Long).between(SOURCES, NO_SOURCES),
     Group::new("updates", Rounds::Long).between(SECOND, NO_SECOND),
@@ -77,6 +77,20 @@ imgbase layer --add Boot-1-1
 imgbase layer --add Boot-1-1
 ";
 
+/// The sample's files four times, in an image on the spare disk.
+const LARGE_IMAGE: &str = "
+mkfs.ext4 -q -F -O ^has_journal $spare
+mkdir -p /mnt/spare /mnt/image /mnt/large
+mount $spare /mnt/spare
+truncate -s 1G /mnt/spare/large.ext4
+mkfs.ext4 -q -F /mnt/spare/large.ext4
+mount -o loop,ro,noload /images/debian.ext4 /mnt/image
+mount -o loop /mnt/spare/large.ext4 /mnt/large
+for n in 1 2 3 4; do cp -a /mnt/image /mnt/large/$n; done
+umount /mnt/large /mnt/image
+";
+const NO_LARGE_IMAGE: &str = "umount /mnt/spare";
+
 /// The sample's tree as a squashfs and as archives, on the spare disk.
 const SOURCES: &str = "
 mkfs.ext4 -q -F -O ^has_journal $spare
@@ -92,7 +106,7 @@ cd /
 zstd -q -1 /mnt/spare/root.tar
 umount /mnt/image
 ";
-const NO_SOURCES: &str = "umount /mnt/spare";
+const NO_SOURCES: &str = NO_LARGE_IMAGE;
 
 /// The sample with a file more, a file less, and one changed in the middle: a twentieth of it.
 const SECOND: &str = "

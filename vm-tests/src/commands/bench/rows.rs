@@ -78,6 +78,9 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
             ("qemu-img convert -n --target-is-zero", "base.qemu-img"),
             ("dd conv=sparse,fsync bs=1M", "base.dd"),
             ("cp --sparse=always", "base.cp"),
+            ("four times as large, library call", "base.large.library"),
+            ("bare loop", "base.large.bare"),
+            ("qemu-img convert -n --target-is-zero", "base.large.qemu-img"),
         ],
     ),
     (

@@ -49,6 +49,7 @@ const RATIOS: &[(&str, &str, &str, Goal)] = &[
     ("lvcreate / process layer --add", "layer.lvcreate", "layer.process", Goal::AtLeast(7.0)),
     ("lvs / process layout", "layout.lvs", "layout.process", Goal::AtLeast(7.0)),
     ("library base --add / bare loop", "base.library", "base.bare", Goal::AtMost(1.15)),
+    ("the same, a larger image", "base.large.library", "base.large.bare", Goal::AtMost(1.15)),
     ("qemu-img / library base --add", "base.qemu-img", "base.library", Goal::AtLeast(1.2)),
     ("qemu-img / process base --add", "base.qemu-img", "base.process", Goal::AtLeast(1.2)),
     ("unsquashfs / base --add", "source.squashfs.rival", "source.squashfs", Goal::AtLeast(1.0)),
