@@ -3,7 +3,6 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 /// A queue in which no more than `most` entries wait.
 pub(crate) fn queue<T>(most: usize) -> (Sender<T>, Receiver<T>) {
@@ -65,42 +64,14 @@ impl<T> Drop for Sender<T> {
 /// Where entries come out, in their order.
 pub(crate) struct Receiver<T>(Arc<Shared<T>>);
 
-/// What there is for a receiver.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Received<T> {
-    /// The next entry.
-    Entry(T),
-    /// Nothing yet.
-    Nothing,
-    /// There are no senders any more.
-    End,
-}
-
 impl<T> Receiver<T> {
     /// The next one, once there is one; `None` where nobody sends any more.
     pub(crate) fn receive(&self) -> Option<T> {
-        loop {
-            match self.receive_within(Duration::from_secs(3600)) {
-                Received::Entry(entry) => return Some(entry),
-                Received::Nothing => {}
-                Received::End => return None,
-            }
-        }
-    }
-
-    /// The same, for no longer than that.
-    pub(crate) fn receive_within(&self, time: Duration) -> Received<T> {
         let has_none = |state: &mut State<T>| state.waiting.is_empty() && state.senders > 0;
-        let waited = self.0.changed.wait_timeout_while(self.0.lock(), time, has_none);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        match state.waiting.pop_front() {
-            Some(entry) => {
-                self.0.changed.notify_all();
-                Received::Entry(entry)
-            }
-            None if state.senders > 0 => Received::Nothing,
-            None => Received::End,
-        }
+        let waited = self.0.changed.wait_while(self.0.lock(), has_none);
+        let entry = waited.unwrap_or_else(PoisonError::into_inner).waiting.pop_front();
+        self.0.changed.notify_all();
+        entry
     }
 }
 
@@ -149,18 +120,17 @@ mod tests {
         let other = send.clone();
         assert!(send.send(1));
         drop(send);
-        assert_eq!(receive.receive_within(Duration::ZERO), Received::Entry(1));
-        assert_eq!(receive.receive_within(Duration::ZERO), Received::Nothing);
+        assert_eq!(receive.receive(), Some(1));
         assert!(other.send(2));
         thread::scope(|scope| {
             // It waits for room.
             let waits = scope.spawn(move || other.send(3));
-            thread::sleep(Duration::from_millis(10));
+            thread::sleep(std::time::Duration::from_millis(10));
             drop(receive);
             assert!(!waits.join().expect("it ends"));
         });
         let (send, receive) = queue::<u8>(1);
         drop(send);
-        assert_eq!(receive.receive_within(Duration::ZERO), Received::End);
+        assert_eq!(receive.receive(), None);
     }
 }

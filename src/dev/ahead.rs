@@ -1,22 +1,23 @@
 //! A reader that a thread of its own reads.
 
 use std::io::{self, Read};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use super::bytes::{PIECES, Pieces};
-use crate::queue::queue;
+use crate::queue::{Receiver, queue};
 
 /// So many bytes are a piece.
 const PIECE: u64 = 128 << 10;
 
 /// What a reader gives, read by a thread of its own as long as there is room for more: 1 MiB. What is
-/// costly to read, as what has to be unpacked, comes while what came before is worked on.
+/// costly to read, as what has to be unpacked, comes while what came before is worked on. Where what
+/// is given is dropped before its end, the thread ends with the piece that it is reading.
 ///
 /// # Errors
 /// Where no thread can be started.
 pub(crate) fn ahead(mut from: impl Read + Send + 'static) -> io::Result<impl Read + Send> {
     let (send, pieces) = queue(PIECES);
-    thread::Builder::new().name("read ahead".into()).spawn(move || {
+    let thread = thread::Builder::new().name("read ahead".into()).spawn(move || {
         loop {
             let mut piece = Vec::new();
             let read = from.by_ref().take(PIECE).read_to_end(&mut piece);
@@ -34,7 +35,26 @@ pub(crate) fn ahead(mut from: impl Read + Send + 'static) -> io::Result<impl Rea
             return;
         }
     })?;
-    Ok(Pieces::of(pieces))
+    Ok(Pieces::of(Ahead { pieces, thread: Some(thread) }))
+}
+
+/// Pieces of a thread that has read to the end when there are no more.
+struct Ahead {
+    pieces: Receiver<io::Result<Vec<u8>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Iterator for Ahead {
+    type Item = io::Result<Vec<u8>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let piece = self.pieces.receive();
+        if piece.is_some() {
+            return piece;
+        }
+        let ended = self.thread.take()?.join();
+        ended.err().map(|_| Err(io::Error::other("the thread that unpacks it has died")))
+    }
 }
 
 #[cfg(test)]
@@ -85,6 +105,18 @@ mod tests {
         reader.read_exact(&mut [0; 1000]).expect("zeros");
         drop(reader);
         assert_eq!(told.receive(), None, "it was dropped");
+    }
+
+    #[test]
+    fn a_thread_that_died_has_not_come_to_the_end() {
+        struct Dying;
+        impl Read for Dying {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                panic!("this is how it dies");
+            }
+        }
+        let mut reader = ahead(Dying).expect("a thread");
+        reader.read_to_end(&mut Vec::new()).expect_err("it died");
     }
 
     struct Holding {

@@ -1,12 +1,12 @@
 //! A plan put into a tree of the real machine.
 //!
 //! Every path is walked from the tree's root, name by name, and no link is followed: whatever stands
-//! in the trees, nothing outside is touched. What replaces something is made beside it and renamed.
+//! in the trees, nothing outside is touched. What is replaced goes first: nobody uses the tree yet.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -35,21 +35,34 @@ impl Target<'_> {
     /// # Errors
     /// Those of the file systems, naming the path. What was done by then stays.
     pub(super) fn apply(&self, plan: &Plan) -> Result<()> {
+        let mut last = None;
         for step in &plan.steps {
-            self.step(step).map_err(|error| Error::io(error).op("carry over").at(&step.path))?;
+            let done = self.step(step, &mut last);
+            done.map_err(|error| Error::io(error).op("carry over").at(&step.path))?;
         }
         Ok(())
     }
 
-    fn step(&self, Step { path, entry, action }: &Step) -> io::Result<()> {
+    /// One step, in the folder of the one before where that is the same: what is done to a name in
+    /// it does not change which one that is.
+    fn step<'p>(
+        &self,
+        Step { path, entry, action }: &'p Step,
+        last: &mut Option<At<'p>>,
+    ) -> io::Result<()> {
         let (parent, name) = split(path)?;
-        let place = Place { folder: Arc::new(open_folder(self.root, parent)?), name };
+        let at = match last.take() {
+            Some(at) if at.parent == parent => at,
+            _ => self.open(parent)?,
+        };
+        let at = last.insert(at);
+        let place = Place { folder: Arc::clone(&at.folder), name };
         match action {
-            Action::Copy => copy((&self.our_folder(parent)?, name), &place, *entry),
+            Action::Copy => copy((self.ours_in(at)?, name), &place, *entry),
             Action::Beside => {
                 let beside = [name, OURS_BESIDE.as_bytes()].concat();
                 let place = Place { name: &beside, ..place };
-                copy_all((&self.our_folder(parent)?, name), &place, *entry)
+                copy_all((self.ours_in(at)?, name), &place, *entry)
             }
             Action::HardLink(first) => self.link(&place, first),
             Action::Content(bytes) => place.rewrite(bytes),
@@ -64,8 +77,17 @@ impl Target<'_> {
         }
     }
 
-    fn our_folder(&self, path: &[u8]) -> io::Result<Mounted> {
-        Ok(Mounted::from(open_folder(self.ours, path)?))
+    fn open<'p>(&self, parent: &'p [u8]) -> io::Result<At<'p>> {
+        Ok(At { parent, folder: Arc::new(open_folder(self.root, parent)?), ours: None })
+    }
+
+    /// The same folder of ours, opened once it is needed.
+    fn ours_in<'a>(&self, at: &'a mut At<'_>) -> io::Result<&'a Mounted> {
+        let ours = match at.ours.take() {
+            Some(ours) => ours,
+            None => Mounted::from(open_folder(self.ours, at.parent)?),
+        };
+        Ok(at.ours.insert(ours))
     }
 
     fn link(&self, place: &Place<'_>, first: &TreePath) -> io::Result<()> {
@@ -81,14 +103,21 @@ impl Target<'_> {
     }
 }
 
+/// A folder in which something is done.
+struct At<'p> {
+    parent: &'p [u8],
+    folder: Arc<OwnedFd>,
+    ours: Option<Mounted>,
+}
+
 /// Copies what is at a name of a folder of ours; of a folder nothing that is in it.
 fn copy((ours, name): (&Mounted, &[u8]), place: &Place<'_>, kind: Kind) -> io::Result<()> {
     let meta = ours.meta(name)?;
     if meta.kind != kind {
         return Err(io::Error::other("it has become something else meanwhile"));
     }
-    let xattrs = ours.xattrs(name)?;
     if kind == Kind::Folder {
+        let xattrs = ours.xattrs(name)?;
         let there = place.kind()?;
         if there != Some(FileType::Directory) {
             if there.is_some() {
@@ -99,19 +128,25 @@ fn copy((ours, name): (&Mounted, &[u8]), place: &Place<'_>, kind: Kind) -> io::R
         }
         return place.dress(&meta, &xattrs);
     }
-    let new = Place { folder: Arc::clone(&place.folder), name: TEMPORARY };
-    new.clear()?;
-    let make = |making: Making<'_>| {
-        let made = new.make(&meta, &making)?;
-        new.disinherit(&xattrs)?;
-        new.complete(made, (&meta, &xattrs), making)
+    let make = |xattrs: &Xattrs, making: Making<'_>| {
+        let made = match place.make(&meta, &making) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                place.clear()?;
+                place.make(&meta, &making)
+            }
+            made => made,
+        }?;
+        place.disinherit(xattrs)?;
+        place.complete(made, (&meta, xattrs), making)
     };
     match kind {
-        Kind::File => make(Making::File(&mut Whole(ours.file(name)?)))?,
-        Kind::Link => make(Making::Link(&ours.target(name)?))?,
-        _ => make(Making::Other)?,
+        Kind::File => {
+            let (content, xattrs) = ours.file_and_xattrs(name)?;
+            make(&xattrs, Making::File(&mut Whole(content)))
+        }
+        Kind::Link => make(&ours.xattrs(name)?, Making::Link(&ours.target(name)?)),
+        _ => make(&ours.xattrs(name)?, Making::Other),
     }
-    new.take(place)
 }
 
 /// The same with all that is in it.

@@ -73,7 +73,7 @@ impl RingText {
     }
 
     /// From the bytes of a text, its NUL with them.
-    pub fn with_nul(mut bytes: Vec<u8>) -> Self {
+    fn with_nul(mut bytes: Vec<u8>) -> Self {
         let (size, checksum) = (u64::try_from(bytes.len()).unwrap_or(u64::MAX), crc(&bytes));
         bytes.resize(padded(bytes.len()), 0);
         Self { bytes, size, checksum }

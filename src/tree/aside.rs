@@ -43,12 +43,14 @@ pub(crate) fn aside<T: NewTree + Send>(
         let said = say(&mut teller);
         let sent = teller.flush();
         drop(teller);
-        // What the tree did not take is why no more could be told.
         let made = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        made.map_err(|(path, error)| {
-            Room::told(&error).unwrap_or_else(|| Error::io(error)).op("make the tree").at(path)
-        })?;
-        said.and(sent.context("make", "the tree"))
+        let Err((path, error)) = made else { return said.and(sent.context("make", "the tree")) };
+        let is_cut = error.get_ref().is_some_and(|inner| inner.is::<Cut>());
+        let told = Room::told(&error).unwrap_or_else(|| Error::io(error));
+        let failed = Err(told.op("make the tree").at(path));
+        // Where content was cut, whoever told of it knows why; else what the tree did not take is
+        // why no more could be told.
+        if is_cut { said.and(failed) } else { failed }
     })
 }
 
@@ -125,12 +127,13 @@ impl<T: NewTree> Teller<'_, T> {
     }
 
     fn content(&mut self, size: u64, content: &mut dyn Content) -> io::Result<()> {
+        let mut said = usize::try_from(size).ok().filter(|said| *said < PIECE);
         loop {
             let hole = content.skip_hole();
-            let mut bytes = match usize::try_from(size) {
-                // One more byte shows whether there are more.
-                Ok(size) if size < PIECE => vec![0; size.saturating_add(1)],
-                _ => lock(self.spare).pop().unwrap_or_else(|| vec![0; PIECE]),
+            // One more byte shows whether there are more, as of what has grown meanwhile.
+            let mut bytes = match said.take() {
+                Some(said) => vec![0; said.saturating_add(1)],
+                None => lock(self.spare).pop().unwrap_or_else(|| vec![0; PIECE]),
             };
             let len = read_full(content, &mut bytes).map_err(|(error, _)| error)?;
             if len == 0 {
@@ -196,18 +199,21 @@ fn make<T: NewTree>(
             // What the tree did not want of a file.
             Message::Piece { .. } | Message::End { .. } => continue,
         };
-        let mut content =
-            Pieces { messages: &mut messages, hole: 0, bytes: Vec::new(), left: 0..0, more: true };
+        let mut content = Told {
+            messages: &mut messages,
+            hole: 0,
+            bytes: Vec::new(),
+            left: 0..0,
+            more: true,
+            cut: false,
+        };
         let making = match &sort {
             Sort::File => Making::File(&mut content),
             Sort::Link(target) => Making::Link(target),
             Sort::Other => Making::Other,
         };
-        match lock(tree).put(&path, &meta, &xattrs, making) {
-            // Whoever told of it has stopped, and says why.
-            Err(error) if error.get_ref().is_some_and(|inner| inner.is::<Cut>()) => return Ok(()),
-            made => made.map_err(|error| (path, error))?,
-        }
+        let made = lock(tree).put(&path, &meta, &xattrs, making);
+        made.map_err(|error| (path, error))?;
     }
     Ok(())
 }
@@ -237,7 +243,7 @@ impl Iterator for Messages<'_> {
 struct Cut;
 
 /// A file's content, as it is told.
-struct Pieces<'m, 's> {
+struct Told<'m, 's> {
     messages: &'m mut Messages<'s>,
     /// What is left of the hole before the bytes.
     hole: u64,
@@ -245,11 +251,15 @@ struct Pieces<'m, 's> {
     /// Those that were not read yet.
     left: Range<usize>,
     more: bool,
+    cut: bool,
 }
 
-impl Pieces<'_, '_> {
+impl Told<'_, '_> {
     /// Sees to it that something is left, where more comes.
     fn next(&mut self) -> io::Result<()> {
+        if self.cut {
+            return Err(io::Error::other(Cut));
+        }
         while self.more && self.hole == 0 && self.left.is_empty() {
             match self.messages.next() {
                 Some(Message::Piece { hole, bytes, len }) => {
@@ -260,14 +270,17 @@ impl Pieces<'_, '_> {
                     (self.hole, self.left) = (hole, 0..len);
                 }
                 Some(Message::End { hole }) => (self.hole, self.more) = (hole, false),
-                _ => return Err(io::Error::other(Cut)),
+                _ => {
+                    self.cut = true;
+                    return Err(io::Error::other(Cut));
+                }
             }
         }
         Ok(())
     }
 }
 
-impl Read for Pieces<'_, '_> {
+impl Read for Told<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.next()?;
         if self.hole > 0 {
@@ -283,7 +296,7 @@ impl Read for Pieces<'_, '_> {
     }
 }
 
-impl Content for Pieces<'_, '_> {
+impl Content for Told<'_, '_> {
     fn skip_hole(&mut self) -> u64 {
         // Where nothing comes any more it shows when that is read.
         let _ = self.next();
@@ -485,6 +498,19 @@ mod tests {
                     .map_err(|_| Error::new(ErrorKind::Corrupt, "the content's own"))
             });
             assert_eq!(ended.expect_err("it is cut").kind(), ErrorKind::Corrupt);
+        }
+        // Nor does it pass for whole where that is not told, or another file comes next.
+        for more in [false, true] {
+            let (ended, _) = told(|tree| {
+                let error = Some(io::ErrorKind::InvalidData);
+                let sample = || Sample { holes: Vec::new(), left: 5, error };
+                file(tree, "/cut", 1 << 20, sample()).expect_err("it is cut");
+                if more {
+                    let _ = file(tree, "/next", 5, Sample { error: None, ..sample() });
+                }
+                Ok(())
+            });
+            assert!(ended.expect_err("it is cut").to_string().contains("/cut"));
         }
     }
 }

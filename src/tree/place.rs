@@ -156,6 +156,7 @@ impl Place<'_> {
         self.attributes(
             xattrs.iter().map(|(name, value)| (name.as_slice(), Some(value.as_slice()))),
         )?;
+        // It is what was made just now.
         if meta.kind != Kind::Link {
             self.set_mode(meta.mode)?;
         }
@@ -318,7 +319,8 @@ mod tests {
         let of = |blocks: &[&[u8]]| data_in(&blocks.concat()).collect::<Vec<_>>();
         assert_eq!(of(&[]), []);
         assert_eq!(of(&[&zeros, &zeros, &[0; 5]]), []);
-        assert_eq!(of(&[&data, &data[..3]]), [0..BLOCK + 3]);
+        let all = of(&[&data, &data[..3], &[0; BLOCK - 3], &zeros, &data]);
+        assert_eq!(all, [0..2 * BLOCK, 3 * BLOCK..4 * BLOCK]);
         let all = of(&[&zeros, &data, &data, &zeros, &zeros, &data, &zeros, &data[..1]]);
         assert_eq!(all, [BLOCK..3 * BLOCK, 5 * BLOCK..6 * BLOCK, 7 * BLOCK..7 * BLOCK + 1]);
     }

@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -143,14 +145,16 @@ fn confirm(session: &Session<'_>) -> Result<()> {
 
 /// A line from the terminal; signals are looked for while it is waited for.
 fn answer(session: &Session<'_>) -> Result<String> {
-    let asking = thread::current();
+    let (asking, is_read) = (thread::current(), Arc::new(AtomicBool::new(false)));
+    let read = Arc::clone(&is_read);
     let answers = thread::spawn(move || {
         let mut line = String::new();
-        let read = std::io::stdin().read_line(&mut line);
+        let answer = std::io::stdin().read_line(&mut line).map(|_| line);
+        read.store(true, Ordering::Release);
         asking.unpark();
-        read.map(|_| line)
+        answer
     });
-    while !answers.is_finished() {
+    while !is_read.load(Ordering::Acquire) {
         thread::park_timeout(Duration::from_millis(100));
         session.check_interrupted()?;
     }

@@ -17,6 +17,9 @@ const AHEAD: Bytes = Bytes::mib(32);
 /// So much is read at once.
 const AT_ONCE: usize = 128 << 10;
 
+/// What lies deeper is left, with all that comes after it: a folder is open on each level.
+const DEEPEST: usize = 64;
+
 /// A thread that reads a tree as [`copy`](tree::copy()) does, a little ahead of it. It ends when this
 /// is dropped.
 pub(super) struct Prefetch {
@@ -72,7 +75,7 @@ impl Prefetch {
                 copied.is_over
             };
             let mut reading = Reading { is_behind: &is_behind, buffer: vec![0; AT_ONCE] };
-            // Whoever copies will meet the same error, and tells it.
+            // Whoever copies will meet the same error, if it is one, and tells it.
             let _ = tree::copy(&tree, Of::Image, &mut reading, &mut tell);
         })?;
         Ok(Self { shared, thread: Some(thread) })
@@ -103,7 +106,10 @@ struct Reading<'r> {
 }
 
 impl NewTree for Reading<'_> {
-    fn put(&mut self, _: &TreePath, _: &Meta, _: &Xattrs, making: Making<'_>) -> io::Result<()> {
+    fn put(&mut self, path: &TreePath, _: &Meta, _: &Xattrs, making: Making<'_>) -> io::Result<()> {
+        if path.names().count() > DEEPEST {
+            return Err(io::Error::other("it is too deep"));
+        }
         match making {
             Making::File(content) if !self.is_behind.get() => {
                 while content.read(&mut self.buffer)? > 0 {}
