@@ -21,13 +21,10 @@ pub(crate) fn ahead(mut from: impl Read + Send + 'static) -> io::Result<impl Rea
         loop {
             let mut piece = Vec::new();
             let read = from.by_ref().take(PIECE).read_to_end(&mut piece);
-            // Before its error, and before its end is told.
-            let is_end = piece.is_empty();
-            let sent = is_end || send.send(Ok(piece));
-            let more = read.is_ok() && !is_end && sent;
-            if more {
+            if !piece.is_empty() && send.send(Ok(piece)) && read.is_ok() {
                 continue;
             }
+            // What was read from is free before its end is told.
             drop(from);
             if let Err(error) = read {
                 send.send(Err(error));
