@@ -6,7 +6,7 @@
 //! device-mapper name. What a base or layer is called stands in
 //! [`crate::layout`].
 
-mod bytes;
+pub(crate) mod bytes;
 
 use std::fmt;
 use std::str::FromStr;

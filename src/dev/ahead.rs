@@ -3,11 +3,8 @@
 use std::io::{self, Read};
 use std::thread::{self, JoinHandle};
 
-use super::bytes::{PIECES, Pieces};
+use super::bytes::{PIECE, PIECES, Pieces};
 use crate::queue::{Receiver, queue};
-
-/// So many bytes are a piece.
-const PIECE: u64 = 128 << 10;
 
 /// What a reader gives, read by a thread of its own as long as there is room for more: 1 MiB. What is
 /// costly to read, as what has to be unpacked, comes while what came before is worked on. Where what
@@ -20,7 +17,7 @@ pub(crate) fn ahead(mut from: impl Read + Send + 'static) -> io::Result<impl Rea
     let thread = thread::Builder::new().name("read ahead".into()).spawn(move || {
         loop {
             let mut piece = Vec::new();
-            let read = from.by_ref().take(PIECE).read_to_end(&mut piece);
+            let read = from.by_ref().take(PIECE as u64).read_to_end(&mut piece);
             if !piece.is_empty() && send.send(Ok(piece)) && read.is_ok() {
                 continue;
             }
@@ -81,7 +78,7 @@ mod tests {
 
     #[test]
     fn what_is_read_ahead_is_what_was_to_be_read() {
-        for len in [0, 1, PIECE as usize, 3_000_001] {
+        for len in [0, 1, PIECE, 3_000_001] {
             for error in [None, Some(io::ErrorKind::InvalidData)] {
                 let (mut plain, mut read) = (Vec::new(), Vec::new());
                 let _ = Source { left: len, error }.read_to_end(&mut plain);

@@ -30,7 +30,7 @@ pub(crate) fn read_full(
 
 /// Hands on all that a reader gives, piece by piece; says how much that was.
 pub(crate) fn each_piece(reader: &mut dyn Read, each: &mut dyn FnMut(&[u8])) -> io::Result<u64> {
-    let (mut buf, mut size) = (vec![0; 128 << 10], 0u64);
+    let (mut buf, mut size) = (vec![0; PIECE], 0u64);
     loop {
         let got = read_full(reader, &mut buf).map_err(|(error, _)| error)?;
         each(buf.get(..got).unwrap_or_default());
@@ -40,6 +40,9 @@ pub(crate) fn each_piece(reader: &mut dyn Read, each: &mut dyn FnMut(&[u8])) -> 
         }
     }
 }
+
+/// So many bytes are read at once where they go on to somebody else.
+pub(crate) const PIECE: usize = 128 << 10;
 
 /// How many pieces may wait where one thread hands them to another.
 pub(crate) const PIECES: usize = 8;

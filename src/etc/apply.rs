@@ -20,9 +20,6 @@ use crate::error::{Error, Result};
 use crate::tree::place::{FOLDER, Place, open_folder, split};
 use crate::tree::{Folder, Kind, Making, Meta, TreePath, Whole, Xattrs};
 
-/// The name that something has until it takes its place.
-const TEMPORARY: &[u8] = b".imgbase-new";
-
 /// The tree that is changed, and the one that copies come from.
 pub(super) struct Target<'t> {
     pub(super) root: &'t Path,
@@ -64,7 +61,7 @@ impl Target<'_> {
                 let place = Place { name: &beside, ..place };
                 copy_all((self.ours_in(at)?, name), &place, *entry)
             }
-            Action::HardLink(first) => self.link(&place, first),
+            Action::HardLink(first) => place.link(&Place::of(self.root, first)?),
             Action::Content(bytes) => place.rewrite(bytes),
             Action::Meta(change) => change_meta(&place, change),
             Action::Remove if *entry == Kind::Folder => place.remove(AtFlags::REMOVEDIR),
@@ -88,18 +85,6 @@ impl Target<'_> {
             None => Mounted::from(open_folder(self.ours, at.parent)?),
         };
         Ok(at.ours.insert(ours))
-    }
-
-    fn link(&self, place: &Place<'_>, first: &TreePath) -> io::Result<()> {
-        let (parent, name) = split(first)?;
-        let from = open_folder(self.root, parent)?;
-        let new = Place { folder: Arc::clone(&place.folder), name: TEMPORARY };
-        new.clear()?;
-        let name = OsStr::from_bytes(name);
-        sys::linkat(&from, name, &new.folder, new.os_name(), AtFlags::empty())?;
-        new.take(place)?;
-        // Of two names of one file the rename is no change.
-        new.clear()
     }
 }
 

@@ -181,17 +181,13 @@ impl NewTree for RealTree<'_> {
     }
 
     fn link(&mut self, path: &TreePath, first: &TreePath) -> io::Result<()> {
-        let (parent, first_name) = split(first)?;
-        let from = open_folder(self.root, parent)?;
-        let (parent, name) = split(path)?;
-        let place = Place { folder: self.folder(parent)?, name };
-        let first_name = OsStr::from_bytes(first_name);
+        let from = Place::of(self.root, first)?;
         if path == first {
             // Its own other name: it must only be there.
-            return Ok(sys::statat(&from, first_name, AtFlags::SYMLINK_NOFOLLOW).map(drop)?);
+            return from.kind()?.map(drop).ok_or_else(|| io::ErrorKind::NotFound.into());
         }
-        place.clear()?;
-        Ok(sys::linkat(&from, first_name, &place.folder, place.os_name(), AtFlags::empty())?)
+        let (parent, name) = split(path)?;
+        Place { folder: self.folder(parent)?, name }.link(&from)
     }
 
     fn remove(&mut self, path: &TreePath, keep: Keep<'_>) -> io::Result<()> {
@@ -402,20 +398,7 @@ mod tests {
     }
 
     fn meta(kind: Kind) -> Meta {
-        Meta {
-            kind,
-            mode: 0o755,
-            uid: 0,
-            gid: 0,
-            size: Bytes::ZERO,
-            held: Bytes::ZERO,
-            rdev: (0, 0),
-            ino: 0,
-            fs: 0,
-            mtime: (1, 0),
-            links: 1,
-            ctime: (0, 0),
-        }
+        Meta { mtime: (1, 0), ..Meta::blank(kind) }
     }
 
     fn path(text: &str) -> TreePath {

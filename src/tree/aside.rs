@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::{Content, Making, Meta, NewTree, Room, TreePath, Xattrs};
-use crate::dev::bytes::read_full;
+use crate::dev::bytes::{PIECE, read_full};
 use crate::error::{Error, IoContext, Result};
 use crate::queue::{Receiver, Sender, queue};
 
@@ -17,9 +17,6 @@ const BATCH: usize = 256 << 10;
 
 /// So many batches may wait.
 const BATCHES: usize = 6;
-
-/// The most of a file's content that is one piece.
-const PIECE: usize = 128 << 10;
 
 /// What a message takes beside its bytes.
 const MESSAGE: usize = 256;
@@ -153,12 +150,11 @@ impl<T: NewTree> NewTree for Teller<'_, T> {
         xattrs: &Xattrs,
         making: Making<'_>,
     ) -> io::Result<()> {
-        let (sort, content) = match making {
-            Making::File(content) => (Sort::File, Some(content)),
-            Making::Link(target) => (Sort::Link(target.to_vec()), None),
-            Making::Other => (Sort::Other, None),
+        let (sort, target, content) = match making {
+            Making::File(content) => (Sort::File, 0, Some(content)),
+            Making::Link(target) => (Sort::Link(target.to_vec()), target.len(), None),
+            Making::Other => (Sort::Other, 0, None),
         };
-        let target = if let Sort::Link(target) = &sort { target.len() } else { 0 };
         let attributes = xattrs.iter().map(|(name, value)| name.len() + value.len());
         let len = path.bytes().len() + target + attributes.sum::<usize>();
         let (path, meta, xattrs) = (path.clone(), meta.clone(), xattrs.clone());
@@ -403,20 +399,7 @@ mod tests {
     }
 
     fn meta(kind: Kind, size: u64) -> Meta {
-        Meta {
-            kind,
-            mode: 0o755,
-            uid: 0,
-            gid: 0,
-            size: Bytes::new(size),
-            held: Bytes::ZERO,
-            rdev: (0, 0),
-            ino: 0,
-            fs: 0,
-            links: 1,
-            mtime: (0, 0),
-            ctime: (0, 0),
-        }
+        Meta { size: Bytes::new(size), ..Meta::blank(kind) }
     }
 
     fn path(text: &str) -> TreePath {

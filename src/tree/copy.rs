@@ -194,20 +194,7 @@ mod tests {
         walk.room = Room::of(1000, "files that have several names");
         let at = |n: u64| TreePath::root().join(n.to_string().as_bytes());
         let mut name = |ino: u64, n: u64| {
-            let meta = Meta {
-                kind: Kind::File,
-                mode: 0o644,
-                uid: 0,
-                gid: 0,
-                size: Bytes::ZERO,
-                held: Bytes::ZERO,
-                rdev: (0, 0),
-                ino,
-                fs: 1,
-                links: 9,
-                mtime: (0, 0),
-                ctime: (0, 0),
-            };
+            let meta = Meta { ino, fs: 1, links: 9, ..Meta::blank(Kind::File) };
             walk.first_name(&meta, &at(n))
         };
         // Others of one file take nothing.

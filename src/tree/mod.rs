@@ -100,6 +100,24 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// What nothing is known of but its sort: of root's, for all to read, with nothing in it.
+    pub(crate) const fn blank(kind: Kind) -> Self {
+        Self {
+            kind,
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            size: Bytes::ZERO,
+            held: Bytes::ZERO,
+            rdev: (0, 0),
+            ino: 0,
+            fs: 0,
+            links: 1,
+            mtime: (0, 0),
+            ctime: (0, 0),
+        }
+    }
+
     /// How the kernel's overlay file system takes a file away.
     pub(crate) fn is_whiteout(&self) -> bool {
         self.kind == Kind::CharDevice && self.rdev == (0, 0)

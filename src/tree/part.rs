@@ -91,20 +91,7 @@ impl<'p> Part<'p> {
 
 /// One that nobody has described.
 fn folder() -> Node {
-    let meta = Meta {
-        kind: Kind::Folder,
-        mode: 0o755,
-        uid: 0,
-        gid: 0,
-        size: Bytes::ZERO,
-        held: Bytes::ZERO,
-        rdev: (0, 0),
-        ino: 0,
-        fs: 0,
-        links: 2,
-        mtime: (0, 0),
-        ctime: (0, 0),
-    };
+    let meta = Meta { links: 2, ..Meta::blank(Kind::Folder) };
     Node { meta, xattrs: Xattrs::new(), has: Has::Nothing }
 }
 

@@ -69,6 +69,14 @@ pub(crate) struct Place<'n> {
     pub(crate) name: &'n [u8],
 }
 
+impl<'n> Place<'n> {
+    /// That path of a tree; no link on the way is followed.
+    pub(crate) fn of(root: &Path, path: &'n TreePath) -> io::Result<Self> {
+        let (parent, name) = split(path)?;
+        Ok(Self { folder: Arc::new(open_folder(root, parent)?), name })
+    }
+}
+
 impl Place<'_> {
     pub(crate) fn os_name(&self) -> &OsStr {
         OsStr::from_bytes(self.name)
@@ -144,10 +152,11 @@ impl Place<'_> {
         File::from(file).write_all(bytes)
     }
 
-    /// Goes to another name of its folder, in the place of what stands there.
-    pub(crate) fn take(&self, place: &Place<'_>) -> io::Result<()> {
-        let (from, to) = (self.os_name(), place.os_name());
-        Ok(sys::renameat(&self.folder, from, &place.folder, to)?)
+    /// Gives what stands at `first` this name too, in the place of what stands here.
+    pub(crate) fn link(&self, first: &Place<'_>) -> io::Result<()> {
+        self.clear()?;
+        let (from, to) = (first.os_name(), self.os_name());
+        Ok(sys::linkat(&first.folder, from, &self.folder, to, AtFlags::empty())?)
     }
 
     /// Gives it all metadata. Owner first: that takes set-id bits and capabilities away.

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use crate::dev::bytes::PIECE;
 use crate::diff::Mounted;
 use crate::tree::{self, Making, Measure, Meta, NewTree, Of, TreePath, Xattrs};
 use crate::units::Bytes;
@@ -13,9 +14,6 @@ use crate::units::Bytes;
 /// So far ahead of the copy at most: what the kernel's cache holds of it is the first to go where
 /// memory is wanted, and would be unpacked once more.
 const AHEAD: Bytes = Bytes::mib(32);
-
-/// So much is read at once.
-const AT_ONCE: usize = 128 << 10;
 
 /// What lies deeper is left, with all that comes after it: a folder is open on each level.
 const DEEPEST: usize = 64;
@@ -74,7 +72,7 @@ impl Prefetch {
                 is_behind.set(by_now.data < copied.data);
                 copied.is_over
             };
-            let mut reading = Reading { is_behind: &is_behind, buffer: vec![0; AT_ONCE] };
+            let mut reading = Reading { is_behind: &is_behind, buffer: vec![0; PIECE] };
             // Whoever copies will meet the same error, if it is one, and tells it.
             let _ = tree::copy(&tree, Of::Image, &mut reading, &mut tell);
         })?;

@@ -7,8 +7,6 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use rustc_hash::{FxBuildHasher, FxHashSet};
-
 use super::*;
 use crate::lvm2::text::{Body, Item, Scalar, Section};
 use crate::lvm2::validate;
@@ -241,7 +239,8 @@ fn check_own_keys(section: &Section) -> std::result::Result<(), Bad> {
     if sections < 2 {
         return Ok(());
     }
-    let mut different = FxHashSet::with_capacity_and_hasher(sections, FxBuildHasher);
+    // The names are anyone's: with a hash that is the same for all, chosen ones could all collide.
+    let mut different = HashSet::with_capacity(sections);
     if section.sections().all(|(key, _)| different.insert(key)) {
         return Ok(());
     }

@@ -11,6 +11,7 @@ use super::seen::{Known, Sibling};
 use super::slice::Slice;
 use super::tree::{Array, Body, Gap, Item, Kind, Scalar, Section};
 use super::{Document, Line};
+use crate::name::bytes::ByteSet;
 use crate::units::Bytes;
 use crate::{Error, ErrorKind, Result};
 
@@ -81,19 +82,11 @@ pub(super) fn item(text: &str) -> Result<Item> {
     parser.item(blanks, 0).map_err(|bad| parser.error(bad))
 }
 
-/// The bytes that end a word.
-static ENDS_WORD: [bool; 256] = {
-    let mut ends = [false; 256];
-    let mut byte = 0u8;
-    while byte < u8::MAX {
-        ends[byte as usize] = is_space(byte) || matches!(byte, b'#' | b'=' | b'{' | b'}');
-        byte += 1;
-    }
-    ends
-};
+/// The bytes that end a word, those of [`is_space`] among them.
+static ENDS_WORD: ByteSet = ByteSet::of(b" \t\n\r\x0b\x0c#={}");
 
 fn ends_word(byte: u8) -> bool {
-    ENDS_WORD[usize::from(byte)]
+    ENDS_WORD.has(byte)
 }
 
 /// C's `isspace`.

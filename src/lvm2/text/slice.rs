@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// A word that lvm2 writes again and again: by its number, so that nobody counts who holds it, and
 /// two are compared as numbers.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Word(u8);
+pub(crate) struct Common(u8);
 
 /// What is met in every volume, and the keys of a group and of its physical volumes; those in quotes
 /// stand at the end.
@@ -102,14 +102,14 @@ const fn places() -> [u8; SIZE] {
         assert!(places[place] == NONE, "two words in one place: weigh their bytes otherwise");
         let word = WORDS[number as usize].as_bytes();
         assert!(word.len() <= LONGEST);
-        assert!((word[0] == b'"') == Word(number).is_quoted());
+        assert!((word[0] == b'"') == Common(number).is_quoted());
         places[place] = number;
         number += 1;
     }
     places
 }
 
-impl Word {
+impl Common {
     /// The word that is this, where it is one of them.
     #[inline]
     pub(super) fn of(text: &str) -> Option<Self> {
@@ -135,7 +135,7 @@ impl Word {
 #[derive(Clone)]
 pub(crate) enum Slice {
     /// A word that this program knows; one that it knows is never anything else.
-    Known(Word),
+    Known(Common),
     /// A range of a text that was read, or of one that was made.
     Shared(Arc<Box<str>>, u32, u32),
 }
@@ -144,7 +144,7 @@ impl Slice {
     /// The range of `buf`; empty where it lies outside (the parser never asks for that).
     pub(super) fn cut(buf: &Arc<Box<str>>, range: Range<usize>) -> Self {
         let text = buf.get(range.clone()).unwrap_or_default();
-        if let Some(word) = Word::of(text) {
+        if let Some(word) = Common::of(text) {
             return Self::Known(word);
         }
         let fits = |place| u32::try_from(place).unwrap_or(u32::MAX);
@@ -165,7 +165,7 @@ impl Slice {
 
 impl From<&str> for Slice {
     fn from(text: &str) -> Self {
-        match Word::of(text) {
+        match Common::of(text) {
             Some(word) => Self::Known(word),
             None => Self::cut(&Arc::new(text.into()), 0..text.len()),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::parse::close_after;
 use super::seen::Texts;
-use super::slice::{Slice, Word};
+use super::slice::{Common, Slice};
 
 /// White space as found before a token; only its sort matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,13 +301,13 @@ impl Item {
 #[derive(Clone, Copy)]
 struct Key<'k> {
     text: &'k str,
-    word: Option<Word>,
+    word: Option<Common>,
 }
 
 impl<'k> Key<'k> {
     #[inline]
     fn of(text: &'k str) -> Self {
-        Self { text, word: Word::of(text) }
+        Self { text, word: Common::of(text) }
     }
 
     /// True where it is the item's, without quotes.

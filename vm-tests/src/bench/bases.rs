@@ -19,10 +19,6 @@ const FROM: &str = "if=/images/debian.ext4";
 const TO: &str = "of=/dev/HostVG/rival";
 
 const RIVALS: &[(&str, &[&str])] = &[
-    (
-        "base.qemu-img",
-        &["qemu-img", "convert", "-n", "--target-is-zero", "-O", "raw", IMAGE, RIVAL],
-    ),
     ("base.dd", &["dd", "status=none", "bs=1M", "conv=sparse,fsync", FROM, TO]),
     ("base.cp", &["cp", "--sparse=always", IMAGE, RIVAL]),
 ];
@@ -40,6 +36,7 @@ pub(super) fn run(rounds: u32) -> Result<()> {
         add_and_remove(&contest, &name, IMAGE, "base.library")?;
         compete(&contest, "base.bare", IMAGE, || bare.copy_to(RIVAL))?;
         whole_process(&contest, &name)?;
+        compete(&contest, "base.qemu-img", IMAGE, || convert(IMAGE))?;
         for (rival, argv) in RIVALS {
             compete(&contest, rival, IMAGE, || process(argv))?;
         }
@@ -54,10 +51,13 @@ fn large(contest: &Contest<'_>, rounds: u32) -> Result<()> {
         let name = format!("Large-1-{round}");
         add_and_remove(contest, &name, LARGE, "base.large.library")?;
         compete(contest, "base.large.bare", LARGE, || bare.copy_to(RIVAL))?;
-        let qemu = &["qemu-img", "convert", "-n", "--target-is-zero", "-O", "raw", LARGE, RIVAL];
-        compete(contest, "base.large.qemu-img", LARGE, || process(qemu))?;
+        compete(contest, "base.large.qemu-img", LARGE, || convert(LARGE))?;
     }
     Ok(())
+}
+
+fn convert(image: &str) -> Result<()> {
+    process(&["qemu-img", "convert", "-n", "--target-is-zero", "-O", "raw", image, RIVAL])
 }
 
 fn add_and_remove(contest: &Contest<'_>, name: &str, image: &str, contestant: &str) -> Result<()> {
