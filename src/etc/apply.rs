@@ -155,7 +155,7 @@ fn change_meta(place: &Place<'_>, change: &MetaChange) -> io::Result<()> {
         place.chown(change.uid, change.gid)?;
     }
     let xattrs = change.xattrs.iter();
-    place.attributes(xattrs.map(|(name, value)| (name.as_slice(), value.as_deref())))?;
+    place.change_attributes(xattrs.map(|(name, value)| (name.as_slice(), value.as_deref())))?;
     change.mode.map_or(Ok(()), |mode| place.permit(mode))
 }
 
@@ -225,7 +225,7 @@ impl Mapping<'_> {
         if is_others {
             place.chown(Some(uid), Some(gid))?;
         }
-        place.attributes(
+        place.change_attributes(
             lists.into_iter().map(|list| (list, xattrs.get(list).map(Vec::as_slice))),
         )?;
         self.changed = self.changed.saturating_add(1);

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{
-    self as sys, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags,
+    self as sys, AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags,
 };
 use rustix::io::Errno;
 
@@ -110,21 +110,25 @@ impl Place<'_> {
     /// Makes an entry where nothing stands, with nothing in it yet: it fails with
     /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) where something does.
     pub(crate) fn make(&self, meta: &Meta, making: &Making<'_>) -> io::Result<Made> {
+        // Nobody else is at it, and most need no other one then. Not so set-id bits: they are for the
+        // owner that it gets.
+        let mode = Mode::from_raw_mode(meta.mode & 0o777);
         match making {
             Making::File(_) => {
                 let how = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-                let mode = Mode::RUSR | Mode::WUSR;
                 let file = sys::openat(&self.folder, self.os_name(), how, mode)?;
                 return Ok(Made::File(File::from(file)));
             }
             Making::Link(target) => {
                 sys::symlinkat(OsStr::from_bytes(target), &self.folder, self.os_name())?;
             }
-            Making::Other if meta.kind == Kind::Folder => self.make_folder()?,
+            Making::Other if meta.kind == Kind::Folder => {
+                sys::mkdirat(&self.folder, self.os_name(), mode)?;
+            }
             Making::Other => {
                 let (major, minor) = meta.rdev;
                 let (kind, device) = (file_type(meta.kind), sys::makedev(major, minor));
-                sys::mknodat(&self.folder, self.os_name(), kind, Mode::empty(), device)?;
+                sys::mknodat(&self.folder, self.os_name(), kind, mode, device)?;
             }
         }
         Ok(Made::Other)
@@ -140,7 +144,7 @@ impl Place<'_> {
         match (made, making) {
             (Made::File(file), Making::File(content)) => {
                 fill(&file, content, meta.size)?;
-                dress_file(&file, meta, xattrs)
+                dress(&file, meta, xattrs)
             }
             _ => self.dress(meta, xattrs),
         }
@@ -159,18 +163,9 @@ impl Place<'_> {
         Ok(sys::linkat(&first.folder, from, &self.folder, to, AtFlags::empty())?)
     }
 
-    /// Gives it all metadata. Owner first: that takes set-id bits and capabilities away.
+    /// Gives it all metadata.
     pub(crate) fn dress(&self, meta: &Meta, xattrs: &Xattrs) -> io::Result<()> {
-        self.own(Some(meta.uid), Some(meta.gid))?;
-        self.attributes(
-            xattrs.iter().map(|(name, value)| (name.as_slice(), Some(value.as_slice()))),
-        )?;
-        // It is what was made just now.
-        if meta.kind != Kind::Link {
-            self.set_mode(meta.mode)?;
-        }
-        let (times, how) = (times_of(meta.mtime), AtFlags::SYMLINK_NOFOLLOW);
-        Ok(sys::utimensat(&self.folder, self.os_name(), &times, how)?)
+        dress(self, meta, xattrs)
     }
 
     /// Takes away the lists of access rights that a new entry has from its folder, where it is to have
@@ -185,12 +180,6 @@ impl Place<'_> {
             }
         }
         Ok(())
-    }
-
-    fn own(&self, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
-        let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
-        let how = AtFlags::SYMLINK_NOFOLLOW;
-        Ok(sys::chownat(&self.folder, self.os_name(), uid, gid, how)?)
     }
 
     /// Another owner, and nothing else: set-id bits and capabilities are put back.
@@ -220,12 +209,7 @@ impl Place<'_> {
         self.set_mode(mode)
     }
 
-    /// Of what is no link.
-    fn set_mode(&self, mode: u32) -> io::Result<()> {
-        Ok(sys::chmodat(&self.folder, self.os_name(), Mode::from_raw_mode(mode), AtFlags::empty())?)
-    }
-
-    pub(crate) fn attributes<'x>(
+    pub(crate) fn change_attributes<'x>(
         &self,
         xattrs: impl Iterator<Item = (&'x [u8], Option<&'x [u8]>)>,
     ) -> io::Result<()> {
@@ -303,14 +287,82 @@ fn to_u64(len: usize) -> io::Result<u64> {
     u64::try_from(len).map_err(io::Error::other)
 }
 
-/// Gives a file all metadata. Owner first: that takes set-id bits and capabilities away.
-fn dress_file(file: &File, meta: &Meta, xattrs: &Xattrs) -> io::Result<()> {
-    sys::fchown(file, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)))?;
-    for (name, value) in xattrs {
-        sys::fsetxattr(file, name.as_slice(), value, XattrFlags::empty())?;
+/// What metadata is given to: by its name, or by a descriptor.
+trait Entry {
+    fn stat(&self) -> io::Result<Stat>;
+    fn own(&self, uid: Option<u32>, gid: Option<u32>) -> io::Result<()>;
+    fn attributes(&self, xattrs: &Xattrs) -> io::Result<()>;
+    fn set_mode(&self, mode: u32) -> io::Result<()>;
+    fn set_times(&self, times: &Timestamps) -> io::Result<()>;
+}
+
+/// Gives an entry all metadata, that is what it has not got: each change is one of its inode. Owner
+/// first: that takes set-id bits and capabilities away.
+fn dress(entry: &dyn Entry, meta: &Meta, xattrs: &Xattrs) -> io::Result<()> {
+    let stat = entry.stat()?;
+    let is_owned = (stat.st_uid, stat.st_gid) == (meta.uid, meta.gid);
+    if !is_owned {
+        entry.own(Some(meta.uid), Some(meta.gid))?;
     }
-    sys::fchmod(file, Mode::from_raw_mode(meta.mode))?;
-    Ok(sys::futimens(file, &times_of(meta.mtime))?)
+    entry.attributes(xattrs)?;
+    // A list of access rights has something to say of them too. It is what was made just now, so that
+    // it cannot have become a link.
+    let is_permitted = is_owned && xattrs.is_empty() && stat.st_mode & 0o7777 == meta.mode;
+    if !is_permitted && meta.kind != Kind::Link {
+        entry.set_mode(meta.mode)?;
+    }
+    entry.set_times(&times_of(meta.mtime))
+}
+
+impl Entry for File {
+    fn stat(&self) -> io::Result<Stat> {
+        Ok(sys::fstat(self)?)
+    }
+
+    fn own(&self, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+        Ok(sys::fchown(self, uid.map(Uid::from_raw), gid.map(Gid::from_raw))?)
+    }
+
+    fn attributes(&self, xattrs: &Xattrs) -> io::Result<()> {
+        xattrs.iter().try_for_each(|(name, value)| {
+            Ok(sys::fsetxattr(self, name.as_slice(), value, XattrFlags::empty())?)
+        })
+    }
+
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        Ok(sys::fchmod(self, Mode::from_raw_mode(mode))?)
+    }
+
+    fn set_times(&self, times: &Timestamps) -> io::Result<()> {
+        Ok(sys::futimens(self, times)?)
+    }
+}
+
+impl Entry for Place<'_> {
+    fn stat(&self) -> io::Result<Stat> {
+        Ok(sys::statat(&self.folder, self.os_name(), AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+
+    fn own(&self, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+        let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
+        let how = AtFlags::SYMLINK_NOFOLLOW;
+        Ok(sys::chownat(&self.folder, self.os_name(), uid, gid, how)?)
+    }
+
+    fn attributes(&self, xattrs: &Xattrs) -> io::Result<()> {
+        self.change_attributes(
+            xattrs.iter().map(|(name, value)| (name.as_slice(), Some(value.as_slice()))),
+        )
+    }
+
+    /// Of what is no link.
+    fn set_mode(&self, mode: u32) -> io::Result<()> {
+        Ok(sys::chmodat(&self.folder, self.os_name(), Mode::from_raw_mode(mode), AtFlags::empty())?)
+    }
+
+    fn set_times(&self, times: &Timestamps) -> io::Result<()> {
+        Ok(sys::utimensat(&self.folder, self.os_name(), times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
 }
 
 /// So much is read of a new file's content before it is written.
