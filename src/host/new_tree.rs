@@ -17,11 +17,15 @@ use crate::tree::{ACL_DEFAULT, Kind, Making, Meta, NewTree, Room, Time, TreePath
 /// More folders than any system has, some 200 000: what is kept of them until all is made.
 const FOLDERS_MOST: usize = 32 << 20;
 
+/// So many folders are held open; one that lies deeper is reached by walking there again.
+const OPEN_MOST: usize = 32;
+
 /// A tree below a folder of this machine.
 pub(super) struct RealTree<'t> {
     root: &'t Path,
-    /// The folder that was worked in last, with its path: most entries are beside the one before.
-    last: Option<(Vec<u8>, Arc<OwnedFd>)>,
+    /// The folder that was worked in last, and those on the way to it, with their paths: most entries
+    /// are beside the one before, or not far from it.
+    open: Vec<(Vec<u8>, Arc<OwnedFd>)>,
     /// Folders, and what they get in the end.
     late: BTreeMap<TreePath, Late>,
     room: Room,
@@ -44,7 +48,7 @@ impl<'t> RealTree<'t> {
     /// The tree at that path.
     pub(super) fn new(root: &'t Path) -> Self {
         let room = Room::of(FOLDERS_MOST, "folders");
-        Self { root, last: None, late: BTreeMap::new(), room }
+        Self { root, open: Vec::new(), late: BTreeMap::new(), room }
     }
 
     /// Keeps what a folder gets in the end.
@@ -61,32 +65,35 @@ impl<'t> RealTree<'t> {
         }
     }
 
+    /// The folder at that path, where it is the one that was worked in last.
     fn last(&self, path: &[u8]) -> Option<Arc<OwnedFd>> {
-        let (last, folder) = self.last.as_ref()?;
+        let (last, folder) = self.open.last()?;
         (last == path).then(|| Arc::clone(folder))
     }
 
     /// The folder at that path. What is missing on the way is made; no link is followed.
     fn folder(&mut self, path: &[u8]) -> io::Result<Arc<OwnedFd>> {
-        if let Some(folder) = self.last(path) {
-            return Ok(folder);
+        while self.open.last().is_some_and(|(open, _)| !is_on_the_way(open, path)) {
+            self.open.pop();
         }
-        let mut at = open_folder(self.root, b"")?;
-        for name in path.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
-            let name = OsStr::from_bytes(name);
-            at = match sys::openat(&at, name, FOLDER, Mode::empty()) {
-                Err(Errno::NOENT) => {
-                    sys::mkdirat(&at, name, Mode::RWXU)?;
-                    let made = sys::openat(&at, name, FOLDER, Mode::empty())?;
-                    // Whatever this process's mask is.
-                    sys::fchmod(&made, Mode::from_raw_mode(0o755))?;
-                    made
-                }
-                opened => opened?,
-            };
+        let (mut len, mut at) = match self.open.last() {
+            Some((open, folder)) => (open.len(), Arc::clone(folder)),
+            None => {
+                let root = Arc::new(open_folder(self.root, b"")?);
+                self.open.push((Vec::new(), Arc::clone(&root)));
+                (0, root)
+            }
+        };
+        while let Some(rest) = path.get(len..).filter(|rest| !rest.is_empty()) {
+            let name = rest.get(1..).unwrap_or_default().split(|byte| *byte == b'/').next();
+            let name = name.unwrap_or_default();
+            at = Arc::new(open_or_make(&at, OsStr::from_bytes(name))?);
+            len += 1 + name.len();
+            if self.open.len() == OPEN_MOST {
+                self.open.remove(0);
+            }
+            self.open.push((path.get(..len).unwrap_or_default().to_vec(), Arc::clone(&at)));
         }
-        let at = Arc::new(at);
-        self.last = Some((path.to_vec(), Arc::clone(&at)));
         Ok(at)
     }
 
@@ -100,7 +107,7 @@ impl<'t> RealTree<'t> {
         match kind {
             Some(_) if keep(path) => Ok(()),
             Some(FileType::Directory) => {
-                self.last = None;
+                self.open.clear();
                 self.forget(path);
                 place.remove(AtFlags::REMOVEDIR)
             }
@@ -131,6 +138,24 @@ impl<'t> RealTree<'t> {
             self.remove_at(&place, &path.join(name), keep)?;
         }
         Ok(())
+    }
+}
+
+/// True where the one path is that of a folder on the way to the other one, or the other one itself.
+fn is_on_the_way(folder: &[u8], path: &[u8]) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
+}
+
+fn open_or_make(folder: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    match sys::openat(folder, name, FOLDER, Mode::empty()) {
+        Err(Errno::NOENT) => {
+            sys::mkdirat(folder, name, Mode::RWXU)?;
+            let made = sys::openat(folder, name, FOLDER, Mode::empty())?;
+            // Whatever this process's mask is.
+            sys::fchmod(&made, Mode::from_raw_mode(0o755))?;
+            Ok(made)
+        }
+        opened => Ok(opened?),
     }
 }
 
@@ -168,7 +193,7 @@ impl NewTree for RealTree<'_> {
                         return place.dress(meta, xattrs);
                     }
                     (Some(FileType::Directory), _) => {
-                        self.last = None;
+                        self.open.clear();
                         place.remove(AtFlags::REMOVEDIR)?;
                     }
                     (_, _) => place.clear()?,
@@ -207,7 +232,7 @@ impl NewTree for RealTree<'_> {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.last = None;
+        self.open.clear();
         for (path, Late { mtime, inherited }) in &std::mem::take(&mut self.late) {
             let folder = match open_folder(self.root, path.bytes()) {
                 // A later entry has put something else in its place.
