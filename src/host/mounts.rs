@@ -2,7 +2,6 @@
 
 mod held;
 mod options;
-mod prefetch;
 pub(super) mod private;
 pub(super) mod table;
 

@@ -1,25 +1,16 @@
 //! A tree that a thread of its own makes, beside whoever says what is to be in it: what is read and
 //! unpacked for it, and what the file system does with it, go on at once.
 
-use std::io::{self, Read};
-use std::mem;
-use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::{Mutex, MutexGuard};
 use std::thread;
 
-use super::{Content, Making, Meta, NewTree, Room, TreePath, Xattrs};
-use crate::dev::bytes::{PIECE, read_full};
+use super::told::{Teller, is_cut, telling};
+use super::{Making, Meta, NewTree, Room, TreePath, Xattrs, lock};
 use crate::error::{Error, IoContext, Result};
-use crate::queue::{Receiver, Sender, queue};
-
-/// So many bytes go at once, if there are as many.
-const BATCH: usize = 256 << 10;
 
 /// So many batches may wait.
 const BATCHES: usize = 6;
-
-/// What a message takes beside its bytes.
-const MESSAGE: usize = 256;
 
 /// Lets `say` tell what is to be in the tree, which another thread makes.
 ///
@@ -29,20 +20,20 @@ pub(crate) fn aside<T: NewTree + Send>(
     tree: T,
     say: impl FnOnce(&mut dyn NewTree) -> Result<()>,
 ) -> Result<()> {
-    let (tree, spare) = (Mutex::new(tree), Spare::default());
+    let tree = Mutex::new(tree);
     thread::scope(|scope| {
-        let (send, batches) = queue(BATCHES);
-        let messages = Messages { batches, batch: Vec::new().into_iter(), spare: &spare };
+        let (teller, mut told) = telling(BATCHES);
+        let mut shared = Shared(&tree);
         let writer = thread::Builder::new().name("make the tree".into());
-        let writer = writer.spawn_scoped(scope, || make(&tree, messages));
+        let writer = writer.spawn_scoped(scope, move || told.make(&mut shared, &mut || false));
         let writer = writer.context("start a thread", "make the tree")?;
-        let mut teller = Teller { send, batch: Vec::new(), len: 0, tree: &tree, spare: &spare };
-        let said = say(&mut teller);
-        let sent = teller.flush();
-        drop(teller);
+        let mut aside = Aside { teller, tree: &tree };
+        let said = say(&mut aside);
+        let sent = aside.teller.flush();
+        drop(aside);
         let made = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let Err((path, error)) = made else { return said.and(sent.context("make", "the tree")) };
-        let is_cut = error.get_ref().is_some_and(|inner| inner.is::<Cut>());
+        let is_cut = is_cut(&error);
         let told = Room::told(&error).unwrap_or_else(|| Error::io(error));
         let failed = Err(told.op("make the tree").at(path));
         // Where content was cut, whoever told of it knows why; else what the tree did not take is
@@ -51,98 +42,10 @@ pub(crate) fn aside<T: NewTree + Send>(
     })
 }
 
-/// What is told of a tree, in order. Of a file's content there are pieces, up to its end.
-enum Message {
-    Put {
-        path: TreePath,
-        meta: Meta,
-        xattrs: Xattrs,
-        sort: Sort,
-    },
-    /// A hole of that length, and what comes behind it: the first so many of the bytes.
-    Piece {
-        hole: u64,
-        bytes: Vec<u8>,
-        len: usize,
-    },
-    /// A hole, and no more.
-    End {
-        hole: u64,
-    },
-    /// All that came before is to be done.
-    Settle(Sender<()>),
-}
+/// A tree that is locked for each of its calls.
+struct Shared<'t, T>(&'t Mutex<T>);
 
-/// [`Making`], without the content of a file.
-enum Sort {
-    File,
-    Link(Vec<u8>),
-    Other,
-}
-
-/// Memory of whole pieces, to be used again: new memory costs more than what is done with it.
-type Spare = Mutex<Vec<Vec<u8>>>;
-
-/// The thread that makes the tree is gone: it says why.
-#[derive(Debug, thiserror::Error)]
-#[error("the tree is not made any more")]
-struct Gone;
-
-fn gone() -> io::Error {
-    io::Error::other(Gone)
-}
-
-/// Tells the other thread.
-struct Teller<'t, T> {
-    send: Sender<Vec<Message>>,
-    batch: Vec<Message>,
-    len: usize,
-    tree: &'t Mutex<T>,
-    spare: &'t Spare,
-}
-
-impl<T: NewTree> Teller<'_, T> {
-    fn tell(&mut self, message: Message, len: usize) -> io::Result<()> {
-        self.batch.push(message);
-        self.len = self.len.saturating_add(len).saturating_add(MESSAGE);
-        if self.len < BATCH { Ok(()) } else { self.flush() }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.len = 0;
-        let sent = self.send.send(mem::take(&mut self.batch));
-        if sent { Ok(()) } else { Err(gone()) }
-    }
-
-    /// The tree, with all that was told of it.
-    fn settled(&mut self) -> io::Result<MutexGuard<'_, T>> {
-        let (done, is_done) = queue(1);
-        self.tell(Message::Settle(done), 0)?;
-        self.flush()?;
-        is_done.receive().ok_or_else(gone)?;
-        Ok(lock(self.tree))
-    }
-
-    fn content(&mut self, size: u64, content: &mut dyn Content) -> io::Result<()> {
-        let mut said = usize::try_from(size).ok().filter(|said| *said < PIECE);
-        loop {
-            let hole = content.skip_hole();
-            // One more byte shows whether there are more, as of what has grown meanwhile.
-            let mut bytes = match said.take() {
-                Some(said) => vec![0; said.saturating_add(1)],
-                None => lock(self.spare).pop().unwrap_or_else(|| vec![0; PIECE]),
-            };
-            let len = read_full(content, &mut bytes).map_err(|(error, _)| error)?;
-            if len == 0 {
-                return self.tell(Message::End { hole }, 0);
-            }
-            let taken = bytes.len();
-            self.tell(Message::Piece { hole, bytes, len }, taken)?;
-        }
-    }
-}
-
-impl<T: NewTree> NewTree for Teller<'_, T> {
+impl<T: NewTree> NewTree for Shared<'_, T> {
     fn put(
         &mut self,
         path: &TreePath,
@@ -150,17 +53,45 @@ impl<T: NewTree> NewTree for Teller<'_, T> {
         xattrs: &Xattrs,
         making: Making<'_>,
     ) -> io::Result<()> {
-        let (sort, target, content) = match making {
-            Making::File(content) => (Sort::File, 0, Some(content)),
-            Making::Link(target) => (Sort::Link(target.to_vec()), target.len(), None),
-            Making::Other => (Sort::Other, 0, None),
-        };
-        let attributes = xattrs.iter().map(|(name, value)| name.len() + value.len());
-        let len = path.bytes().len() + target + attributes.sum::<usize>();
-        let (path, meta, xattrs) = (path.clone(), meta.clone(), xattrs.clone());
-        let size = meta.size.get();
-        self.tell(Message::Put { path, meta, xattrs, sort }, len)?;
-        content.map_or(Ok(()), |content| self.content(size, content))
+        lock(self.0).put(path, meta, xattrs, making)
+    }
+
+    fn link(&mut self, path: &TreePath, first: &TreePath) -> io::Result<()> {
+        lock(self.0).link(path, first)
+    }
+
+    fn remove(&mut self, path: &TreePath, keep: &dyn Fn(&TreePath) -> bool) -> io::Result<()> {
+        lock(self.0).remove(path, keep)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        lock(self.0).finish()
+    }
+}
+
+/// Tells the other thread.
+struct Aside<'t, T> {
+    teller: Teller,
+    tree: &'t Mutex<T>,
+}
+
+impl<T: NewTree> Aside<'_, T> {
+    /// The tree, with all that was told of it.
+    fn settled(&mut self) -> io::Result<MutexGuard<'_, T>> {
+        self.teller.settle()?;
+        Ok(lock(self.tree))
+    }
+}
+
+impl<T: NewTree> NewTree for Aside<'_, T> {
+    fn put(
+        &mut self,
+        path: &TreePath,
+        meta: &Meta,
+        xattrs: &Xattrs,
+        making: Making<'_>,
+    ) -> io::Result<()> {
+        self.teller.put(path, meta, xattrs, making)
     }
 
     fn link(&mut self, path: &TreePath, first: &TreePath) -> io::Result<()> {
@@ -176,145 +107,15 @@ impl<T: NewTree> NewTree for Teller<'_, T> {
     }
 }
 
-fn lock<T: ?Sized>(tree: &Mutex<T>) -> MutexGuard<'_, T> {
-    tree.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Makes what is told, until there is no more.
-fn make<T: NewTree>(
-    tree: &Mutex<T>,
-    mut messages: Messages<'_>,
-) -> std::result::Result<(), (TreePath, io::Error)> {
-    while let Some(message) = messages.next() {
-        let (path, meta, xattrs, sort) = match message {
-            Message::Put { path, meta, xattrs, sort } => (path, meta, xattrs, sort),
-            Message::Settle(done) => {
-                done.send(());
-                continue;
-            }
-            // What the tree did not want of a file.
-            Message::Piece { .. } | Message::End { .. } => continue,
-        };
-        let mut content = Told {
-            messages: &mut messages,
-            hole: 0,
-            bytes: Vec::new(),
-            left: 0..0,
-            more: true,
-            cut: false,
-        };
-        let making = match &sort {
-            Sort::File => Making::File(&mut content),
-            Sort::Link(target) => Making::Link(target),
-            Sort::Other => Making::Other,
-        };
-        let made = lock(tree).put(&path, &meta, &xattrs, making);
-        made.map_err(|error| (path, error))?;
-    }
-    Ok(())
-}
-
-struct Messages<'m> {
-    batches: Receiver<Vec<Message>>,
-    batch: std::vec::IntoIter<Message>,
-    spare: &'m Spare,
-}
-
-impl Iterator for Messages<'_> {
-    type Item = Message;
-
-    fn next(&mut self) -> Option<Message> {
-        loop {
-            if let Some(message) = self.batch.next() {
-                return Some(message);
-            }
-            self.batch = self.batches.receive()?.into_iter();
-        }
-    }
-}
-
-/// A file's content has no end.
-#[derive(Debug, thiserror::Error)]
-#[error("the rest of the file does not come")]
-struct Cut;
-
-/// A file's content, as it is told.
-struct Told<'m, 's> {
-    messages: &'m mut Messages<'s>,
-    /// What is left of the hole before the bytes.
-    hole: u64,
-    bytes: Vec<u8>,
-    /// Those that were not read yet.
-    left: Range<usize>,
-    more: bool,
-    cut: bool,
-}
-
-impl Told<'_, '_> {
-    /// Sees to it that something is left, where more comes.
-    fn next(&mut self) -> io::Result<()> {
-        if self.cut {
-            return Err(io::Error::other(Cut));
-        }
-        while self.more && self.hole == 0 && self.left.is_empty() {
-            match self.messages.next() {
-                Some(Message::Piece { hole, bytes, len }) => {
-                    let done = mem::replace(&mut self.bytes, bytes);
-                    if done.len() == PIECE {
-                        lock(self.messages.spare).push(done);
-                    }
-                    (self.hole, self.left) = (hole, 0..len);
-                }
-                Some(Message::End { hole }) => (self.hole, self.more) = (hole, false),
-                _ => {
-                    self.cut = true;
-                    return Err(io::Error::other(Cut));
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Read for Told<'_, '_> {
-    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.next()?;
-        if self.hole > 0 {
-            let len = buf.len().min(usize::try_from(self.hole).unwrap_or(usize::MAX));
-            buf.iter_mut().take(len).for_each(|byte| *byte = 0);
-            self.hole -= u64::try_from(len).map_err(io::Error::other)?;
-            return Ok(len);
-        }
-        let mut rest = self.bytes.get(self.left.clone()).unwrap_or_default();
-        let read = rest.read(buf)?;
-        self.left.start += read;
-        Ok(read)
-    }
-}
-
-impl Content for Told<'_, '_> {
-    fn skip_hole(&mut self) -> u64 {
-        // Where nothing comes any more it shows when that is read.
-        let _ = self.next();
-        mem::take(&mut self.hole)
-    }
-
-    fn piece(&mut self, buffer: &mut Vec<u8>, len: usize) -> io::Result<usize> {
-        self.next()?;
-        if self.hole > 0 || self.left.start > 0 {
-            buffer.resize(len, 0);
-            return self.read(buffer);
-        }
-        mem::swap(buffer, &mut self.bytes);
-        Ok(mem::take(&mut self.left).end)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::mem;
+
     use super::*;
+    use crate::dev::bytes::PIECE;
     use crate::error::ErrorKind;
-    use crate::tree::Kind;
+    use crate::tree::{Content, Kind};
     use crate::units::Bytes;
 
     /// A tree that writes down what is done to it.

@@ -53,11 +53,15 @@ pub fn copy<F: Folder>(from: &F, of: Of, to: &mut dyn NewTree, tell: Tell<'_>) -
         Ok(meta)
     });
     walk.folder(from, &at, root.map_err(|error| failed(error, &at))?.fs, Some(&mut *to))?;
-    to.finish().map_err(|error| Error::io(error).op("finish the tree"))?;
+    finish(to)?;
     Ok(walk.measure)
 }
 
-fn failed(error: io::Error, at: &TreePath) -> Error {
+pub(super) fn finish(to: &mut dyn NewTree) -> Result<()> {
+    to.finish().map_err(|error| Error::io(error).op("finish the tree"))
+}
+
+pub(super) fn failed(error: io::Error, at: &TreePath) -> Error {
     if Stopped::is(&error) {
         return Stopped::told();
     }

@@ -3,15 +3,21 @@
 #[cfg(feature = "host")]
 mod aside;
 mod copy;
+#[cfg(feature = "host")]
+mod early;
 mod new;
 mod part;
 mod path;
 #[cfg(feature = "host")]
 pub(crate) mod place;
+#[cfg(feature = "host")]
+mod told;
 
 #[cfg(feature = "host")]
 pub(crate) use aside::aside;
 pub use copy::{Of, copy, weigh};
+#[cfg(feature = "host")]
+pub(crate) use early::Early;
 #[cfg(feature = "host")]
 pub(crate) use new::Whole;
 pub use new::{Content, Making, Measure, NewTree, Tell};
@@ -22,10 +28,17 @@ pub use path::TreePath;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+#[cfg(feature = "host")]
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
 use crate::units::Bytes;
+
+#[cfg(feature = "host")]
+fn lock<T: ?Sized>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What sort of thing an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -9,7 +9,6 @@ use imgbase_sys::mount::{DetachedMount, Source};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
-use super::prefetch::Prefetch;
 use super::private::mount_called;
 use crate::dev::Dev;
 use crate::diff::Mounted;
@@ -17,11 +16,11 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::host::disks::{FileDev, FileHoles, attach, number_of};
 use crate::image::ImageFile;
 use crate::machine::HeldTree;
-use crate::tree::{self, Folder, Measure, NewTree, Of, Tell};
+use crate::tree::{self, Early, Folder, Measure, NewTree, Of, Tell};
 
 struct Held {
     /// Begun by who weighs it; ends before the mount does.
-    prefetch: Mutex<Option<Prefetch>>,
+    early: Mutex<Option<Early>>,
     mount: DetachedMount,
     name: String,
 }
@@ -56,7 +55,7 @@ fn hold_device(device: &Path, name: String, fs_type: &str) -> Result<Box<dyn Hel
     let options = if fs_type == "xfs" { "nouuid" } else { "" };
     let source = Source { fs_type, device, read_only: true, view_only: true, options };
     let mount = mount_called(source).map_err(|error| error.at(&name))?;
-    Ok(Box::new(Held { prefetch: Mutex::default(), mount, name }))
+    Ok(Box::new(Held { early: Mutex::default(), mount, name }))
 }
 
 /// A tree that is there for all to see.
@@ -118,8 +117,12 @@ impl Held {
         Ok(is_file.then_some((file, name)))
     }
 
-    fn prefetch(&self) -> MutexGuard<'_, Option<Prefetch>> {
-        self.prefetch.lock().unwrap_or_else(PoisonError::into_inner)
+    fn early(&self) -> MutexGuard<'_, Option<Early>> {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self) -> Result<Early> {
+        Early::of(self.tree()?, Of::Image)
     }
 
     fn tree(&self) -> Result<Mounted> {
@@ -143,16 +146,12 @@ impl HeldTree for Held {
 
     fn weigh(&self, tell: Tell<'_>) -> Result<Measure> {
         // What is weighed will be copied, and its volume has to be made first: that is a tenth of the time.
-        *self.prefetch() = Prefetch::of(self.tree()?).ok();
+        *self.early() = Some(self.begin()?);
         tree::weigh(&self.tree()?, Of::Image, tell)
     }
 
     fn copy_to(&self, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
-        // Without it the copy takes longer, no more.
-        let ahead = self.prefetch().take().or_else(|| Prefetch::of(self.tree().ok()?).ok());
-        tree::copy(&self.tree()?, Of::Image, to, &mut |by_now| {
-            ahead.iter().for_each(|ahead| ahead.follow(by_now.data));
-            tell(by_now)
-        })
+        let begun = self.early().take();
+        begun.map_or_else(|| self.begin(), Ok)?.copy_to(to, tell)
     }
 }
