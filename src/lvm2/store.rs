@@ -234,11 +234,11 @@ impl MetadataStore for NativeStore {
 }
 
 /// Does one thing on a thread of its own and the other on this one; where there is no thread to
-/// be had, one after the other.
-fn both<T: Send>(
-    aside: impl FnOnce() -> T + Send,
-    here: &mut dyn FnMut() -> Result<()>,
-) -> (T, Result<()>) {
+/// be had, the other first.
+pub(crate) fn both<A: Send, B>(
+    aside: impl FnOnce() -> A + Send,
+    here: impl FnOnce() -> B,
+) -> (A, B) {
     let aside = Mutex::new(Some(aside));
     let run = || {
         let aside = aside.lock().unwrap_or_else(PoisonError::into_inner).take();

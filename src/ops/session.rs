@@ -18,12 +18,16 @@ use crate::lvm2::edit::{NewVg, VgEdit};
 use crate::lvm2::model::ThinPool;
 #[cfg(feature = "liblvm")]
 use crate::lvm2::store::LibraryStore;
-use crate::lvm2::store::{MetadataStore, NativeStore};
+use crate::lvm2::store::{MetadataStore, NativeStore, both};
 use crate::lvm2::text::{Stamp, Style};
 use crate::machine::{Held, LockMode, Lvm2Host, Machine, StagedBackup};
 use crate::name::LvName;
 use crate::order::Gather;
+use crate::queue::queue;
 use crate::units::Bytes;
+
+/// With so many volumes each text of the group takes longer than it takes to start a thread for it.
+const MANY: usize = 100;
 
 /// So often the disks are looked at where they change meanwhile.
 const SCANS: usize = 3;
@@ -363,20 +367,37 @@ impl<'m> Session<'m> {
         beside: &mut dyn FnMut(&Self) -> Result<()>,
     ) -> Result<()> {
         let (lvm2, stamp, old) = (self.machine.lvm2, self.stamp(), Arc::clone(&self.vg));
-        let backup = Mutex::new(None);
-        let to_archive = self.take_due();
-        let made = || {
-            let new = seal(make(&old)?, &stamp)?;
-            archive(lvm2, to_archive)?;
-            *backup.lock().unwrap_or_else(PoisonError::into_inner) = stage(lvm2, new.vg());
-            Ok(new)
+        let (to_archive, kept) = (self.take_due(), self.kept());
+        let (session, backup) = (&*self, Mutex::new(None));
+        let keep = |vg: &Vg| {
+            *backup.lock().unwrap_or_else(PoisonError::into_inner) = stage(lvm2, vg);
         };
-        let kept = self.kept();
-        let session = &*self;
+        let sealed = || seal(make(&old)?, &stamp);
         let committed = if session.machine.in_order {
-            made().and_then(|new| session.store.commit(new, &mut |_| beside(session)))
-        } else {
+            let made = sealed().and_then(|new| {
+                archive(lvm2, to_archive)?;
+                keep(new.vg());
+                Ok(new)
+            });
+            made.and_then(|new| session.store.commit(new, &mut |_| beside(session)))
+        } else if old.lvs.len() < MANY {
+            let made = || {
+                archive(lvm2, to_archive)?;
+                let new = sealed()?;
+                keep(new.vg());
+                Ok(new)
+            };
             session.store.commit_beside(Box::new(made), &mut || beside(session))
+        } else {
+            let (announce, announced) = queue(1);
+            let made = move || {
+                let (archived, new) = both(|| archive(lvm2, to_archive), sealed);
+                let new = archived.and(new)?;
+                announce.send(new.vg().clone());
+                Ok(new)
+            };
+            let commit = || session.store.commit_beside(Box::new(made), &mut || beside(session));
+            both(|| announced.receive().iter().for_each(keep), commit).1
         };
         self.committed(committed, kept)?;
         let backup = backup.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -459,12 +459,26 @@ fn each_call_fails_once(in_order: bool) {
 
 #[test]
 fn the_text_before_a_change_is_archived_once_or_nothing_is_changed() {
-    let mut sim = with_base();
+    for (in_order, others) in [(true, 0), (false, 0), (true, 100), (false, 100)] {
+        texts_are_kept(in_order, others);
+    }
+}
+
+/// The text before is in the archive, the one in force is the backup, whoever writes them.
+fn texts_are_kept(in_order: bool, others: u32) {
+    let mut sim = SimMachine { in_order, ..with_base() };
     let base: ImageName = BASE.parse().expect("a name");
+    sim.imgbase().add_layers(Some(&base), others, &mut Unwatched).ok();
     let seqno = |sim: &SimMachine| sim.imgbase().layout().expect("readable").vg_seqno;
+    let in_place = |sim: &SimMachine| {
+        let backups = sim.lvm2.backups.lock().expect("not poisoned");
+        let put = backups.iter().rev().find(|(_, is_put)| *is_put).expect("there is one");
+        put.0.lines().find_map(|line| line.trim().strip_prefix("seqno = ")?.parse::<u64>().ok())
+    };
     let before = seqno(&sim);
     sim.lvm2.archived.lock().expect("not poisoned").clear();
     let added = sim.imgbase().add_layer(Some(&base), &mut Unwatched).expect("a layer");
+    assert_eq!(in_place(&sim), Some(added.vg_seqno));
     sim.imgbase().remove_layer(&added.nvr, &mut Unwatched).expect("is removed");
     let archived = sim.lvm2.archived.lock().expect("not poisoned").clone();
     assert_eq!(archived, [before, added.vg_seqno]);
@@ -472,15 +486,17 @@ fn the_text_before_a_change_is_archived_once_or_nothing_is_changed() {
     sim.lvm2.archive_is_full = true;
     let error = add_layer(&sim).expect_err("there is no room to keep the old text");
     assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+    assert_eq!(in_place(&sim), Some(seqno(&sim)));
     let refused = sim.add_base("Other-1-0").expect_err("nor here");
     assert_eq!(refused.kind(), ErrorKind::Io, "{refused}");
     let layout = sim.imgbase().layout().expect("readable");
-    assert!(layout.bases.len() == 1 && layout.bases[0].layers.is_empty(), "{layout:?}");
+    assert!(layout.bases.len() == 1 && layout.bases[0].layers.len() == others as usize);
     assert!(layout.pending.is_empty(), "{layout:?}");
     nothing_is_suspended(&sim);
     sim.lvm2.archive_is_full = false;
     add_layer(&sim).expect("there is room again");
-    assert_eq!(ids(&sim), (vec![1, 2], vec![1, 2]));
+    let all: Vec<u32> = (1..=others + 2).collect();
+    assert_eq!(ids(&sim), (all.clone(), all));
 }
 
 #[test]

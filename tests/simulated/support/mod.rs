@@ -839,6 +839,17 @@ pub(crate) struct SimLvm2 {
     pub(crate) volume_list: Option<Vec<String>>,
     /// The backup of the group's text.
     pub(crate) backup: Option<String>,
+    /// The texts that were to be the backup, in their order, and whether each was put in its place.
+    pub(crate) backups: Arc<Mutex<Vec<(String, bool)>>>,
+}
+
+/// One of the backups, by its number.
+struct SimBackup(Arc<Mutex<Vec<(String, bool)>>>, usize);
+
+impl StagedBackup for SimBackup {
+    fn put_in_place(self: Box<Self>) {
+        self.0.lock().expect("not poisoned")[self.1].1 = true;
+    }
 }
 
 struct Free;
@@ -905,9 +916,11 @@ impl Lvm2Host for SimLvm2 {
     fn stage_backup(
         &self,
         _vg: &VgName,
-        _text: &dyn Fn() -> String,
+        text: &dyn Fn() -> String,
     ) -> Option<Box<dyn StagedBackup>> {
-        None
+        let mut backups = self.backups.lock().expect("not poisoned");
+        backups.push((text(), false));
+        Some(Box::new(SimBackup(Arc::clone(&self.backups), backups.len() - 1)))
     }
 
     fn backup(&self, _vg: &VgName) -> Option<String> {

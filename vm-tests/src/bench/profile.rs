@@ -40,7 +40,9 @@ pub(super) fn run() -> Result<()> {
         note("end".into());
     }
     add_and_remove(&imgbase, "add_layer", 9)?;
-    grow(&imgbase, 500)?;
+    let layers = grow(&imgbase, 500)?;
+    imgbase.deactivate(&[]).doing("deactivate")?;
+    imgbase.activate(layers.get(..1).unwrap_or_default()).doing("activate")?;
     add_and_remove(&imgbase, "add_layer at 500", 5)?;
     print();
     Ok(())
