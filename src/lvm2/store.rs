@@ -239,21 +239,26 @@ pub(crate) fn both<A: Send, B>(
     aside: impl FnOnce() -> A + Send,
     here: impl FnOnce() -> B,
 ) -> (A, B) {
-    let aside = Mutex::new(Some(aside));
-    let run = || {
-        let aside = aside.lock().unwrap_or_else(PoisonError::into_inner).take();
-        aside.map(|aside| aside())
-    };
-    let (first, done) = std::thread::scope(|scope| {
+    let (mut first, mut done) = (None, None);
+    let (mut aside, mut here) = (Some(aside), Some(here));
+    at_once(&mut || first = aside.take().map(|aside| aside()), &mut || {
+        done = here.take().map(|here| here())
+    });
+    let ran = "it ran once, on one of the two threads";
+    (first.expect(ran), done.expect(ran))
+}
+
+fn at_once(aside: &mut (dyn FnMut() + Send), here: &mut dyn FnMut()) {
+    let aside = Mutex::new(aside);
+    let run = || (*aside.lock().unwrap_or_else(PoisonError::into_inner))();
+    std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("commit".into()).spawn_scoped(scope, run);
-        let done = here();
-        let first = match thread {
+        here();
+        match thread {
             Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
             Err(_) => run(),
-        };
-        (first, done)
+        }
     });
-    (first.expect("it ran once, on one of the two threads"), done)
 }
 
 impl State {
