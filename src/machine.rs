@@ -392,6 +392,14 @@ pub trait HeldTree: Send + Sync {
     /// # Errors
     /// As [`tree::copy`](crate::tree::copy()).
     fn copy_to(&self, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure>;
+
+    /// The same where little of it is wanted: no content is read that `to` does not ask for.
+    ///
+    /// # Errors
+    /// As there.
+    fn pick_from(&self, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
+        self.copy_to(to, tell)
+    }
 }
 
 /// The volumes of [`Mounts::carry_over`]: nodes, and the sorts of their file systems.

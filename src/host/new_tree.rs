@@ -17,7 +17,7 @@ use crate::tree::{ACL_DEFAULT, Kind, Making, Meta, NewTree, Room, Time, TreePath
 /// More folders than any system has, some 200 000: what is kept of them until all is made.
 const FOLDERS_MOST: usize = 32 << 20;
 
-/// So many folders are held open; one that lies deeper is reached by walking there again.
+/// So many folders are held open; of a deeper path those nearest to the root are let go.
 const OPEN_MOST: usize = 32;
 
 /// A tree below a folder of this machine.

@@ -81,7 +81,7 @@ impl Imgbase<'_> {
         }
         let held = self.machine.mounts.hold_image(dev, "xfs");
         let held = held.map_err(|error| nameless(&error.to_string()))?;
-        held.copy_to(part, &mut |_| watch.cancelled()).map_err(unchanged)?;
+        held.pick_from(part, &mut |_| watch.cancelled()).map_err(unchanged)?;
         Ok(None)
     }
 

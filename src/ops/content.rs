@@ -183,7 +183,7 @@ impl Opened<'_> {
                 layers.unpack(part, Bytes::new(u64::MAX), &mut tell).map_err(unchanged)?;
             }
             Self::Tree(tree, _) => {
-                tree.held.copy_to(part, &mut tell).map_err(unchanged)?;
+                tree.held.pick_from(part, &mut tell).map_err(unchanged)?;
             }
         }
         Ok(Ok(()))

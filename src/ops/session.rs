@@ -373,21 +373,19 @@ impl<'m> Session<'m> {
             *backup.lock().unwrap_or_else(PoisonError::into_inner) = stage(lvm2, vg);
         };
         let sealed = || seal(make(&old)?, &stamp);
-        let committed = if session.machine.in_order {
-            let made = sealed().and_then(|new| {
-                archive(lvm2, to_archive)?;
-                keep(new.vg());
-                Ok(new)
-            });
-            made.and_then(|new| session.store.commit(new, &mut |_| beside(session)))
-        } else if old.lvs.len() < MANY {
+        let in_order = session.machine.in_order;
+        let committed = if in_order || old.lvs.len() < MANY {
             let made = || {
                 archive(lvm2, to_archive)?;
                 let new = sealed()?;
                 keep(new.vg());
                 Ok(new)
             };
-            session.store.commit_beside(Box::new(made), &mut || beside(session))
+            if in_order {
+                made().and_then(|new| session.store.commit(new, &mut |_| beside(session)))
+            } else {
+                session.store.commit_beside(Box::new(made), &mut || beside(session))
+            }
         } else {
             let (announce, announced) = queue(1);
             let made = move || {

@@ -10,7 +10,7 @@ use super::told::{BATCH, Teller, Told, is_cut, telling};
 use super::{Folder, Making, Measure, Meta, NewTree, Stopped, Tell, TreePath, Xattrs, lock};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 
-/// So much of a tree is kept in memory before it is made.
+/// So much of a tree is kept in memory before it is made, or half as much again: batches may be longer.
 const AHEAD: usize = 16 << 20;
 
 /// What the main thread of a process has: folders are walked one in the other.
@@ -70,7 +70,9 @@ impl Early {
     pub(crate) fn copy_to(mut self, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
         let mut is_stopped = false;
         let made = self.told.make(to, &mut || {
-            is_stopped = tell(lock(&self.shared).by_now);
+            // Whoever reads must not wait for the caller.
+            let by_now = lock(&self.shared).by_now;
+            is_stopped = tell(by_now);
             is_stopped
         });
         let shared = Arc::clone(&self.shared);

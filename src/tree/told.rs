@@ -52,6 +52,12 @@ enum Sort {
 /// Memory of whole pieces, to be used again: new memory costs more than what is done with it.
 type Spare = Arc<Mutex<Vec<Vec<u8>>>>;
 
+fn keep(spare: &Spare, bytes: Vec<u8>) {
+    if bytes.len() == PIECE {
+        lock(spare).push(bytes);
+    }
+}
+
 /// Both ends of what is told, of which so many [batches](BATCH) may wait.
 pub(super) fn telling(batches: usize) -> (Teller, Told) {
     let (send, batches) = queue(batches);
@@ -137,6 +143,7 @@ impl Teller {
             };
             let len = content.piece(&mut bytes, most)?;
             if len == 0 {
+                keep(&self.spare, bytes);
                 return self.tell(Message::End { hole }, 0);
             }
             let taken = bytes.len();
@@ -261,9 +268,7 @@ impl Pieces<'_, '_> {
             match self.messages.next() {
                 Some(Message::Piece { hole, bytes, len }) => {
                     let done = mem::replace(&mut self.bytes, bytes);
-                    if done.len() == PIECE {
-                        lock(&self.messages.told.spare).push(done);
-                    }
+                    keep(&self.messages.told.spare, done);
                     (self.hole, self.left) = (hole, 0..len);
                 }
                 Some(Message::End { hole }) => (self.hole, self.more) = (hole, false),

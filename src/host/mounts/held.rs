@@ -154,4 +154,8 @@ impl HeldTree for Held {
         let begun = self.early().take();
         begun.map_or_else(|| self.begin(), Ok)?.copy_to(to, tell)
     }
+
+    fn pick_from(&self, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
+        tree::copy(&self.tree()?, Of::Image, to, tell)
+    }
 }
