@@ -10,10 +10,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::Dev;
 use super::overlay::{Overlay, Sector};
+use crate::queue::lock;
 use crate::units::Bytes;
 
 mod image;
@@ -119,10 +120,6 @@ impl Recorder {
 
 fn erased(dev: &Arc<RecordDev>) -> Arc<dyn Dev> {
     dev.clone()
-}
-
-fn lock(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
-    log.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a sector may hold; `None` is what it held at first.

@@ -108,7 +108,7 @@ fn copy((ours, name): (&Mounted, &[u8]), place: &Place<'_>, kind: Kind) -> io::R
             if there.is_some() {
                 place.remove(AtFlags::empty())?;
             }
-            place.make_folder()?;
+            place.make(&meta, &Making::Other)?;
             place.disinherit(&xattrs)?;
         }
         return place.dress(&meta, &xattrs);

@@ -1,13 +1,14 @@
 //! The ends of streams: only there it shows whether all was right.
 
 use std::io::{self, Read};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use sha2::{Digest as _, Sha256};
 
 use super::signed::{Follower, Signed};
 use crate::digest::Digest;
 use crate::error::{Error, ErrorKind, Result};
+use crate::queue::lock;
 
 /// Reads to the end, and fails where the bytes have another digest than what was published has.
 ///
@@ -130,8 +131,4 @@ impl Read for Shared {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         lock(&self.0).read(buf)
     }
-}
-
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,9 @@
 //! Where a group's text is read from and committed to.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::queue::lock;
 
 use super::commit::{self, Precommitted, Protocol};
 use super::edit::NewVg;
@@ -196,7 +197,7 @@ impl NativeStore {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
@@ -250,7 +251,7 @@ pub(crate) fn both<A: Send, B>(
 
 fn at_once(aside: &mut (dyn FnMut() + Send), here: &mut dyn FnMut()) {
     let aside = Mutex::new(aside);
-    let run = || (*aside.lock().unwrap_or_else(PoisonError::into_inner))();
+    let run = || (*lock(&aside))();
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().name("commit".into()).spawn_scoped(scope, run);
         here();

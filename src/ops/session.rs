@@ -23,7 +23,7 @@ use crate::lvm2::text::{Stamp, Style};
 use crate::machine::{Held, LockMode, Lvm2Host, Machine, StagedBackup};
 use crate::name::LvName;
 use crate::order::Gather;
-use crate::queue::queue;
+use crate::queue::{lock, queue};
 use crate::units::Bytes;
 
 /// With so many volumes each text of the group takes longer than it takes to start a thread for it.
@@ -369,9 +369,7 @@ impl<'m> Session<'m> {
         let (lvm2, stamp, old) = (self.machine.lvm2, self.stamp(), Arc::clone(&self.vg));
         let (to_archive, kept) = (self.take_due(), self.kept());
         let (session, backup) = (&*self, Mutex::new(None));
-        let keep = |vg: &Vg| {
-            *backup.lock().unwrap_or_else(PoisonError::into_inner) = stage(lvm2, vg);
-        };
+        let keep = |vg: &Vg| *lock(&backup) = stage(lvm2, vg);
         let sealed = || seal(make(&old)?, &stamp);
         let in_order = session.machine.in_order;
         let committed = if in_order || old.lvs.len() < MANY {

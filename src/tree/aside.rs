@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread;
 
 use super::told::{Teller, is_cut, telling};
-use super::{Making, Meta, NewTree, Room, TreePath, Xattrs, lock};
+use super::{Making, Meta, NewTree, Room, TreePath, Xattrs};
 use crate::error::{Error, IoContext, Result};
+use crate::queue::lock;
 
 /// So many batches may wait.
 const BATCHES: usize = 6;
@@ -115,6 +116,7 @@ mod tests {
     use super::*;
     use crate::dev::bytes::PIECE;
     use crate::error::ErrorKind;
+    use crate::tree::told::Ones;
     use crate::tree::{Content, Kind};
     use crate::units::Bytes;
 
@@ -173,29 +175,26 @@ mod tests {
         }
     }
 
-    /// A hole, so many bytes, a hole; and an error in the place of the end.
+    /// A hole, what is given, a hole.
     struct Sample {
         holes: Vec<u64>,
-        left: usize,
-        error: Option<io::ErrorKind>,
+        given: Ones,
+    }
+
+    fn sample(holes: Vec<u64>, left: usize, error: Option<io::ErrorKind>) -> Sample {
+        Sample { holes, given: Ones { left, error } }
     }
 
     impl Read for Sample {
         fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-            let len = buf.len().min(self.left).min(100_000);
-            buf.iter_mut().take(len).for_each(|byte| *byte = 1);
-            self.left -= len;
-            match self.error {
-                Some(error) if len == 0 => Err(error.into()),
-                _ => Ok(len),
-            }
+            self.given.read(buf)
         }
     }
 
     impl Content for Sample {
         fn skip_hole(&mut self) -> u64 {
             let is_first = self.holes.len() == 2;
-            if is_first || self.left == 0 { self.holes.pop().unwrap_or(0) } else { 0 }
+            if is_first || self.given.left == 0 { self.holes.pop().unwrap_or(0) } else { 0 }
         }
     }
 
@@ -228,7 +227,7 @@ mod tests {
             let failed = |error| Error::io(error);
             for left in LENGTHS {
                 for size in [0, 1 << 40, left as u64] {
-                    let sample = Sample { holes: vec![70, 9], left, error: None };
+                    let sample = sample(vec![70, 9], left, None);
                     file(tree, "/file", size, sample).map_err(failed)?;
                 }
             }
@@ -277,8 +276,7 @@ mod tests {
         for left in [0, 10 * PIECE] {
             let (ended, _) = told(|tree| {
                 let error = Some(io::ErrorKind::InvalidData);
-                let sample = Sample { holes: Vec::new(), left, error };
-                file(tree, "/cut", 1 << 20, sample)
+                file(tree, "/cut", 1 << 20, sample(Vec::new(), left, error))
                     .map_err(|_| Error::new(ErrorKind::Corrupt, "the content's own"))
             });
             assert_eq!(ended.expect_err("it is cut").kind(), ErrorKind::Corrupt);
@@ -287,10 +285,9 @@ mod tests {
         for more in [false, true] {
             let (ended, _) = told(|tree| {
                 let error = Some(io::ErrorKind::InvalidData);
-                let sample = || Sample { holes: Vec::new(), left: 5, error };
-                file(tree, "/cut", 1 << 20, sample()).expect_err("it is cut");
+                file(tree, "/cut", 1 << 20, sample(Vec::new(), 5, error)).expect_err("it is cut");
                 if more {
-                    let _ = file(tree, "/next", 5, Sample { error: None, ..sample() });
+                    let _ = file(tree, "/next", 5, sample(Vec::new(), 5, None));
                 }
                 Ok(())
             });

@@ -7,8 +7,9 @@ use std::thread::{self, JoinHandle};
 
 use super::copy::{Of, copy, failed, finish};
 use super::told::{BATCH, Teller, Told, is_cut, telling};
-use super::{Folder, Making, Measure, Meta, NewTree, Stopped, Tell, TreePath, Xattrs, lock};
+use super::{Folder, Making, Measure, Meta, NewTree, Stopped, Tell, TreePath, Xattrs};
 use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::queue::lock;
 
 /// So much of a tree is kept in memory before it is made, or half as much again: batches may be longer.
 const AHEAD: usize = 16 << 20;
@@ -129,6 +130,7 @@ mod tests {
 
     use super::*;
     use crate::tree::Kind;
+    use crate::tree::told::Ones;
     use crate::units::Bytes;
 
     /// So many files of so many bytes each, in a folder of folders.
@@ -146,23 +148,6 @@ mod tests {
         let held = Arc::new(());
         let is_held = Arc::downgrade(&held);
         (Sample { depth: 0, len, broken: b"", _held: held }, is_held)
-    }
-
-    struct Content {
-        left: usize,
-        error: Option<io::ErrorKind>,
-    }
-
-    impl Read for Content {
-        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-            let len = buf.len().min(self.left);
-            buf.iter_mut().take(len).for_each(|byte| *byte = 1);
-            self.left -= len;
-            match self.error {
-                Some(error) if len == 0 => Err(error.into()),
-                _ => Ok(len),
-            }
-        }
     }
 
     impl Folder for Sample {
@@ -194,7 +179,7 @@ mod tests {
         fn file(&self, name: &[u8]) -> io::Result<Box<dyn Read + '_>> {
             let is_broken = self.depth == 3 && name == self.broken;
             let error = is_broken.then_some(io::ErrorKind::InvalidData);
-            Ok(Box::new(Content { left: self.len, error }))
+            Ok(Box::new(Ones { left: self.len, error }))
         }
 
         fn target(&self, _: &[u8]) -> io::Result<Vec<u8>> {

@@ -28,17 +28,10 @@ pub use path::TreePath;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-#[cfg(feature = "host")]
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
 use crate::units::Bytes;
-
-#[cfg(feature = "host")]
-fn lock<T: ?Sized>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What sort of thing an entry is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -91,10 +91,6 @@ impl Place<'_> {
         }
     }
 
-    pub(crate) fn make_folder(&self) -> io::Result<()> {
-        Ok(sys::mkdirat(&self.folder, self.os_name(), Mode::RWXU)?)
-    }
-
     pub(crate) fn remove(&self, how: AtFlags) -> io::Result<()> {
         Ok(sys::unlinkat(&self.folder, self.os_name(), how)?)
     }
@@ -184,7 +180,7 @@ impl Place<'_> {
 
     /// Another owner, and nothing else: set-id bits and capabilities are put back.
     pub(crate) fn chown(&self, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
-        let stat = sys::statat(&self.folder, self.os_name(), AtFlags::SYMLINK_NOFOLLOW)?;
+        let stat = self.stat()?;
         let path = self.proc_path();
         let mut value = [0; 64];
         let capabilities = match sys::lgetxattr(path.as_slice(), CAPABILITIES, &mut value) {

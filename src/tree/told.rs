@@ -6,9 +6,9 @@ use std::mem;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use super::{Content, Making, Meta, NewTree, TreePath, Xattrs, lock};
+use super::{Content, Making, Meta, NewTree, TreePath, Xattrs};
 use crate::dev::bytes::PIECE;
-use crate::queue::{Receiver, Sender, queue};
+use crate::queue::{Receiver, Sender, lock, queue};
 
 /// So many bytes go at once, if there are as many.
 pub(super) const BATCH: usize = 256 << 10;
@@ -203,7 +203,7 @@ impl Messages<'_> {
         (path, meta, xattrs): (&TreePath, &Meta, &Xattrs),
         sort: &Sort,
     ) -> io::Result<()> {
-        let mut content = Pieces {
+        let mut content = Streamed {
             messages: self,
             hole: 0,
             bytes: Vec::new(),
@@ -247,7 +247,7 @@ pub(super) fn is_cut(error: &io::Error) -> bool {
 }
 
 /// A file's content, as it is told.
-struct Pieces<'p, 'm> {
+struct Streamed<'p, 'm> {
     messages: &'p mut Messages<'m>,
     /// What is left of the hole before the bytes.
     hole: u64,
@@ -258,7 +258,7 @@ struct Pieces<'p, 'm> {
     cut: bool,
 }
 
-impl Pieces<'_, '_> {
+impl Streamed<'_, '_> {
     /// Sees to it that something is left, where more comes.
     fn next(&mut self) -> io::Result<()> {
         if self.cut {
@@ -282,7 +282,7 @@ impl Pieces<'_, '_> {
     }
 }
 
-impl Read for Pieces<'_, '_> {
+impl Read for Streamed<'_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.next()?;
         if self.hole > 0 {
@@ -298,7 +298,7 @@ impl Read for Pieces<'_, '_> {
     }
 }
 
-impl Content for Pieces<'_, '_> {
+impl Content for Streamed<'_, '_> {
     fn skip_hole(&mut self) -> u64 {
         // Where nothing comes any more it shows when that is read.
         let _ = self.next();
@@ -313,5 +313,25 @@ impl Content for Pieces<'_, '_> {
         }
         mem::swap(buffer, &mut self.bytes);
         Ok(mem::take(&mut self.left).end)
+    }
+}
+
+/// For tests: so many bytes of 1, then an error or the end.
+#[cfg(test)]
+pub(super) struct Ones {
+    pub(super) left: usize,
+    pub(super) error: Option<io::ErrorKind>,
+}
+
+#[cfg(test)]
+impl Read for Ones {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let len = buf.len().min(self.left).min(100_000);
+        buf.iter_mut().take(len).for_each(|byte| *byte = 1);
+        self.left -= len;
+        match self.error {
+            Some(error) if len == 0 => Err(error.into()),
+            _ => Ok(len),
+        }
     }
 }

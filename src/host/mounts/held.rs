@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use imgbase_sys::mount::{DetachedMount, Source};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::host::disks::{FileDev, FileHoles, attach, number_of};
 use crate::image::ImageFile;
 use crate::machine::HeldTree;
+use crate::queue::lock;
 use crate::tree::{self, Early, Folder, Measure, NewTree, Of, Tell};
 
 struct Held {
@@ -117,10 +118,6 @@ impl Held {
         Ok(is_file.then_some((file, name)))
     }
 
-    fn early(&self) -> MutexGuard<'_, Option<Early>> {
-        self.early.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn begin(&self) -> Result<Early> {
         Early::of(self.tree()?, Of::Image)
     }
@@ -146,12 +143,12 @@ impl HeldTree for Held {
 
     fn weigh(&self, tell: Tell<'_>) -> Result<Measure> {
         // What is weighed will be copied, and its volume has to be made first: that is a tenth of the time.
-        *self.early() = Some(self.begin()?);
+        *lock(&self.early) = Some(self.begin()?);
         tree::weigh(&self.tree()?, Of::Image, tell)
     }
 
     fn copy_to(&self, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
-        let begun = self.early().take();
+        let begun = lock(&self.early).take();
         begun.map_or_else(|| self.begin(), Ok)?.copy_to(to, tell)
     }
 

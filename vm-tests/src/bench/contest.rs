@@ -76,3 +76,10 @@ pub(super) fn grow(imgbase: &Imgbase<'_>, size: usize) -> Result<Vec<ImageName>>
         imgbase.add_layers(Some(&origin), missing, &mut Unwatched).doing("add_layers")?;
     }
 }
+
+/// The same, and one of them is active then.
+pub(super) fn grow_idle(imgbase: &Imgbase<'_>, size: usize) -> Result<()> {
+    let layers = grow(imgbase, size)?;
+    imgbase.deactivate(&[]).doing("deactivate")?;
+    imgbase.activate(layers.get(..1).unwrap_or_default()).doing("activate").map(drop)
+}

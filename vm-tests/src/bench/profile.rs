@@ -6,7 +6,7 @@ use std::time::Instant;
 use imgbase::ops::Imgbase;
 use log::{LevelFilter, Log, Metadata, Record};
 
-use super::contest::{add, grow, handle, host, remove};
+use super::contest::{add, grow_idle, handle, host, remove};
 use crate::error::{Doing, Fail, Result};
 
 /// Keeps each message with the time since the one before: printing would take time itself.
@@ -40,9 +40,7 @@ pub(super) fn run() -> Result<()> {
         note("end".into());
     }
     add_and_remove(&imgbase, "add_layer", 9)?;
-    let layers = grow(&imgbase, 500)?;
-    imgbase.deactivate(&[]).doing("deactivate")?;
-    imgbase.activate(layers.get(..1).unwrap_or_default()).doing("activate")?;
+    grow_idle(&imgbase, 500)?;
     add_and_remove(&imgbase, "add_layer at 500", 5)?;
     print();
     Ok(())

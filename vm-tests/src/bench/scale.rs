@@ -3,7 +3,7 @@
 use imgbase::host::Host;
 use imgbase::ops::Imgbase;
 
-use super::contest::{LVCREATE, LVREMOVE, add, grow, handle, host, remove};
+use super::contest::{LVCREATE, LVREMOVE, add, grow_idle, handle, host, remove};
 use super::{ROW, in_a_row, process, sample};
 use crate::error::{Doing, Result};
 
@@ -15,9 +15,7 @@ pub(super) fn run(rounds: u32) -> Result<()> {
     let host = host()?;
     let imgbase = handle(&host)?;
     for size in SIZES {
-        let layers = grow(&imgbase, size)?;
-        imgbase.deactivate(&[]).doing("deactivate")?;
-        imgbase.activate(layers.get(..1).unwrap_or_default()).doing("activate")?;
+        grow_idle(&imgbase, size)?;
         for _ in 0..rounds.div_ceil(ROW) {
             measure(&host, &imgbase, size)?;
         }
