@@ -99,6 +99,79 @@ extern "C" fn _nl_cleanup_ctype(_: *mut c_void) {}
 #[unsafe(no_mangle)]
 static __wcsmbs_gconv_fcts_c: [c_ulong; 4] = [0; 4];
 
+/// Compares two of C's strings, a byte after the other. glibc has five of these and chooses by the
+/// processor, 28 kB with `strncmp`, to compare the names of variables and of what the kernel maps.
+///
+/// # Safety
+/// As C's: both end with a zero.
+// SAFETY: as above; it does what C's does.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strcmp(a: *const c_char, b: *const c_char) -> c_int {
+    // SAFETY: no byte behind the first zero, or the first that differs, is looked at.
+    unsafe { strncmp(a, b, usize::MAX) }
+}
+
+/// The same for at most so many bytes.
+///
+/// # Safety
+/// As C's: each ends with a zero, or has as many bytes.
+// SAFETY: as above; it does what C's does.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strncmp(a: *const c_char, b: *const c_char, most: usize) -> c_int {
+    for at in 0..most {
+        // SAFETY: neither has ended before this byte.
+        let (a, b) = unsafe { (a.add(at).cast::<u8>().read(), b.add(at).cast::<u8>().read()) };
+        if a != b || a == 0 {
+            return c_int::from(a) - c_int::from(b);
+        }
+    }
+    0
+}
+
+/// Copies one of C's strings, and gives the end of the copy.
+///
+/// # Safety
+/// As C's: there is room for it.
+// SAFETY: as above; it does what C's does.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn stpcpy(to: *mut c_char, from: *const c_char) -> *mut c_char {
+    let mut at = 0;
+    loop {
+        // SAFETY: it has not ended before this byte, for which there is room too.
+        unsafe {
+            let byte = from.add(at).read();
+            to.add(at).write(byte);
+            if byte == 0 {
+                return to.add(at);
+            }
+        }
+        at += 1;
+    }
+}
+
+/// The same by the name that glibc calls it by.
+///
+/// # Safety
+/// As `stpcpy`.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __stpcpy(to: *mut c_char, from: *const c_char) -> *mut c_char {
+    // SAFETY: the caller's.
+    unsafe { stpcpy(to, from) }
+}
+
+/// Copies one of C's strings.
+///
+/// # Safety
+/// As `stpcpy`.
+// SAFETY: as above; it does what C's does.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strcpy(to: *mut c_char, from: *const c_char) -> *mut c_char {
+    // SAFETY: the caller's.
+    unsafe { stpcpy(to, from) };
+    to
+}
+
 /// Names of what is never reached: each ends the program.
 macro_rules! never {
     ($($name:ident)*) => { $(
