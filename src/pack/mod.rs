@@ -17,8 +17,8 @@ use lzma_rust2::XzReader;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The largest window that is taken, in bytes: what `zstd --long` asks for.
-const WINDOW_MAX: u64 = 128 << 20;
+/// The binary logarithm of the largest window that is taken, in bytes: what `zstd --long` asks for.
+const WINDOW_LOG_MAX: u32 = 27;
 /// The same for xz in KiB, with what its decoder needs beside.
 const XZ_MEMORY_MAX: u32 = (128 << 10) + 256;
 

@@ -1,87 +1,74 @@
-//! zstd (RFC 8878), by the ruzstd crate: frame after frame.
+//! zstd (RFC 8878), by libzstd: frame after frame.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
-use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer};
 
-use super::{WINDOW_MAX, corrupt};
-
-/// So much is unpacked at once.
-const STEP: usize = 256 << 10;
+use super::{WINDOW_LOG_MAX, corrupt};
 
 /// Unpacks what it reads.
 pub(super) struct ZstdReader<R> {
     packed: R,
-    decoder: FrameDecoder,
-    /// A frame has begun, and its checksum was not looked at yet.
+    decoder: DCtx<'static>,
+    /// A frame has begun, and has not ended yet.
     in_frame: bool,
 }
 
-impl<R: Read> ZstdReader<R> {
+impl<R: BufRead> ZstdReader<R> {
     pub(super) fn new(packed: R) -> Self {
-        let mut decoder = FrameDecoder::new();
-        decoder.set_max_window_size(WINDOW_MAX);
-        Self { packed, decoder, in_frame: false }
-    }
-
-    /// Begins the next frame; false at the end.
-    fn next_frame(&mut self) -> io::Result<bool> {
-        loop {
-            // Where no byte follows there is no frame any more.
-            let mut first = [0];
-            match self.packed.read(&mut first) {
-                Ok(0) => return Ok(false),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            }
-            match self.decoder.init(first.as_slice().chain(&mut self.packed)) {
-                Ok(()) => return Ok(true),
-                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
-                    length,
-                    ..
-                })) => {
-                    let skipped =
-                        io::copy(&mut self.packed.by_ref().take(length.into()), &mut io::sink())?;
-                    if skipped < length.into() {
-                        return Err(io::ErrorKind::UnexpectedEof.into());
-                    }
-                }
-                Err(error @ FrameDecoderError::WindowSizeTooBig { .. }) => {
-                    return Err(io::Error::new(io::ErrorKind::Unsupported, error.to_string()));
-                }
-                Err(error) => return Err(corrupt(error.to_string())),
-            }
-        }
+        Self { packed, decoder: decoder(), in_frame: false }
     }
 }
 
-impl<R: Read> Read for ZstdReader<R> {
+/// What takes no more than the largest window.
+pub(super) fn decoder() -> DCtx<'static> {
+    let mut decoder = DCtx::create();
+    // It is a size that all versions of it take.
+    let _ = decoder.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX));
+    decoder
+}
+
+/// What a code of libzstd's says; the words that it has for it are left out of the static binary.
+pub(super) fn failure(code: usize) -> io::Error {
+    use zstd_safe::zstd_sys::ZSTD_ErrorCode as Kind;
+    let is = |kind| zstd_safe::is_error_kind(code, kind);
+    if is(Kind::ZSTD_error_frameParameter_windowTooLarge) {
+        let why = format!("its window has more than {} MiB", 1 << (WINDOW_LOG_MAX - 20));
+        return io::Error::new(io::ErrorKind::Unsupported, why);
+    }
+    if is(Kind::ZSTD_error_memory_allocation) {
+        return io::ErrorKind::OutOfMemory.into();
+    }
+    corrupt(match () {
+        () if is(Kind::ZSTD_error_checksum_wrong) => "its checksum does not hold",
+        () if is(Kind::ZSTD_error_prefix_unknown) => "there is no frame of zstd",
+        () if is(Kind::ZSTD_error_dictionary_wrong) => "it needs a dictionary",
+        () => "a frame of zstd is damaged",
+    })
+}
+
+impl<R: BufRead> Read for ZstdReader<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        while !buf.is_empty() {
-            if !self.in_frame {
-                if !self.next_frame()? {
-                    return Ok(0);
-                }
-                self.in_frame = true;
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let packed = self.packed.fill_buf()?;
+            let is_end = packed.is_empty();
+            if is_end && !self.in_frame {
+                return Ok(0);
             }
-            if self.decoder.can_collect() > 0 {
-                return self.decoder.read(buf);
+            let (mut from, mut into) = (InBuffer::around(packed), OutBuffer::around(&mut *buf));
+            let left = self.decoder.decompress_stream(&mut into, &mut from).map_err(failure)?;
+            let (taken, made) = (from.pos(), into.pos());
+            self.packed.consume(taken);
+            self.in_frame = left > 0;
+            if made > 0 {
+                return Ok(made);
             }
-            if !self.decoder.is_finished() {
-                let step = BlockDecodingStrategy::UptoBytes(STEP);
-                let done = self.decoder.decode_blocks(&mut self.packed, step);
-                done.map_err(|error| corrupt(error.to_string()))?;
-                continue;
-            }
-            self.in_frame = false;
-            let says = self.decoder.get_checksum_from_data();
-            let has = self.decoder.get_calculated_checksum();
-            if says.is_some() && has.is_some() && says != has {
-                return Err(corrupt("its checksum does not hold"));
+            if is_end && self.in_frame {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        Ok(0)
     }
 }
