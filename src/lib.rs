@@ -49,6 +49,8 @@ mod queue;
 pub mod report;
 pub mod root;
 pub mod signature;
+#[cfg(feature = "pack")]
+pub mod squashfs;
 pub mod tree;
 pub mod units;
 pub mod xfs;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// The layers, lowest first; modules of one layer may use each other only where noted.
 const LAYERS: [&[&str]; 6] = [
     &["units", "name", "order", "queue", "digest", "error", "dev"],
-    &["lvm2", "ext4", "xfs", "signature", "tree", "pack", "archive"],
+    &["lvm2", "ext4", "xfs", "signature", "tree", "pack", "archive", "squashfs"],
     &["dm", "image", "layout", "root", "first", "boot"],
     &["machine", "report", "diff", "etc"],
     &["ops"],

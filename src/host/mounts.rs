@@ -3,6 +3,7 @@
 mod held;
 mod options;
 pub(super) mod private;
+mod squash;
 pub(super) mod table;
 
 use std::path::Path;

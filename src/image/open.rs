@@ -186,8 +186,8 @@ impl Image {
         Err(Error::new(ErrorKind::Unsupported, why).at(image.name()))
     }
 
-    /// How the kernel calls what is in it, where that is a file system that is read through the
-    /// kernel alone: [`SQUASHFS`] or [`ISO`].
+    /// How the kernel calls what is in it, where that is a file system whose files are copied:
+    /// [`SQUASHFS`] or [`ISO`].
     ///
     /// # Errors
     /// [`Io`](ErrorKind::Io).

@@ -3,9 +3,11 @@
 //! Images and the kernel's modules come so, the kernel takes its first file system so, and what is
 //! exported may go out so.
 
+mod block;
 mod writer;
 mod zstd;
 
+pub(crate) use block::{BlockPacking, Unpacker};
 pub use writer::Packer;
 
 use std::io::{self, BufRead, Read, Write};

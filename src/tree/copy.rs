@@ -65,7 +65,13 @@ pub(super) fn failed(error: io::Error, at: &TreePath) -> Error {
     if Stopped::is(&error) {
         return Stopped::told();
     }
-    Room::told(&error).unwrap_or_else(|| Error::io(error)).op("copy").at(at)
+    let kind = match error.kind() {
+        io::ErrorKind::InvalidData => Some(ErrorKind::Corrupt),
+        io::ErrorKind::Unsupported => Some(ErrorKind::Unsupported),
+        _ => None,
+    };
+    let told = Room::told(&error).unwrap_or_else(|| Error::io(error));
+    kind.into_iter().fold(told, Error::with_kind).op("copy").at(at)
 }
 
 struct Walk<'w> {

@@ -17,7 +17,8 @@ written, after a check that it fits. A finished base is read-only and inactive.
 The files of a tar archive or a squashfs go into an ext4 that mke2fs makes, of the size that they need \
 and as much again, at least 1 GiB, unless --size names one; an archive on standard input needs it. Of \
 a live medium (a squashfs, one in a squashfs, or an ISO with one) the root file system in LiveOS/rootfs.img is taken, or \
-the files in the squashfs; a squashfs and an ISO are read through the kernel, from a file or a device. \
+the files in the squashfs. Both are read from a file or a device; an ISO, and a squashfs packed by lzo, lz4 or lzma, \
+through the kernel. \
 A folder with a system's files is copied as it is, / too: other file systems that are mounted in it are left out, but for /boot.
 
 A file system image shares with an older base: it begins as a snapshot of the newest base of the same \

@@ -10,20 +10,53 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
 use super::private::mount_called;
+use super::squash;
 use crate::dev::Dev;
 use crate::diff::Mounted;
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::host::disks::{FileDev, FileHoles, attach, number_of};
-use crate::image::ImageFile;
+use crate::image::{ImageFile, SQUASHFS};
 use crate::machine::HeldTree;
 use crate::queue::lock;
 use crate::tree::{self, Early, Folder, Measure, NewTree, Of, Tell};
 
 struct Held {
-    /// Begun by who weighs it; ends before the mount does.
-    early: Mutex<Option<Early>>,
+    // Ends before the mount does.
+    begun: Begun,
     mount: DetachedMount,
     name: String,
+}
+
+/// A tree that is read ahead from when it is weighed: what is weighed will be copied, and its volume has to
+/// be made first, a tenth of the time.
+#[derive(Default)]
+pub(super) struct Begun(Mutex<Option<Early>>);
+
+impl Begun {
+    pub(super) fn weigh<F: Folder + Send + 'static>(
+        &self,
+        open: impl Fn() -> Result<F>,
+        tell: Tell<'_>,
+    ) -> Result<Measure> {
+        *lock(&self.0) = Some(Early::of(open()?, Of::Image)?);
+        tree::weigh(&open()?, Of::Image, tell)
+    }
+
+    pub(super) fn copy<F: Folder + Send + 'static>(
+        &self,
+        open: impl Fn() -> Result<F>,
+        to: &mut dyn NewTree,
+        tell: Tell<'_>,
+    ) -> Result<Measure> {
+        let begun = lock(&self.0).take();
+        begun.map_or_else(|| Early::of(open()?, Of::Image), Ok)?.copy_to(to, tell)
+    }
+}
+
+/// What a tree is held from.
+pub(super) enum Place {
+    Device(PathBuf),
+    File(File),
 }
 
 /// Mounts what is open.
@@ -33,30 +66,41 @@ pub(super) fn hold(image: &dyn Dev, fs_type: &str) -> Result<Box<dyn HeldTree>> 
         let why = "only a whole file or device can be mounted";
         return Err(Error::new(ErrorKind::Unsupported, why).at(name));
     };
-    if number_of(&path)?.is_some() {
-        return hold_device(&path, name, fs_type);
-    }
+    let is_device = number_of(&path)?.is_some();
     let file = File::open(&path).context("open the image", &name)?;
-    hold_file(&file, name, fs_type)
+    let place = if is_device { Place::Device(path) } else { Place::File(file) };
+    hold_place(place, name, fs_type)
 }
 
-/// Mounts what is in a file, by a loop device that goes with the mount.
-fn hold_file(file: &File, name: String, fs_type: &str) -> Result<Box<dyn HeldTree>> {
+/// Reads it ourselves if we can.
+fn hold_place(place: Place, name: String, fs_type: &str) -> Result<Box<dyn HeldTree>> {
+    if fs_type == SQUASHFS {
+        return squash::hold(place, name);
+    }
+    mounted(&place, name, fs_type)
+}
+
+/// Mounts it: what is in a file by a loop device that goes with the mount.
+pub(super) fn mounted(place: &Place, name: String, fs_type: &str) -> Result<Box<dyn HeldTree>> {
+    let file = match place {
+        Place::Device(path) => return mount_device(path, name, fs_type),
+        Place::File(file) => file,
+    };
     // Held until it is mounted: with nobody at it, it goes.
     let (device, path) = attach(&name, |device| {
         device.with().read_only(true).autoclear(true).attach_fd(file.as_raw_fd())
     })?;
-    let held = hold_device(&path, name, fs_type);
+    let held = mount_device(&path, name, fs_type);
     drop(device);
     held
 }
 
-fn hold_device(device: &Path, name: String, fs_type: &str) -> Result<Box<dyn HeldTree>> {
+fn mount_device(device: &Path, name: String, fs_type: &str) -> Result<Box<dyn HeldTree>> {
     // Another one of the same image may be mounted.
     let options = if fs_type == "xfs" { "nouuid" } else { "" };
     let source = Source { fs_type, device, read_only: true, view_only: true, options };
     let mount = mount_called(source).map_err(|error| error.at(&name))?;
-    Ok(Box::new(Held { early: Mutex::default(), mount, name }))
+    Ok(Box::new(Held { begun: Begun::default(), mount, name }))
 }
 
 /// A tree that is there for all to see.
@@ -118,10 +162,6 @@ impl Held {
         Ok(is_file.then_some((file, name)))
     }
 
-    fn begin(&self) -> Result<Early> {
-        Early::of(self.tree()?, Of::Image)
-    }
-
     fn tree(&self) -> Result<Mounted> {
         Mounted::open(&self.mount.path()).context("open the tree", &self.name)
     }
@@ -138,18 +178,15 @@ impl HeldTree for Held {
 
     fn hold_inside(&self, path: &str, fs_type: &str) -> Result<Option<Box<dyn HeldTree>>> {
         let Some((file, name)) = self.open(path)? else { return Ok(None) };
-        hold_file(&file, name, fs_type).map(Some)
+        hold_place(Place::File(file), name, fs_type).map(Some)
     }
 
     fn weigh(&self, tell: Tell<'_>) -> Result<Measure> {
-        // What is weighed will be copied, and its volume has to be made first: that is a tenth of the time.
-        *lock(&self.early) = Some(self.begin()?);
-        tree::weigh(&self.tree()?, Of::Image, tell)
+        self.begun.weigh(|| self.tree(), tell)
     }
 
     fn copy_to(&self, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {
-        let begun = lock(&self.early).take();
-        begun.map_or_else(|| self.begin(), Ok)?.copy_to(to, tell)
+        self.begun.copy(|| self.tree(), to, tell)
     }
 
     fn pick_from(&self, to: &mut dyn NewTree, tell: Tell<'_>) -> Result<Measure> {

@@ -106,14 +106,16 @@ fn from_live_media(vm: &mut Vm) -> Outcome {
              -noI -noD -noF -noX"
         )
     };
-    vm.ok(&format!("{} && umount /makers/mnt/image", squash("/mnt/image", "root.sqfs")))?;
+    vm.ok(&squash("/mnt/image", "root.sqfs"))?;
     step_says(vm, &format!("base --add {BASE} /makers/tmp/root.sqfs"), BASE)?;
     kit::is_sealed(vm, BASE)?;
     // A squashfs keeps no lists of access rights.
-    step(vm, &format!("mount {BASE} /mnt/tree --read-only"))?;
-    vm.ok("sed 's/ system.posix_acl_access=.* user.sample/ user.sample/' /images/debian.tree >/tmp/tree
-        guest tree /mnt/tree | diff /tmp/tree -")?;
-    step(vm, "umount /mnt/tree")?;
+    vm.ok(
+        "sed 's/ system.posix_acl_access=.* user.sample/ user.sample/' /images/debian.tree >/tmp/tree",
+    )?;
+    reads_as_the_sample(vm, BASE)?;
+    packed_squashfs(vm)?;
+    vm.ok("umount /makers/mnt/image")?;
     // A live system: its file system is a file in the squashfs, and the squashfs one on the medium.
     vm.ok(&format!(
         "rm /makers/tmp/root.sqfs && mkdir -p /makers/tmp/live/LiveOS /makers/tmp/iso/LiveOS &&
@@ -154,6 +156,42 @@ fn from_live_media(vm: &mut Vm) -> Outcome {
     vm.says("losetup -a; imgbase recover --list", "")?;
     vm.ok("umount -R /makers/proc /makers/dev")?;
     kit::end(vm)
+}
+
+fn reads_as_the_sample(vm: &mut Vm, base: &str) -> Outcome {
+    step(vm, &format!("mount {base} /mnt/tree --read-only"))?;
+    vm.ok("guest tree /mnt/tree | diff /tmp/tree -")?;
+    step(vm, "umount /mnt/tree")?;
+    Ok(())
+}
+
+/// What we unpack, what only the kernel does, and what is damaged.
+fn packed_squashfs(vm: &mut Vm) -> Outcome {
+    for packing in ["zstd -Xcompression-level 1", "lz4"] {
+        vm.ok(&format!(
+            "chroot /makers mksquashfs /mnt/image /tmp/packed.sqfs -quiet -no-progress -noappend \
+             -comp {packing}"
+        ))?;
+        let log = "/tmp/log";
+        vm.ok(&format!("imgbase --debug base --add Packed-1-1 /makers/tmp/packed.sqfs 2>{log}"))?;
+        let attached = vm.ok(&format!("grep -c 'attached /dev/loop' {log}; true"))?;
+        must((attached == "0") == packing.starts_with("zstd"), attached)?;
+        reads_as_the_sample(vm, "Packed-1-1")?;
+        step(vm, "base --remove Packed-1-1")?;
+        if packing == "lz4" {
+            break;
+        }
+        vm.ok("cd /makers/tmp && head -c 9M packed.sqfs >cut.sqfs && cp packed.sqfs bad.sqfs &&
+            dd if=/dev/zero of=bad.sqfs bs=4k seek=2000 count=1 conv=notrunc status=none")?;
+        let said = vm.fails(6, "imgbase base --add Packed-1-1 /makers/tmp/cut.sqfs")?;
+        must(said.contains("cut off") && said.contains("nothing was changed"), said)?;
+        let said = vm.fails(6, "imgbase base --add Packed-1-1 /makers/tmp/bad.sqfs")?;
+        must(said.contains("/usr/") && said.contains("undone"), said)?;
+        vm.says("imgbase recover --list; imgbase layout --bases", BASE)?;
+        vm.ok("rm /makers/tmp/cut.sqfs /makers/tmp/bad.sqfs")?;
+    }
+    vm.ok("rm /makers/tmp/packed.sqfs")?;
+    Ok(())
 }
 
 /// A system whose root is no thin volume, with `/boot` on a file system of its own, and in use.

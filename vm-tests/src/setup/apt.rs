@@ -20,6 +20,7 @@ const PACKAGES: &[&str] = &[
     "pkg-config",
     "qemu-system-x86",
     "qemu-utils",
+    "squashfs-tools",
     "xz-utils",
     "zstd",
 ];
