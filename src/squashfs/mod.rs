@@ -59,6 +59,3 @@ impl Squashfs {
 fn damaged(why: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
-
-#[cfg(test)]
-mod tests;

@@ -18,7 +18,6 @@ const NONE: u64 = u64::MAX;
 /// What is needed of it; places are bytes from the start of the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Superblock {
-    pub(super) inodes: u32,
     pub(super) block_size: usize,
     pub(super) fragments: u32,
     pub(super) packing: BlockPacking,
@@ -57,7 +56,6 @@ impl Superblock {
             return Err(damaged("it is cut off: it goes on behind the image's end"));
         }
         Ok(Some(Self {
-            inodes: u32_at(4),
             block_size: usize::try_from(block_size).unwrap_or(usize::MAX),
             fragments: u32_at(16),
             packing,

@@ -131,3 +131,6 @@ impl HeldTree for Squash {
         tree::copy(&self.root()?, Of::Image, to, tell)
     }
 }
+
+#[cfg(test)]
+mod tests;
