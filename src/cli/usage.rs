@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::mem::ManuallyDrop;
 
+use clap::CommandFactory;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind as Complaint};
-use clap::{CommandFactory, FromArgMatches};
 use imgbase::{Error, ErrorKind};
 
-use super::args::Cli;
+use super::args::{self, Cli, WITH_VALUE};
 use super::render::Format;
 
 /// What came of the command line.
@@ -38,16 +38,15 @@ pub(crate) fn parse(words: &[OsString]) -> Parsed {
     }
 }
 
-/// As [`Cli::try_parse_from`], but what clap knows of all verbs is not taken apart again, which
-/// would take as long as parsing does.
+/// As [`Cli::try_parse_from`], but what clap knows is not taken apart again, which would take as
+/// long as parsing does.
 fn cli(words: &[OsString]) -> Result<Cli, clap::Error> {
-    let alone = Cli::of_one_verb(words).map(ManuallyDrop::new);
-    if let Some(Ok(mut matches)) = alone.map(|mut verb| verb.try_get_matches_from_mut(words)) {
-        return Cli::from_arg_matches_mut(&mut matches);
+    if let Some(cli) = Cli::of_one_verb(words) {
+        return Ok(cli);
     }
     let mut command = ManuallyDrop::new(Cli::command());
-    let mut matches = command.try_get_matches_from_mut(words)?;
-    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    let matches = command.try_get_matches_from_mut(words)?;
+    Cli::of_matches(matches).map_err(|error| error.format(&mut command))
 }
 
 /// The error for a command line without a command.
@@ -63,15 +62,13 @@ pub(crate) fn format_asked(words: &[OsString]) -> Format {
 
 /// The command that was asked for, if there is one of that name.
 pub(crate) fn command_asked(words: &[OsString]) -> Option<String> {
-    const WITH_VALUE: [&str; 5] = ["--vg", "--config", "--boot-dir", "--loader", "--lock-timeout"];
     let mut rest = words.iter().skip(1);
     while let Some(word) = rest.next() {
         let word = word.to_str()?;
         if WITH_VALUE.contains(&word) {
             rest.next();
         } else if !word.starts_with('-') {
-            let known = Cli::command().get_subcommands().any(|sub| sub.get_name() == word);
-            return known.then(|| word.to_owned());
+            return args::is_verb(word).then(|| word.to_owned());
         }
     }
     None

@@ -1,5 +1,6 @@
 //! Options that stand before or after the command.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -81,6 +82,53 @@ pub(crate) struct GlobalArgs {
     pub(crate) yes: bool,
 }
 
+/// Those that a value follows.
+pub(crate) const WITH_VALUE: &[&str] = &[
+    "--vg",
+    "--config",
+    "--boot-dir",
+    "--loader",
+    "--lock-timeout",
+    #[cfg(feature = "liblvm")]
+    "--metadata",
+];
+
+const FLAGS: [&str; 6] = ["--json", "--dry-run", "--quiet", "--verbose", "--debug", "--yes"];
+const SHORT: &str = "qvy";
+
+/// How many words the option takes that this word is, its value included; `None` where it is none
+/// of these.
+pub(super) fn words_of(word: &OsStr) -> Option<usize> {
+    let word = word.to_str()?;
+    let short = word.strip_prefix('-')?;
+    let name = word.split('=').next()?;
+    let is_short = !short.is_empty() && short.chars().all(|letter| SHORT.contains(letter));
+    if is_short || FLAGS.contains(&name) {
+        return Some(1);
+    }
+    WITH_VALUE.contains(&name).then_some(if name == word { 2 } else { 1 })
+}
+
+impl Default for GlobalArgs {
+    fn default() -> Self {
+        Self {
+            vg: None,
+            json: false,
+            dry_run: false,
+            quiet: false,
+            verbose: false,
+            debug: false,
+            config: None,
+            boot_dir: None,
+            loader: None,
+            lock_timeout: Duration::from_secs(20),
+            #[cfg(feature = "liblvm")]
+            metadata: MetadataBy::Native,
+            yes: false,
+        }
+    }
+}
+
 /// Longest wait for a lock: a day.
 const LOCK_TIMEOUT_MAX: Duration = Duration::from_secs(86_400);
 
@@ -101,6 +149,35 @@ fn seconds(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::{ArgAction, FromArgMatches};
+
+    fn parser() -> clap::Command {
+        GlobalArgs::augment_args(clap::Command::new("imgbase"))
+    }
+
+    #[test]
+    fn every_option_is_known_by_its_word() {
+        for option in parser().get_arguments() {
+            let words = if matches!(option.get_action(), ArgAction::SetTrue) { 1 } else { 2 };
+            let long = format!("--{}", option.get_long().expect("a long name"));
+            assert_eq!(words_of(long.as_ref()), Some(words), "{long}");
+            assert_eq!(words_of(format!("{long}=x").as_ref()), Some(1), "{long}");
+            assert_eq!(words_of(format!("{long}x").as_ref()), None, "{long}");
+            if let Some(short) = option.get_short() {
+                assert_eq!(words_of(format!("-{short}q").as_ref()), Some(1), "{short}");
+            }
+        }
+        for other in ["", "-", "--", "-h", "-qh", "--help", "json", "a-1-0", "--add"] {
+            assert_eq!(words_of(other.as_ref()), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn without_options_it_is_what_clap_makes_of_none() {
+        let mut matches = parser().try_get_matches_from(["imgbase"]).expect("nothing is needed");
+        let none = GlobalArgs::from_arg_matches_mut(&mut matches).expect("nothing is needed");
+        assert_eq!(format!("{none:?}"), format!("{:?}", GlobalArgs::default()));
+    }
 
     #[test]
     fn times_are_seconds() {

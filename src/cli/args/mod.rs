@@ -16,15 +16,16 @@ mod volume;
 mod word;
 
 use std::ffi::OsString;
+use std::mem::ManuallyDrop;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use base::BaseArgs;
 pub(crate) use boot::{BootArgs, RollbackArgs};
 pub(crate) use export::ExportArgs;
 #[cfg(feature = "liblvm")]
 pub(crate) use global::MetadataBy;
-pub(crate) use global::{GlobalArgs, Loader};
+pub(crate) use global::{GlobalArgs, Loader, WITH_VALUE};
 pub(crate) use image::ImageArgs;
 pub(crate) use layer::LayerArgs;
 pub(crate) use layout::{LayoutArgs, Unit};
@@ -109,43 +110,98 @@ pub(crate) enum Command {
     Man(ManArgs),
 }
 
-/// What the parser of a verb is to know.
-type Augment = fn(clap::Command) -> clap::Command;
+/// A verb for the parser that knows no other.
+struct Verb {
+    name: &'static str,
+    /// What it is to know.
+    augment: fn(clap::Command) -> clap::Command,
+    /// What it found.
+    read: fn(&mut ArgMatches) -> Result<Command, clap::Error>,
+}
 
-const VERBS: [(&str, Augment); 21] = [
-    ("layout", LayoutArgs::augment_args),
-    ("base", BaseArgs::augment_args),
-    ("layer", LayerArgs::augment_args),
-    ("boot", BootArgs::augment_args),
-    ("rollback", RollbackArgs::augment_args),
-    ("update", UpdateArgs::augment_args),
-    ("mount", MountArgs::augment_args),
-    ("umount", UmountArgs::augment_args),
-    ("activate", ImagesArgs::augment_args),
-    ("deactivate", ImagesArgs::augment_args),
-    ("diff", DiffArgs::augment_args),
-    ("export", ExportArgs::augment_args),
-    ("volume", VolumeArgs::augment_args),
-    ("check", CheckArgs::augment_args),
-    ("recover", RecoverArgs::augment_args),
-    ("gc", GcArgs::augment_args),
-    ("watch", WatchArgs::augment_args),
-    ("initrd", InitrdArgs::augment_args),
-    ("w", |verb| verb),
-    ("completions", CompletionsArgs::augment_args),
-    ("man", ManArgs::augment_args),
+macro_rules! verb {
+    ($name:literal, $verb:ident($args:ty)) => {
+        Verb {
+            name: $name,
+            augment: <$args>::augment_args,
+            read: |matches| <$args>::from_arg_matches_mut(matches).map(Command::$verb),
+        }
+    };
+}
+
+const VERBS: [Verb; 21] = [
+    verb!("layout", Layout(LayoutArgs)),
+    verb!("base", Base(BaseArgs)),
+    verb!("layer", Layer(LayerArgs)),
+    verb!("boot", Boot(BootArgs)),
+    verb!("rollback", Rollback(RollbackArgs)),
+    verb!("update", Update(UpdateArgs)),
+    verb!("mount", Mount(MountArgs)),
+    verb!("umount", Umount(UmountArgs)),
+    verb!("activate", Activate(ImagesArgs)),
+    verb!("deactivate", Deactivate(ImagesArgs)),
+    verb!("diff", Diff(DiffArgs)),
+    verb!("export", Export(ExportArgs)),
+    verb!("volume", Volume(VolumeArgs)),
+    verb!("check", Check(CheckArgs)),
+    verb!("recover", Recover(RecoverArgs)),
+    verb!("gc", Gc(GcArgs)),
+    verb!("watch", Watch(WatchArgs)),
+    verb!("initrd", Initrd(InitrdArgs)),
+    Verb { name: "w", augment: |parser| parser, read: |_| Ok(Command::W) },
+    verb!("completions", Completions(CompletionsArgs)),
+    verb!("man", Man(ManArgs)),
 ];
 
+/// The place of the verb among the words, and what it is: behind the program's name and options
+/// of every command.
+fn verb(words: &[OsString]) -> Option<(usize, &'static Verb)> {
+    let mut at = 1;
+    loop {
+        let word = words.get(at)?;
+        if let Some(verb) = VERBS.iter().find(|verb| word == verb.name) {
+            return Some((at, verb));
+        }
+        at += global::words_of(word)?;
+    }
+}
+
+/// True where a verb has this name.
+pub(crate) fn is_verb(name: &str) -> bool {
+    VERBS.iter().any(|verb| verb.name == name)
+}
+
 impl Cli {
-    /// A parser that knows the first verb among the words and no other, which is most of the time
-    /// that parsing takes. What it accepts means the same to the whole parser; what it refuses, and
-    /// all help, is for that one to say.
-    pub(crate) fn of_one_verb(words: &[OsString]) -> Option<clap::Command> {
-        let mut words = words.iter().skip(1);
-        let is_verb = |word: &OsString| VERBS.iter().find(|(name, _)| word == name);
-        let (name, augment) = words.find_map(is_verb)?;
-        let root = GlobalArgs::augment_args(clap::Command::new("imgbase"));
-        Some(root.subcommand(augment(clap::Command::new(*name))))
+    /// What the words say, by a parser that knows the one verb that they name, and the options of
+    /// every command only where there is one: the others are most of the time that parsing takes.
+    /// What it accepts means the same to the whole parser; what it refuses, and all help, is for
+    /// that one to say.
+    pub(crate) fn of_one_verb(words: &[OsString]) -> Option<Self> {
+        let (at, verb) = verb(words)?;
+        let mut parser = (verb.augment)(clap::Command::new("imgbase"));
+        let has_global = words.iter().any(|word| global::words_of(word).is_some());
+        if has_global {
+            parser = GlobalArgs::augment_args(parser);
+        }
+        let others = words.iter().enumerate().filter(|(place, _)| *place != at);
+        // What clap knows is not taken apart again, which would take long.
+        let mut parser = ManuallyDrop::new(parser);
+        let mut matches = parser.try_get_matches_from_mut(others.map(|(_, word)| word)).ok()?;
+        let global = match has_global {
+            true => GlobalArgs::from_arg_matches_mut(&mut matches).ok()?,
+            false => GlobalArgs::default(),
+        };
+        Some(Self { global, command: Some((verb.read)(&mut matches).ok()?) })
+    }
+
+    /// What the whole parser found.
+    pub(crate) fn of_matches(mut matches: ArgMatches) -> Result<Self, clap::Error> {
+        let global = GlobalArgs::from_arg_matches_mut(&mut matches)?;
+        let command = matches.remove_subcommand().and_then(|(name, mut matches)| {
+            let verb = VERBS.iter().find(|verb| verb.name == name)?;
+            Some((verb.read)(&mut matches))
+        });
+        Ok(Self { global, command: command.transpose()? })
     }
 }
 
@@ -198,7 +254,61 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::{CommandFactory, FromArgMatches};
+    use clap::CommandFactory;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    /// Verbs, options of any, with and without a value, and other words.
+    fn word() -> impl Strategy<Value = String> {
+        let whole = Cli::command();
+        let verbs: Vec<String> = VERBS.iter().map(|verb| verb.name.to_owned()).collect();
+        let all = whole.get_subcommands().chain([&whole]).flat_map(clap::Command::get_arguments);
+        let options: Vec<String> = all
+            .filter_map(|option| option.get_long())
+            .flat_map(|long| [format!("--{long}"), format!("--{long}=3")])
+            .collect();
+        let others = [
+            "a-1-0",
+            "a-1-0+1",
+            "/mnt",
+            "./x",
+            "8G",
+            "3",
+            "bash",
+            "none",
+            "-",
+            "--",
+            "-q",
+            "-yv",
+            "-x",
+            "-qh",
+            "--help",
+            "help",
+            "--json",
+            "--dry-run",
+            "--vg",
+            "--vg=x",
+            "--lock-timeout=1",
+            "",
+        ];
+        prop_oneof![select(verbs), select(options), select(others.map(str::to_owned).to_vec())]
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_parser_of_one_verb_takes_means_the_same(
+            before in prop::collection::vec(word(), 0..3),
+            verb in select(VERBS.iter().map(|verb| verb.name.to_owned()).collect::<Vec<_>>()),
+            after in prop::collection::vec(word(), 0..5),
+        ) {
+            let words = ["imgbase".to_owned()].into_iter().chain(before).chain([verb]).chain(after);
+            let words: Vec<OsString> = words.map(OsString::from).collect();
+            if let Some(alone) = Cli::of_one_verb(&words) {
+                let whole = Cli::try_parse_from(&words).map(|cli| format!("{cli:?}"));
+                prop_assert_eq!(Some(format!("{alone:?}")), whole.ok());
+            }
+        }
+    }
 
     #[test]
     fn clap_finds_no_contradiction() {
@@ -206,10 +316,31 @@ mod tests {
     }
 
     #[test]
+    fn the_parser_of_one_verb_takes_nothing_else() {
+        for line in [
+            "",
+            "--json",
+            "help layer",
+            "-- layer",
+            "--vg layer",
+            "--vg layer check --bad",
+            "--latest layer",
+            "a-1-0 layer --add",
+            "layer --latest --json=x",
+            "layer --latest --help",
+            "layer --latest --vg a --vg b",
+        ] {
+            let words = format!("imgbase {line}");
+            let words: Vec<OsString> = words.split_whitespace().map(OsString::from).collect();
+            assert!(Cli::of_one_verb(&words).is_none(), "{line}");
+        }
+    }
+
+    #[test]
     fn every_verb_knows_its_name() {
         let listed: Vec<String> =
             Cli::command().get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
-        assert_eq!(listed, VERBS.map(|(name, _)| name));
+        assert_eq!(listed, VERBS.map(|verb| verb.name));
         for (verb, rest) in [
             ("layout", ""),
             ("base", "--latest"),
@@ -233,14 +364,19 @@ mod tests {
             ("completions", "bash"),
             ("man", ""),
         ] {
-            let words = ["imgbase", verb].into_iter().chain(rest.split_whitespace());
-            let words: Vec<OsString> = words.map(OsString::from).collect();
-            let cli = Cli::try_parse_from(&words).expect("a good command line");
-            let alone = Cli::of_one_verb(&words).expect("a verb");
-            let mut alone = alone.try_get_matches_from(&words).expect("as good");
-            let alone = Cli::from_arg_matches_mut(&mut alone).expect("all that is needed");
-            assert_eq!(format!("{alone:?}"), format!("{cli:?}"));
-            assert_eq!(cli.command.expect("a command").name(), verb);
+            for (before, after) in [
+                ("", ""),
+                ("--json --vg x", ""),
+                ("-qy", "--lock-timeout=3"),
+                ("", "--debug --loader none"),
+            ] {
+                let words = format!("imgbase {before} {verb} {rest} {after}");
+                let words: Vec<OsString> = words.split_whitespace().map(OsString::from).collect();
+                let cli = Cli::try_parse_from(&words).expect("a good command line");
+                let alone = Cli::of_one_verb(&words).expect("as good");
+                assert_eq!(format!("{alone:?}"), format!("{cli:?}"));
+                assert_eq!(cli.command.expect("a command").name(), verb);
+            }
             assert!(listed.iter().any(|name| name == verb));
         }
     }
