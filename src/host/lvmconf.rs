@@ -121,19 +121,42 @@ fn file(path: &Path) -> Document {
 
 /// The text without its lines of comment, which lvm2's own file consists of.
 fn without_comments(text: &str) -> String {
-    let mut out = String::new();
-    let (mut start, bytes) = (0, text.as_bytes());
-    // The file has 100 KiB and is read at each start of the command.
-    for end in memchr::memchr_iter(b'\n', bytes).chain([bytes.len()]) {
-        let line = text.get(start..end).unwrap_or_default();
+    let (mut out, mut start) = (String::new(), 0);
+    while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
+        let line = rest.split('\n').next().unwrap_or_default();
         let first = line.bytes().find(|byte| !byte.is_ascii_whitespace());
         if first.is_some_and(|byte| byte != b'#') {
             out.push_str(line);
             out.push('\n');
         }
-        start = end.saturating_add(1);
+        start = next_line(text.as_bytes(), start + line.len());
     }
     out
+}
+
+/// Where behind this place a line begins, or the text ends. Lines that are at a glance empty or a
+/// comment are passed over: the file has 100 KiB of them and is read at each start of the command.
+fn next_line(text: &[u8], from: usize) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    let (words, rest) = text.get(from..).unwrap_or_default().as_chunks();
+    let mut at = from;
+    for word in words {
+        // The highest bit of a byte is set where it is a line feed, and seldom elsewhere.
+        let other = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'\n'));
+        let mut found = other.wrapping_sub(ONES) & (ONES << 7);
+        while found != 0 {
+            let end = at + found.trailing_zeros() as usize / 8;
+            match text.get(end..) {
+                Some([b'\n', b'#' | b'\n', ..] | [b'\n', b'\t', b'#', ..]) => {}
+                Some([b'\n', ..]) => return end + 1,
+                _ => {}
+            }
+            found &= found - 1;
+        }
+        at += 8;
+    }
+    let end = rest.iter().position(|byte| *byte == b'\n');
+    end.map_or(text.len(), |end| at + end + 1)
 }
 
 /// The files, the one that wins first.
@@ -305,6 +328,15 @@ mod tests {
         }
         let filter = conf("devices { filter = [\n # one\n \"a|#|\",\n \"r|.*|\" ] }", "").filter;
         assert_eq!(filter, ["a|#|", "r|.*|"]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn lines_are_kept_or_left_whole(text in "[#a \t\n\u{b}\u{8a}é]{0,90}") {
+            let kept = |line: &&str| line.bytes().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| byte != b'#');
+            let lines: String = text.split('\n').filter(kept).map(|line| format!("{line}\n")).collect();
+            proptest::prop_assert_eq!(without_comments(&text), lines);
+        }
     }
 
     #[test]
