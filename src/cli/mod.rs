@@ -14,6 +14,7 @@ mod progress;
 mod render;
 mod session;
 mod settings;
+mod tick;
 mod usage;
 
 use std::ffi::OsString;

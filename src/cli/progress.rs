@@ -1,5 +1,6 @@
 //! Tells the user how a long operation goes.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,9 +8,13 @@ use imgbase::ops::{Progress, Watch};
 
 use super::interrupt::Interrupts;
 use super::render::Console;
+use super::tick::Tick;
 
 /// Shortest time between two reports of a step.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// So long no second look is taken for a signal: a copy asks several times a file.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How fast a step goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +46,9 @@ pub(crate) struct Reporter {
     interrupts: Arc<Interrupts>,
     step: String,
     began: Instant,
-    reported: Option<Instant>,
+    reported: Option<Tick>,
+    looked: Cell<Option<Tick>>,
+    cancelled: Cell<bool>,
 }
 
 impl Reporter {
@@ -53,12 +60,14 @@ impl Reporter {
             step: String::new(),
             began: Instant::now(),
             reported: None,
+            looked: Cell::new(None),
+            cancelled: Cell::new(false),
         }
     }
 
     /// True where enough time has passed, or the step is at its end.
-    fn is_due(&self, progress: Progress, now: Instant) -> bool {
-        let rested = self.reported.is_none_or(|last| now.duration_since(last) >= PAUSE);
+    fn is_due(&self, progress: Progress) -> bool {
+        let rested = self.reported.is_none_or(|last| last.is_past(PAUSE));
         rested || progress.total == Some(progress.done)
     }
 }
@@ -76,10 +85,9 @@ impl Watch for Reporter {
     }
 
     fn progress(&mut self, progress: Progress) {
-        let now = Instant::now();
-        if self.is_due(progress, now) {
-            self.reported = Some(now);
-            let pace = Pace::of(progress, now.duration_since(self.began));
+        if self.is_due(progress) {
+            self.reported = Some(Tick::now());
+            let pace = Pace::of(progress, self.began.elapsed());
             self.console.progress(&self.step, progress, pace);
         }
     }
@@ -89,7 +97,11 @@ impl Watch for Reporter {
     }
 
     fn cancelled(&self) -> bool {
-        self.interrupts.came()
+        if !self.cancelled.get() && self.looked.get().is_none_or(|last| last.is_past(LOOK)) {
+            self.looked.set(Some(Tick::now()));
+            self.cancelled.set(self.interrupts.came());
+        }
+        self.cancelled.get()
     }
 }
 
@@ -102,7 +114,10 @@ impl Drop for Reporter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::render::Format;
+    use crate::cli::settings::Loudness;
     use imgbase::units::Bytes;
+    use nix::sys::signal::{Signal, raise};
 
     fn progress(done: u64, total: Option<u64>) -> Progress {
         Progress { done: Bytes::new(done), total: total.map(Bytes::new), written: Bytes::ZERO }
@@ -123,5 +138,20 @@ mod tests {
         assert_eq!(Pace::of(progress(9, Some(9)), Duration::ZERO).seconds_left, Some(0));
         let huge = Pace::of(progress(u64::MAX, Some(u64::MAX)), Duration::from_millis(1));
         assert_eq!(huge.bytes_per_second, None);
+    }
+
+    #[test]
+    fn a_signal_is_noticed_soon_and_stays_noticed() {
+        // The signal goes to this thread alone, and ends with it.
+        let thread = std::thread::spawn(|| {
+            let console = Arc::new(Console::new(Format::Text, Loudness::Quiet));
+            let interrupts = Arc::new(Interrupts::watch(true, &console).expect("it is blocked"));
+            let reporter = Reporter::new(&console, &interrupts);
+            assert!(!reporter.cancelled());
+            raise(Signal::SIGTERM).expect("it is sent");
+            std::thread::sleep(LOOK + Duration::from_millis(20));
+            assert!(reporter.cancelled() && reporter.cancelled());
+        });
+        thread.join().expect("it is noticed");
     }
 }
