@@ -139,9 +139,14 @@ impl Request {
         self.fix_size()
     }
 
-    /// Makes room for an answer of `room` bytes behind the header.
+    /// Makes room for an answer of `room` bytes behind the header, where there is no more than that yet.
     pub(crate) fn reserve(&mut self, room: usize) {
-        self.bytes.resize(HEADER.saturating_add(room), 0);
+        // Zeros from the allocator: to lengthen what is there would copy, and fill byte by byte.
+        let mut bytes = vec![0; HEADER.saturating_add(room)];
+        if let (Some(to), Some(from)) = (bytes.get_mut(..HEADER), self.bytes.get(..HEADER)) {
+            to.copy_from_slice(from);
+        }
+        self.bytes = bytes;
         // Cannot fail: callers stay far below 4 GiB.
         let _ = self.fix_size();
     }
