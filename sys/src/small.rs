@@ -107,8 +107,8 @@ static __wcsmbs_gconv_fcts_c: [c_ulong; 4] = [0; 4];
 // SAFETY: as above; it does what C's does.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn strcmp(a: *const c_char, b: *const c_char) -> c_int {
-    // SAFETY: no byte behind the first zero, or the first that differs, is looked at.
-    unsafe { strncmp(a, b, usize::MAX) }
+    // SAFETY: the caller's; no byte behind the first zero is looked at.
+    unsafe { compared(a, b, usize::MAX) }
 }
 
 /// The same for at most so many bytes.
@@ -118,6 +118,17 @@ unsafe extern "C" fn strcmp(a: *const c_char, b: *const c_char) -> c_int {
 // SAFETY: as above; it does what C's does.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn strncmp(a: *const c_char, b: *const c_char, most: usize) -> c_int {
+    // SAFETY: the caller's.
+    unsafe { compared(a, b, most) }
+}
+
+/// What both come to. None of these calls another by a name that C has: what the compiler knows of such
+/// a name it may put in the place of one that is not needed, until one calls itself.
+///
+/// # Safety
+/// As `strncmp`.
+#[inline(always)]
+unsafe fn compared(a: *const c_char, b: *const c_char, most: usize) -> c_int {
     for at in 0..most {
         // SAFETY: neither has ended before this byte.
         let (a, b) = unsafe { (a.add(at).cast::<u8>().read(), b.add(at).cast::<u8>().read()) };
@@ -135,6 +146,39 @@ unsafe extern "C" fn strncmp(a: *const c_char, b: *const c_char, most: usize) ->
 // SAFETY: as above; it does what C's does.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn stpcpy(to: *mut c_char, from: *const c_char) -> *mut c_char {
+    // SAFETY: the caller's.
+    unsafe { copied(to, from) }
+}
+
+/// The same by the name that glibc calls it by.
+///
+/// # Safety
+/// As `stpcpy`.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __stpcpy(to: *mut c_char, from: *const c_char) -> *mut c_char {
+    // SAFETY: the caller's.
+    unsafe { copied(to, from) }
+}
+
+/// Copies one of C's strings, and gives the begin of the copy.
+///
+/// # Safety
+/// As `stpcpy`.
+// SAFETY: as above; it does what C's does.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strcpy(to: *mut c_char, from: *const c_char) -> *mut c_char {
+    // SAFETY: the caller's.
+    unsafe { copied(to, from) };
+    to
+}
+
+/// What these come to.
+///
+/// # Safety
+/// As `stpcpy`.
+#[inline(always)]
+unsafe fn copied(to: *mut c_char, from: *const c_char) -> *mut c_char {
     let mut at = 0;
     loop {
         // SAFETY: it has not ended before this byte, for which there is room too.
@@ -147,29 +191,6 @@ unsafe extern "C" fn stpcpy(to: *mut c_char, from: *const c_char) -> *mut c_char
         }
         at += 1;
     }
-}
-
-/// The same by the name that glibc calls it by.
-///
-/// # Safety
-/// As `stpcpy`.
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn __stpcpy(to: *mut c_char, from: *const c_char) -> *mut c_char {
-    // SAFETY: the caller's.
-    unsafe { stpcpy(to, from) }
-}
-
-/// Copies one of C's strings.
-///
-/// # Safety
-/// As `stpcpy`.
-// SAFETY: as above; it does what C's does.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn strcpy(to: *mut c_char, from: *const c_char) -> *mut c_char {
-    // SAFETY: the caller's.
-    unsafe { stpcpy(to, from) };
-    to
 }
 
 /// Names of what is never reached: each ends the program.
