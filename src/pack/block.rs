@@ -40,13 +40,14 @@ impl Unpacker {
     /// Unpacks all of a block to the front of `into`, and says how much that is.
     ///
     /// # Errors
-    /// `InvalidData` where its form or a checksum does not hold, or more is in it;
-    /// `UnexpectedEof` where it is cut off.
+    /// `InvalidData` where its form or a checksum does not hold, more is in it, or it is cut off; `Unsupported`
+    /// for a filter of xz that is not known.
     pub(crate) fn unpack(&mut self, packed: &[u8], into: &mut [u8]) -> io::Result<usize> {
         match &mut self.0 {
             How::Zlib(decoder) => {
                 decoder.reset(true);
-                let status = decoder.decompress(packed, into, FlushDecompress::Finish)?;
+                let status = decoder.decompress(packed, into, FlushDecompress::Finish);
+                let status = status.map_err(|_| corrupt("a packed block is damaged"))?;
                 if status != Status::StreamEnd {
                     return Err(corrupt("a packed block is cut off, or more is in it than can be"));
                 }
@@ -54,15 +55,24 @@ impl Unpacker {
             }
             How::Xz => {
                 let mut reader = Packing::Xz.reader(packed);
-                let got = read_full(&mut reader, into).map_err(|(error, _)| error)?;
+                let got = read_full(&mut reader, into).map_err(|(error, _)| wrong(error))?;
                 // What stands behind the block, its checksum among it, is looked at by the read that
                 // meets its end.
-                if got == into.len() && reader.read(&mut [0])? > 0 {
+                if got == into.len() && reader.read(&mut [0]).map_err(wrong)? > 0 {
                     return Err(corrupt("a packed block holds more than it can"));
                 }
                 Ok(got)
             }
             How::Zstd(decoder) => decoder.decompress(into, packed).map_err(zstd::failure),
         }
+    }
+}
+
+/// What a reader of bytes in memory fails with says nothing but what they are.
+fn wrong(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::Unsupported | io::ErrorKind::OutOfMemory => error,
+        io::ErrorKind::UnexpectedEof => corrupt("a packed block is cut off"),
+        _ => corrupt(error.to_string()),
     }
 }

@@ -11,7 +11,7 @@ use super::content::Content;
 use super::inode::{self, Body, Inode};
 use super::reader::{Reader, State};
 use super::{Image, damaged, xattrs};
-use crate::tree::{Folder, Meta, Xattrs};
+use crate::tree::{Folder, Meta, Room, Xattrs};
 
 /// The kernel's limits: of entries in a run, and of a name.
 const RUN_MAX: u32 = 256;
@@ -20,8 +20,8 @@ const NAME_MAX: u16 = 256;
 const BEYOND: u32 = 3;
 /// Folders one in the other: as many as a process may have files open, of old.
 const DEPTH_MAX: u32 = 1000;
-/// So much is kept of one folder's names, with [so much](EACH) beside each.
-const LISTING_MAX: usize = 24 << 20;
+/// So much is kept of the names of a folder and of those that it is in, with [so much](EACH) beside each.
+const LISTINGS_MAX: usize = 24 << 20;
 const EACH: usize = 64;
 
 /// A folder of an image.
@@ -31,15 +31,17 @@ pub struct SquashFolder {
     /// Names and where their inodes are, sorted.
     entries: Vec<(Vec<u8>, u64)>,
     depth: u32,
+    /// What is left for the names of folders in it.
+    room: Room,
 }
 
 impl SquashFolder {
     pub(super) fn root(reader: Arc<Reader>) -> io::Result<Self> {
         let reference = reader.image.sb.root_inode;
-        Self::enter(&reader, reference, 0)
+        Self::enter(&reader, reference, 0, Room::of(LISTINGS_MAX, "names in folders"))
     }
 
-    fn enter(reader: &Arc<Reader>, reference: u64, depth: u32) -> io::Result<Self> {
+    fn enter(reader: &Arc<Reader>, reference: u64, depth: u32, mut room: Room) -> io::Result<Self> {
         let (image, mut state) = (&reader.image, reader.state());
         let inode = inode::read(&mut state, image, reference)?;
         let Body::Folder(..) = inode.body else { return Err(io::ErrorKind::NotADirectory.into()) };
@@ -50,9 +52,9 @@ impl SquashFolder {
         if !state.entered.insert(reference) {
             return Err(damaged("a folder is there twice"));
         }
-        let entries = entries(&mut state, image, &inode)?;
+        let entries = entries(&mut state, image, &inode, &mut room)?;
         drop(state);
-        Ok(Self { reader: Arc::clone(reader), inode, entries, depth })
+        Ok(Self { reader: Arc::clone(reader), inode, entries, depth, room })
     }
 
     fn reference(&self, name: &[u8]) -> io::Result<u64> {
@@ -73,10 +75,15 @@ impl SquashFolder {
     }
 }
 
-fn entries(state: &mut State, image: &Image, folder: &Inode) -> io::Result<Vec<(Vec<u8>, u64)>> {
+fn entries(
+    state: &mut State,
+    image: &Image,
+    folder: &Inode,
+    room: &mut Room,
+) -> io::Result<Vec<(Vec<u8>, u64)>> {
     let Body::Folder(place, size) = folder.body else { return Ok(Vec::new()) };
     let long = || damaged("a folder's entries go on behind its end");
-    let (mut left, mut kept) = (size.saturating_sub(BEYOND), 0usize);
+    let mut left = size.saturating_sub(BEYOND);
     let mut fields = state.fields(image, place);
     let mut entries = Vec::new();
     while left > 0 {
@@ -98,11 +105,7 @@ fn entries(state: &mut State, image: &Image, folder: &Inode) -> io::Result<Vec<(
             if name == b"." || name == b".." || name.iter().any(|byte| matches!(byte, 0 | b'/')) {
                 return Err(damaged("a folder has an entry of an impossible name"));
             }
-            kept = kept.saturating_add(name.len()).saturating_add(EACH);
-            if kept > LISTING_MAX {
-                let why = format!("no more than {LISTING_MAX} bytes are kept of a folder's names");
-                return Err(io::Error::new(io::ErrorKind::Unsupported, why));
-            }
+            room.take_bytes(name.len().saturating_add(EACH))?;
             entries.push((name, block << 16 | offset));
         }
     }
@@ -132,7 +135,8 @@ impl Folder for SquashFolder {
     }
 
     fn folder(&self, name: &[u8]) -> io::Result<Self> {
-        Self::enter(&self.reader, self.reference(name)?, self.depth.saturating_add(1))
+        let depth = self.depth.saturating_add(1);
+        Self::enter(&self.reader, self.reference(name)?, depth, self.room.clone())
     }
 
     fn file(&self, name: &[u8]) -> io::Result<Box<dyn Read + '_>> {

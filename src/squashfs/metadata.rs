@@ -4,7 +4,6 @@ use std::io;
 
 use super::{Image, damaged};
 use crate::pack::Unpacker;
-use crate::units::Bytes;
 
 /// What a block unpacks to, at most.
 pub(super) const BLOCK: usize = 8 << 10;
@@ -87,10 +86,10 @@ impl Metadata {
     }
 
     fn load(&mut self, image: &Image, unpacker: &mut Unpacker, at: u64) -> io::Result<usize> {
-        let left = image.dev.size().get().saturating_sub(at);
+        let left = image.sb.end.saturating_sub(at);
         let len = usize::try_from(left).unwrap_or(usize::MAX).min(BLOCK + 2);
         self.packed.resize(len, 0);
-        image.dev.read_at(&mut self.packed, Bytes::new(at))?;
+        image.read(&mut self.packed, at)?;
         let cut = || damaged("a block of metadata goes on behind the end");
         let (head, packed) = self.packed.split_first_chunk().ok_or_else(cut)?;
         let head = u16::from_le_bytes(*head);
@@ -130,7 +129,7 @@ pub(super) fn entry(image: &Image, pointers: u64, number: u32, len: u64) -> io::
     let at = u64::from(number).saturating_mul(len);
     let pointer = pointers.saturating_add((at / UNPACKED).saturating_mul(8));
     let mut block = [0; 8];
-    image.dev.read_at(&mut block, Bytes::new(pointer))?;
+    image.read(&mut block, pointer)?;
     let offset = usize::try_from(at % UNPACKED).unwrap_or(usize::MAX);
     Ok(Place { block: u64::from_le_bytes(block), offset })
 }

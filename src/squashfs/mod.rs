@@ -17,6 +17,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::dev::Dev;
+use crate::units::Bytes;
 use reader::Reader;
 use superblock::Superblock;
 
@@ -30,6 +31,17 @@ struct Image {
     sb: Superblock,
     /// Users and groups: inodes have their places in here.
     ids: Vec<u32>,
+}
+
+impl Image {
+    /// Reads what is somewhere in it.
+    fn read(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
+        let end = u64::try_from(buf.len()).ok().and_then(|len| at.checked_add(len));
+        if end.is_none_or(|end| end > self.sb.end) {
+            return Err(damaged("something is said to be behind its end"));
+        }
+        self.dev.read_at(buf, Bytes::new(at))
+    }
 }
 
 impl Squashfs {

@@ -9,7 +9,6 @@ use super::{Image, damaged};
 use crate::pack::Unpacker;
 use crate::queue::lock;
 use crate::tree::Xattrs;
-use crate::units::Bytes;
 
 /// Of the length of a block of data: it is not packed.
 const AS_IT_IS: u32 = 1 << 24;
@@ -74,11 +73,11 @@ impl State {
         }
         if size & AS_IT_IS != 0 {
             let long = || damaged("a block of data holds more than it can");
-            image.dev.read_at(into.get_mut(..len).ok_or_else(long)?, Bytes::new(at))?;
+            image.read(into.get_mut(..len).ok_or_else(long)?, at)?;
             return Ok(len);
         }
         self.packed.resize(len, 0);
-        image.dev.read_at(&mut self.packed, Bytes::new(at))?;
+        image.read(&mut self.packed, at)?;
         self.unpacker.unpack(&self.packed, into)
     }
 

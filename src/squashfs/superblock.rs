@@ -18,6 +18,8 @@ const NONE: u64 = u64::MAX;
 /// What is needed of it; places are bytes from the start of the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Superblock {
+    /// Where it ends.
+    pub(super) end: u64,
     pub(super) block_size: usize,
     pub(super) fragments: u32,
     pub(super) packing: BlockPacking,
@@ -52,10 +54,12 @@ impl Superblock {
         if !BLOCK_LOGS.contains(&block_log) || block_size != 1 << block_log {
             return Err(damaged("its superblock says no size of a block"));
         }
-        if u64_at(40) > dev.size().get() {
+        let end = u64_at(40);
+        if end > dev.size().get() {
             return Err(damaged("it is cut off: it goes on behind the image's end"));
         }
         Ok(Some(Self {
+            end,
             block_size: usize::try_from(block_size).unwrap_or(usize::MAX),
             fragments: u32_at(16),
             packing,

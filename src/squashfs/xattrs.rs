@@ -11,7 +11,6 @@ use super::metadata::{Place, entry};
 use super::reader::{Fields, State};
 use super::{Image, damaged};
 use crate::tree::Xattrs;
-use crate::units::Bytes;
 
 /// Of what a name begins with: the value is elsewhere.
 const ELSEWHERE: u16 = 1 << 8;
@@ -31,7 +30,7 @@ pub(super) fn read(state: &mut State, image: &Image, number: u32) -> io::Result<
     let none = || damaged("a file has attributes that are not there");
     let table = image.sb.xattr_table.ok_or_else(none)?;
     let mut header = [0; 12];
-    image.dev.read_at(&mut header, Bytes::new(table))?;
+    image.read(&mut header, table)?;
     let (start, count) = header.split_first_chunk().ok_or_else(none)?;
     let start = u64::from_le_bytes(*start);
     if number >= u32::from_le_bytes(count.first_chunk().copied().unwrap_or_default()) {
@@ -57,18 +56,21 @@ pub(super) fn read(state: &mut State, image: &Image, number: u32) -> io::Result<
         names = names.saturating_add(name.len()).saturating_add(1);
         values = values.saturating_add(value.len());
         if names > NAMES_MAX || values > VALUES_MAX {
-            return Err(damaged("a file has more attributes than it can"));
+            let why =
+                format!("more than {VALUES_MAX} bytes of attributes, or {NAMES_MAX} of names");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
         }
         let space: &[u8] = match begins & !ELSEWHERE {
             0 => b"user.",
             1 => b"trusted.",
             2 => b"security.",
-            _ => return Err(damaged("an attribute is of a namespace that is not known")),
+            // The kernel shows none of these either.
+            _ => continue,
         };
         if name.is_empty() || name.contains(&0) {
             return Err(damaged("an attribute has no name"));
         }
-        xattrs.insert([space, &name].concat(), value);
+        xattrs.entry([space, &name].concat()).or_insert(value);
     }
     state.xattrs = Some((number, xattrs.clone()));
     Ok(xattrs)

@@ -65,7 +65,9 @@ pub(super) fn failed(error: io::Error, at: &TreePath) -> Error {
     if Stopped::is(&error) {
         return Stopped::told();
     }
+    // What a reader of ours says of an image, and no call of the kernel's.
     let kind = match error.kind() {
+        _ if error.get_ref().is_none() => None,
         io::ErrorKind::InvalidData => Some(ErrorKind::Corrupt),
         io::ErrorKind::Unsupported => Some(ErrorKind::Unsupported),
         _ => None,

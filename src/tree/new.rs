@@ -59,7 +59,7 @@ impl Stopped {
 }
 
 /// How much may still be kept in memory of a tree: what is made of it is bounded by nothing else.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Room {
     most: usize,
     left: usize,
@@ -84,9 +84,14 @@ impl Room {
 
     /// Takes what a path and so many bytes beside it need; it fails where that is not left.
     pub(crate) fn take(&mut self, path: &TreePath, beside: usize) -> io::Result<()> {
+        self.take_bytes(Self::need(path, beside))
+    }
+
+    /// Takes so many bytes; it fails where they are not left.
+    pub(crate) fn take_bytes(&mut self, bytes: usize) -> io::Result<()> {
         let Self { most, left, of } = *self;
         let no_room = || io::Error::other(NoRoom { most, of });
-        self.left = left.checked_sub(Self::need(path, beside)).ok_or_else(no_room)?;
+        self.left = left.checked_sub(bytes).ok_or_else(no_room)?;
         Ok(())
     }
 
