@@ -3,9 +3,9 @@
 use std::io::{self, Read};
 use std::ops::Range;
 
-use super::damaged;
 use super::inode::{Blocks, Inode};
 use super::reader::{Reader, State, stored_len};
+use super::{Image, damaged};
 
 /// A file's content, read from front to back.
 pub(super) struct Content<'r> {
@@ -26,41 +26,32 @@ impl<'r> Content<'r> {
 
     /// Fills the begin of `buf` with the next block if that is as long, else `block`.
     fn next(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let (image, mut state) = (&self.reader.image, self.reader.state());
-        let whole = image.sb.block_size;
-        let len = whole.min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        if let Some((number, offset)) = self.blocks.fragment.filter(|_| len < whole) {
-            let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-            let bytes = state.fragment(image, number)?;
-            let end = bytes.get(offset..).and_then(|rest| rest.get(..len));
-            let end = end.ok_or_else(|| damaged("the end of a file is not where it should be"))?;
-            let Some(into) = buf.get_mut(..len) else {
-                self.block.clear();
-                self.block.extend_from_slice(end);
-                self.unread = 0..len;
-                return Ok(0);
-            };
-            into.copy_from_slice(end);
-            return Ok(len);
-        }
+        let Self { reader, blocks, left, block, unread } = self;
+        let whole = reader.image.sb.block_size;
+        let len = whole.min(usize::try_from(*left).unwrap_or(usize::MAX));
+        let mut state = reader.state();
         if let Some(into) = buf.get_mut(..len) {
-            fill(&mut state, image, &mut self.blocks, into)?;
+            fill(&mut state, &reader.image, blocks, into)?;
             return Ok(len);
         }
-        self.block.resize(len, 0);
-        fill(&mut state, image, &mut self.blocks, &mut self.block)?;
-        self.unread = 0..len;
+        block.resize(len, 0);
+        fill(&mut state, &reader.image, blocks, block)?;
+        *unread = 0..len;
         Ok(0)
     }
 }
 
-/// Unpacks the next block, which has as many bytes as there is room.
-fn fill(
-    state: &mut State,
-    image: &super::Image,
-    blocks: &mut Blocks,
-    into: &mut [u8],
-) -> io::Result<()> {
+/// Unpacks the next block, which has as many bytes as there is room; the last one, where it is shorter, may
+/// lie with others.
+fn fill(state: &mut State, image: &Image, blocks: &mut Blocks, into: &mut [u8]) -> io::Result<()> {
+    if let Some((number, offset)) = blocks.fragment.filter(|_| into.len() < image.sb.block_size) {
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let bytes = state.fragment(image, number)?;
+        let end = bytes.get(offset..).and_then(|rest| rest.get(..into.len()));
+        let end = end.ok_or_else(|| damaged("the end of a file is not where it should be"))?;
+        into.copy_from_slice(end);
+        return Ok(());
+    }
     let mut fields = state.fields(image, blocks.lengths);
     let size = fields.u32()?;
     blocks.lengths = fields.at;
@@ -87,11 +78,7 @@ impl Read for Content<'_> {
             len = self.next(buf)?;
         }
         if len == 0 {
-            len = self.unread.len().min(buf.len());
-            let from = self.block.get(self.unread.clone()).unwrap_or_default();
-            for (to, from) in buf.iter_mut().zip(from) {
-                *to = *from;
-            }
+            len = self.block.get(self.unread.clone()).unwrap_or_default().read(buf)?;
             self.unread.start = self.unread.start.saturating_add(len);
         }
         self.left = self.left.saturating_sub(u64::try_from(len).unwrap_or(u64::MAX));

@@ -1,7 +1,7 @@
 //! squashfs 4.0, read from its image alone: no mount, no loop device, no kernel that knows it.
 //!
-//! Numbers on disk are little-endian. Fields keep the names of the kernel's `squashfs_fs.h`; the facts
-//! are from it and from what mksquashfs 4.5 writes.
+//! Numbers on disk are little-endian. Facts about the layout are from the kernel's `squashfs_fs.h`, and from
+//! what mksquashfs 4.5 writes.
 
 mod content;
 mod folder;

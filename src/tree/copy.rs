@@ -65,15 +65,23 @@ pub(super) fn failed(error: io::Error, at: &TreePath) -> Error {
     if Stopped::is(&error) {
         return Stopped::told();
     }
-    // What a reader of ours says of an image, and no call of the kernel's.
+    unreadable(error).op("copy").at(at)
+}
+
+/// What an error of a tree's says, be it one of the kernel's or of a reader of ours.
+pub(crate) fn unreadable(error: io::Error) -> Error {
     let kind = match error.kind() {
+        // The kernel's own: it says nothing of what an image holds.
         _ if error.get_ref().is_none() => None,
         io::ErrorKind::InvalidData => Some(ErrorKind::Corrupt),
         io::ErrorKind::Unsupported => Some(ErrorKind::Unsupported),
         _ => None,
     };
     let told = Room::told(&error).unwrap_or_else(|| Error::io(error));
-    kind.into_iter().fold(told, Error::with_kind).op("copy").at(at)
+    match kind {
+        Some(kind) => told.with_kind(kind),
+        None => told,
+    }
 }
 
 struct Walk<'w> {

@@ -15,6 +15,8 @@ mod told;
 
 #[cfg(feature = "host")]
 pub(crate) use aside::aside;
+#[cfg(feature = "host")]
+pub(crate) use copy::unreadable;
 pub use copy::{Of, copy, weigh};
 #[cfg(feature = "host")]
 pub(crate) use early::Early;

@@ -59,6 +59,22 @@ pub(super) enum Place {
     File(File),
 }
 
+impl Place {
+    /// What is there, to be read.
+    pub(super) fn dev(&self, name: String) -> Result<FileDev> {
+        let dev = match self {
+            Self::Device(path) => FileDev::open(path),
+            Self::File(file) => FileDev::open(&path_of(file)),
+        };
+        Ok(dev?.called(name))
+    }
+}
+
+/// A path to what is open, whatever its name stands for by now.
+fn path_of(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
+}
+
 /// Mounts what is open.
 pub(super) fn hold(image: &dyn Dev, fs_type: &str) -> Result<Box<dyn HeldTree>> {
     let name = image.name().to_owned();
@@ -66,9 +82,10 @@ pub(super) fn hold(image: &dyn Dev, fs_type: &str) -> Result<Box<dyn HeldTree>> 
         let why = "only a whole file or device can be mounted";
         return Err(Error::new(ErrorKind::Unsupported, why).at(name));
     };
-    let is_device = number_of(&path)?.is_some();
-    let file = File::open(&path).context("open the image", &name)?;
-    let place = if is_device { Place::Device(path) } else { Place::File(file) };
+    let place = match number_of(&path)? {
+        Some(_) => Place::Device(path),
+        None => Place::File(File::open(&path).context("open the image", &name)?),
+    };
     hold_place(place, name, fs_type)
 }
 
@@ -171,7 +188,7 @@ impl HeldTree for Held {
     fn image(&self, path: &str) -> Result<Option<ImageFile>> {
         let Some((file, name)) = self.open(path)? else { return Ok(None) };
         // By its descriptor, which outlives the mount.
-        let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        let path = path_of(&file);
         let dev = Arc::new(FileDev::open(&path)?.called(name));
         Ok(Some(ImageFile { dev, holes: Arc::new(FileHoles::open(&path)?) }))
     }

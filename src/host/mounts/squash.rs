@@ -1,22 +1,15 @@
 //! A squashfs, read by ourselves: neither a loop device nor a mount, and each file is unpacked once, in
 //! memory that is there already. What we do not read is mounted.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use rustix::fs::{Advice, SeekFrom, fadvise, seek};
-
 use super::held::{Begun, Place, mounted};
-use crate::dev::{ReadAt, ReadOnly};
-use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::error::{Error, Result};
 use crate::image::{ImageFile, SQUASHFS};
 use crate::machine::HeldTree;
 use crate::squashfs::{SquashFolder, Squashfs};
 use crate::tree::{self, Folder, Kind, Measure, NewTree, Of, Tell};
-use crate::units::Bytes;
 
 struct Squash {
     squashfs: Squashfs,
@@ -27,55 +20,15 @@ struct Squash {
 
 /// Holds what is in there.
 pub(super) fn hold(place: Place, name: String) -> Result<Box<dyn HeldTree>> {
-    let file = match &place {
-        Place::Device(path) => File::open(path),
-        Place::File(file) => file.try_clone(),
-    };
-    let image = Image::of(file.context("open the image", &name)?, &name)?;
-    match Squashfs::open(Arc::new(ReadOnly(image))).map_err(|error| failed(error, &name))? {
+    let dev = Arc::new(place.dev(name.clone())?);
+    match Squashfs::open(dev).map_err(|error| failed(error, &name))? {
         Some(squashfs) => Ok(Box::new(Squash { squashfs, begun: Begun::default(), place, name })),
         None => mounted(&place, name, SQUASHFS),
     }
 }
 
 fn failed(error: io::Error, name: &str) -> Error {
-    let error = if error.kind() == io::ErrorKind::InvalidData {
-        Error::new(ErrorKind::Corrupt, error)
-    } else {
-        Error::io(error)
-    };
-    error.op("read the squashfs").at(name)
-}
-
-/// Read through the page cache, as a mount does: what is small lies side by side.
-struct Image {
-    file: File,
-    name: String,
-    size: Bytes,
-}
-
-impl Image {
-    fn of(file: File, name: &str) -> Result<Self> {
-        let size = seek(&file, SeekFrom::End(0)).map_err(io::Error::from);
-        let size = Bytes::new(size.context("look at the image", name)?);
-        // A hint, and no harm where it is not taken.
-        let _ = fadvise(file.as_fd(), 0, None, Advice::Sequential);
-        Ok(Self { file, name: name.to_owned(), size })
-    }
-}
-
-impl ReadAt for Image {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn size(&self) -> Bytes {
-        self.size
-    }
-
-    fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()> {
-        self.file.read_exact_at(buf, at.get())
-    }
+    tree::unreadable(error).op("read the squashfs").at(name)
 }
 
 impl Squash {
