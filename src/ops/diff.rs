@@ -18,6 +18,8 @@ pub enum DiffWay {
     /// has mounted. It costs what differs. Otherwise by a walk.
     #[default]
     Auto,
+    /// By blocks, or not at all: the error says what is in the way.
+    Blocks,
     /// By a walk through both trees, mounted. It costs what there is.
     Walk,
 }
@@ -31,8 +33,9 @@ impl Imgbase<'_> {
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound) for an unknown image;
-    /// [`Invalid`](crate::ErrorKind::Invalid) for a base without a second name; what `each`
-    /// gives.
+    /// [`Invalid`](crate::ErrorKind::Invalid) for a base without a second name; of
+    /// [`DiffWay::Blocks`] [`Busy`](crate::ErrorKind::Busy) and
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where it cannot be so; what `each` gives.
     pub fn diff(
         &self,
         a: Option<&ImageName>,
@@ -45,8 +48,18 @@ impl Imgbase<'_> {
         let of_one_base = a.base() == b.base();
         let (a, b) = (a.lv_name(), b.lv_name());
         session.look_into(&[a.clone(), b.clone()], |session| {
-            if of_one_base && way == DiffWay::Auto && by_blocks::compare(session, (&a, &b), each)? {
-                return Ok(());
+            if way != DiffWay::Walk {
+                let mut begun = false;
+                let compared = by_blocks::compare(session, (&a, &b), of_one_base, &mut |change| {
+                    begun = true;
+                    each(change)
+                });
+                match compared {
+                    Err(why) if way == DiffWay::Auto && !begun => {
+                        log::info!("not by blocks: {why}")
+                    }
+                    compared => return compared,
+                }
             }
             // Only what comes from one base is known by its inode, times and size: file systems
             // that were made apart may have the same by chance, or by a reproducible build.

@@ -92,6 +92,10 @@ pub(crate) struct DiffArgs {
     /// Walk through both trees in any case
     #[arg(long)]
     pub(crate) walk: bool,
+
+    /// Fail, and say why, where it cannot be done by blocks
+    #[arg(long, conflicts_with = "walk")]
+    pub(crate) blocks: bool,
 }
 
 const CHECK_AFTER: &str = "\

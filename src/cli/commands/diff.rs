@@ -11,7 +11,11 @@ use crate::cli::session::Session;
 /// Runs it, printing each change as it is found.
 pub(super) fn run(args: &DiffArgs, session: &Session<'_>, data: &Data) -> Result<Verdict> {
     let mut changes = data.changes();
-    let way = if args.walk { DiffWay::Walk } else { DiffWay::Auto };
+    let way = match args {
+        DiffArgs { walk: true, .. } => DiffWay::Walk,
+        DiffArgs { blocks: true, .. } => DiffWay::Blocks,
+        _ => DiffWay::Auto,
+    };
     let result = session.read(|imgbase, _| {
         imgbase.diff(args.a.as_ref(), args.b.as_ref(), way, &mut |change| {
             session.check_interrupted()?;

@@ -115,8 +115,11 @@ impl FileDev {
     }
 }
 
-/// True where the kernel takes these bytes for O_DIRECT as they are.
+/// True where the kernel takes these bytes for O_DIRECT as they are, and where it is not asked for any.
 fn is_aligned(bytes: &[u8], at: u64, unit: usize) -> bool {
+    if bytes.is_empty() {
+        return true;
+    }
     let place = u64::try_from(unit).is_ok_and(|unit| at.is_multiple_of(unit));
     place && bytes.len().is_multiple_of(unit) && bytes.as_ptr().addr().is_multiple_of(unit)
 }
@@ -223,6 +226,17 @@ mod tests {
         let holes = FileHoles::open(file.path()).expect("opens");
         let next = holes.next_data(Bytes::kib(64)).expect("seeks").expect("more data");
         assert!(next.start <= Bytes::kib(512) && next.end > Bytes::kib(512));
+    }
+
+    #[test]
+    fn of_a_device_too_nothing_is_read_and_written() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let dev = FileDev::open(file.path()).expect("opens");
+        let dev = FileDev { direct: Some(512), ..dev };
+        for at in [0, 100, 512] {
+            dev.read_at(&mut [], Bytes::new(at)).expect("nothing is read");
+            dev.write_at(&[], Bytes::new(at)).expect("nothing is written");
+        }
     }
 
     #[test]

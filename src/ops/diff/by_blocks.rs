@@ -1,8 +1,6 @@
 //! Two volumes compared by the chunks that the pool has different for them, and by the structures
 //! of the file systems on them.
 
-use std::fmt::Display;
-
 use crate::dev::Dev;
 use crate::diff::{Change, Diff, Trust};
 use crate::error::{Error, ErrorKind, Result};
@@ -10,22 +8,30 @@ use crate::ext4::{Pair, Tree};
 use crate::name::{DmName, LvName};
 use crate::ops::session::Session;
 
-/// Compares two active volumes of one base; false, with nothing told, where they have to be walked
-/// through: they are mounted, or not ext4, or were not left in order.
+const OP: &str = "compare by blocks";
+
+/// Compares two active volumes.
+///
+/// # Errors
+/// Before anything is told, why they have to be walked through: they are not of one base, mounted,
+/// not ext4, or were not left in order. Then as [`Diff`], and what `each` gives.
 pub(super) fn compare(
     session: &Session<'_>,
     lvs: (&LvName, &LvName),
+    of_one_base: bool,
     each: &mut dyn FnMut(&Change) -> Result<()>,
-) -> Result<bool> {
-    let Some([a, b]) = told(alone(session, lvs)) else { return Ok(false) };
-    let trees = [a.as_ref(), b.as_ref()].map(Tree::open);
-    let [Some(a), Some(b)] = trees.map(told) else { return Ok(false) };
-    let Some(pair) = told(pair(session, lvs, [&a, &b])) else { return Ok(false) };
-    let Some((a, b)) = told(pair.roots()) else { return Ok(false) };
+) -> Result<()> {
+    if !of_one_base {
+        return Err(not_so("it is not of the same base").at(lvs.1));
+    }
+    let [a, b] = alone(session, lvs)?;
+    let (a, b) = (Tree::open(a.as_ref())?, Tree::open(b.as_ref())?);
+    let pair = pair(session, lvs, [&a, &b])?;
+    let (a, b) = pair.roots()?;
     for change in Diff::new(a, b, Trust::SameInode) {
         each(&change?)?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Both devices, which nobody has, and which nobody can mount as long as they are open.
@@ -33,7 +39,7 @@ fn alone(session: &Session<'_>, (a, b): (&LvName, &LvName)) -> Result<[Box<dyn D
     let open = |lv: &LvName| {
         let name = DmName::of_lv(&session.vg().name, lv, None)?;
         let dev = session.machine().kernel.open_alone(&name)?;
-        dev.ok_or_else(|| Error::new(ErrorKind::Busy, "it is in use").at(lv))
+        dev.ok_or_else(|| Error::new(ErrorKind::Busy, "it is mounted or open").at(lv).op(OP))
     };
     Ok([open(a)?, open(b)?])
 }
@@ -56,11 +62,5 @@ fn pair<'t>(
 }
 
 fn not_so(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::new(ErrorKind::Unsupported, why)
-}
-
-/// Says why it cannot be done so.
-fn told<T>(result: Result<T>) -> Option<T> {
-    let say = |why: &dyn Display| log::info!("not by blocks: {why}");
-    result.inspect_err(|why| say(why)).ok()
+    Error::new(ErrorKind::Unsupported, why).op(OP)
 }

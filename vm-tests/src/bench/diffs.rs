@@ -36,7 +36,7 @@ pub(super) fn run(rounds: u32) -> Result<()> {
     let imgbase = handle(&host)?;
     let layers = make(&imgbase)?;
     for _ in 0..rounds {
-        let by_blocks = list(&imgbase, &layers, "diff.library", DiffWay::Auto)?;
+        let by_blocks = list(&imgbase, &layers, "diff.library", DiffWay::Blocks)?;
         let by_walk = list(&imgbase, &layers, "diff.walk", DiffWay::Walk)?;
         check(&by_blocks, &by_walk)?;
         compete(&layers)?;

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod beside_lvm2;
+mod differences;
 mod entries;
 mod exports;
 mod file_systems;
@@ -46,6 +47,7 @@ pub fn all() -> Vec<Case> {
         side_by_side::cases(),
         trees::cases(),
         sources::cases(),
+        differences::cases(),
         sharing::cases(),
         updates::cases(),
         exports::cases(),
