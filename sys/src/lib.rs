@@ -9,7 +9,8 @@
 //! - [`cookie`]: the System V semaphore by which udev says that it is done.
 //! - [`hold`]: what must hold between a suspend and a resume of the disk that
 //!   this program itself runs from.
-//! - [`block`]: ioctls of block devices. [`aligned`]: memory for O_DIRECT.
+//! - [`block`]: ioctls of block devices. [`aligned`]: memory for O_DIRECT. [`cache`]: what the page
+//!   cache has of a file.
 //! - [`signals`]: those that ask the program to end.
 //! - [`mount`]: mounts that are attached nowhere. [`grow`]: growing what is mounted.
 //! - [`journal`]: emptying a file system's journal.
@@ -19,6 +20,7 @@
 
 pub mod aligned;
 pub mod block;
+pub mod cache;
 pub mod cookie;
 pub mod dm;
 pub mod grow;

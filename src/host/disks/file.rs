@@ -10,10 +10,11 @@ use std::sync::OnceLock;
 use imgbase_sys::aligned::AlignedBuf;
 use imgbase_sys::block;
 
+use super::uncached::Uncached;
 use crate::dev::Dev;
-use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ext4::Extent;
-use crate::image::{self, Holes};
+use crate::image::{FileHoles, Holes};
 use crate::units::Bytes;
 
 /// A block device, or a plain file that stands for one.
@@ -34,6 +35,8 @@ pub struct FileDev {
     size: Bytes,
     /// The unit of O_DIRECT; `None` for a file, which goes through the page cache.
     direct: Option<usize>,
+    /// For large reads of a file.
+    uncached: Option<Uncached>,
 }
 
 impl FileDev {
@@ -50,6 +53,12 @@ impl FileDev {
     /// The same under another name, for messages.
     pub(in crate::host) fn called(self, name: String) -> Self {
         Self { name, ..self }
+    }
+
+    /// A file of which large pieces are read once: past the page cache, where they are not there.
+    pub(in crate::host) fn uncached(self) -> Self {
+        let uncached = Uncached::of(&self.reader, self.size.get());
+        Self { uncached, ..self }
     }
 
     /// Opens a block device for reading while nobody has it mounted or can mount it, and flushes it.
@@ -74,14 +83,18 @@ impl FileDev {
         if !kind.is_block_device() {
             let reader = File::open(&path)?;
             let size = Bytes::new(reader.metadata()?.len());
-            return Ok(Self { reader, writes: false, writer, path, name, size, direct: None });
+            let direct = None;
+            let file =
+                Self { reader, writes: false, writer, path, name, size, direct, uncached: None };
+            return Ok(file);
         }
         let mut options = OpenOptions::new();
         options.read(true).write(write).custom_flags(libc::O_DIRECT | flags);
         let reader = options.open(&path)?;
         let size = Bytes::new(block::size(&reader)?);
         let unit = usize::try_from(block::logical_block_size(&reader)?).unwrap_or(4096);
-        Ok(Self { reader, writes: write, writer, path, name, size, direct: Some(unit) })
+        let direct = Some(unit);
+        Ok(Self { reader, writes: write, writer, path, name, size, direct, uncached: None })
     }
 
     /// The descriptor for writing, opened when it is first needed. Where two threads open it at
@@ -145,7 +158,10 @@ impl Dev for FileDev {
     fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()> {
         let at = at.get();
         let Some(unit) = self.direct.filter(|unit| !is_aligned(buf, at, *unit)) else {
-            return self.reader.read_exact_at(buf, at);
+            return match &self.uncached {
+                Some(uncached) if uncached.read_at(buf, at)? => Ok(()),
+                _ => self.reader.read_exact_at(buf, at),
+            };
         };
         let (start, skip, len) = Self::widened(at, buf.len(), unit)?;
         let mut whole = Self::buffer(len, unit)?;
@@ -190,19 +206,9 @@ impl Dev for FileDev {
     }
 }
 
-/// An image file's holes, and the file open for as long as they are asked for.
-#[derive(Debug)]
-pub(in crate::host) struct FileHoles(File);
-
-impl FileHoles {
-    pub(in crate::host) fn open(path: &Path) -> Result<Self> {
-        File::open(path).map(Self).context("open", path.display())
-    }
-}
-
-impl Holes for FileHoles {
+impl Holes for FileDev {
     fn next_data(&self, from: Bytes) -> io::Result<Option<Extent>> {
-        image::FileHoles(&self.0).next_data(from)
+        FileHoles(&self.reader).next_data(from)
     }
 }
 
@@ -223,8 +229,7 @@ mod tests {
         dev.read_at(&mut buf, Bytes::new((512 << 10) - 1)).expect("fits");
         assert_eq!(&buf, b"\0abc\0");
         assert!(dev.read_at(&mut buf, Bytes::mib(1)).is_err());
-        let holes = FileHoles::open(file.path()).expect("opens");
-        let next = holes.next_data(Bytes::kib(64)).expect("seeks").expect("more data");
+        let next = dev.next_data(Bytes::kib(64)).expect("seeks").expect("more data");
         assert!(next.start <= Bytes::kib(512) && next.end > Bytes::kib(512));
     }
 

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use imgbase_sys::mount::{DetachedMount, Source};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
@@ -14,7 +14,7 @@ use super::squash;
 use crate::dev::Dev;
 use crate::diff::Mounted;
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::host::disks::{FileDev, FileHoles, attach, number_of};
+use crate::host::disks::{FileDev, attach, image_file, number_of};
 use crate::image::{ImageFile, SQUASHFS};
 use crate::machine::HeldTree;
 use crate::queue::lock;
@@ -189,8 +189,7 @@ impl HeldTree for Held {
         let Some((file, name)) = self.open(path)? else { return Ok(None) };
         // By its descriptor, which outlives the mount.
         let path = path_of(&file);
-        let dev = Arc::new(FileDev::open(&path)?.called(name));
-        Ok(Some(ImageFile { dev, holes: Arc::new(FileHoles::open(&path)?) }))
+        Ok(Some(image_file(FileDev::open(&path)?.called(name))))
     }
 
     fn hold_inside(&self, path: &str, fs_type: &str) -> Result<Option<Box<dyn HeldTree>>> {

@@ -7,7 +7,7 @@
 
 use std::fs;
 
-use super::bare_copy::BareCopy;
+use super::bare_copy::{BareCopy, Reads};
 use super::contest::{IMAGE, host};
 use super::process;
 use super::volumes::{Contest, RIVAL, Rival, add_base, remove_base};
@@ -34,7 +34,8 @@ pub(super) fn run(rounds: u32) -> Result<()> {
     for round in 1..=rounds {
         let name = format!("Bench-1-{round}");
         add_and_remove(&contest, &name, IMAGE, "base.library")?;
-        compete(&contest, "base.bare", IMAGE, || bare.copy_to(RIVAL))?;
+        compete(&contest, "base.bare", IMAGE, || bare.copy_to(RIVAL, Reads::Cached))?;
+        compete(&contest, "base.bare-direct", IMAGE, || bare.copy_to(RIVAL, Reads::Direct))?;
         whole_process(&contest, &name)?;
         compete(&contest, "base.qemu-img", IMAGE, || convert(IMAGE))?;
         for (rival, argv) in RIVALS {
@@ -50,7 +51,11 @@ fn large(contest: &Contest<'_>, rounds: u32) -> Result<()> {
     for round in 1..=rounds {
         let name = format!("Large-1-{round}");
         add_and_remove(contest, &name, LARGE, "base.large.library")?;
-        compete(contest, "base.large.bare", LARGE, || bare.copy_to(RIVAL))?;
+        for (name, reads) in
+            [("base.large.bare", Reads::Cached), ("base.large.bare-direct", Reads::Direct)]
+        {
+            compete(contest, name, LARGE, || bare.copy_to(RIVAL, reads))?;
+        }
         compete(contest, "base.large.qemu-img", LARGE, || convert(LARGE))?;
     }
     Ok(())

@@ -43,7 +43,7 @@ impl Scratch {
         let text_size = text_size(first)?;
         let text = AlignedBuf::zeroed(text_size.next_multiple_of(SECTOR), 4096);
         let text = text.ok_or_else(|| Fail::new(format!("{first}: no text")))?;
-        let disks = disks.iter().zip(pvs).map(|(disk, _)| direct(Path::new(disk)));
+        let disks = disks.iter().zip(pvs).map(|(disk, _)| direct(Path::new(disk), true));
         Ok(Self { disks: disks.collect::<Result<_>>()?, text, next: 0 })
     }
 
@@ -76,11 +76,11 @@ impl Scratch {
     }
 }
 
-/// Opens a block device past the page cache.
-pub(super) fn direct(path: &Path) -> Result<File> {
+/// Opens what is read, and may be written, past the page cache.
+pub(super) fn direct(path: &Path, write: bool) -> Result<File> {
     let flags = i32::try_from(OFlags::DIRECT.bits()).doing("O_DIRECT")?;
     let mut options = OpenOptions::new();
-    options.read(true).write(true).custom_flags(flags).open(path).doing(path.display())
+    options.read(true).write(write).custom_flags(flags).open(path).doing(path.display())
 }
 
 fn text_size(pv: &str) -> Result<usize> {
