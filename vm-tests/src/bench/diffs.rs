@@ -30,6 +30,13 @@ const OTHER: &str = "/mnt/other";
 /// Both trees, mounted: their difference is told by its status.
 const RIVAL: &str = "diff -rq /mnt/one /mnt/other; [ $? = 1 ]";
 
+/// The chunks alone, of which it tells no file.
+const THIN_DELTA: &str = "id() { dmsetup table HostVG-Trees--1--1+$1 | cut -d' ' -f5; }
+    pool() { dmsetup message HostVG-ImagePool-tpool 0 $1; }
+    pool reserve_metadata_snap &&
+    thin_delta -m --thin1 $(id 1) --thin2 $(id 2) /dev/mapper/HostVG-ImagePool_tmeta >/tmp/delta &&
+    pool release_metadata_snap && grep -q '<different' /tmp/delta";
+
 /// So many rounds.
 pub(super) fn run(rounds: u32) -> Result<()> {
     let host = host()?;
@@ -39,6 +46,8 @@ pub(super) fn run(rounds: u32) -> Result<()> {
         let by_blocks = list(&imgbase, &layers, "diff.library", DiffWay::Blocks)?;
         let by_walk = list(&imgbase, &layers, "diff.walk", DiffWay::Walk)?;
         check(&by_blocks, &by_walk)?;
+        forget_files()?;
+        sample("diff.thin_delta", || process(&["sh", "-c", THIN_DELTA]))?;
         compete(&layers)?;
     }
     for layer in &layers {

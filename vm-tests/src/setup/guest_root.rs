@@ -7,9 +7,9 @@ use crate::setup::kernel::Kernel;
 use crate::setup::shell::{path, script};
 use crate::setup::{SUITE, once};
 
-/// The last two lines are what partitions a disk and puts a loader there; rsync, squashfs-tools and zstd
-/// are what the benchmark measures against.
-const INCLUDE: &str = "acl,attr,diffutils,dmsetup,e2fsprogs,fdisk,kmod,libcap2-bin,lvm2,procps,\
+/// The last two lines are what partitions a disk and puts a loader there; bmap-tools, rsync,
+/// squashfs-tools and zstd are what the benchmark measures against.
+const INCLUDE: &str = "acl,attr,bmap-tools,diffutils,dmsetup,e2fsprogs,fdisk,kmod,libcap2-bin,lvm2,procps,\
     qemu-utils,rsync,squashfs-tools,strace,thin-provisioning-tools,udev,util-linux,xfsprogs,zstd,\
     dosfstools,grub-efi-amd64-bin,grub-emu,grub-pc-bin,grub2-common,mtools,systemd-boot,\
     systemd-boot-efi";

@@ -79,6 +79,7 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
             ("qemu-img convert -n --target-is-zero", "base.qemu-img"),
             ("dd conv=sparse,fsync bs=1M", "base.dd"),
             ("cp --sparse=always", "base.cp"),
+            ("bmaptool copy", "base.bmaptool"),
             ("four times as large, library call", "base.large.library"),
             ("bare loop", "base.large.bare"),
             ("bare loop, read by O_DIRECT", "base.large.bare-direct"),
@@ -110,6 +111,7 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
             ("library call", "diff.library"),
             ("library call, by a walk", "diff.walk"),
             ("diff -rq of both mounted", "diff.diff-rq"),
+            ("thin_delta, chunks alone", "diff.thin_delta"),
         ],
     ),
     (
