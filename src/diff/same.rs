@@ -20,6 +20,14 @@ pub enum Trust {
     SameInode,
 }
 
+impl Trust {
+    /// Whether what is so said of two entries is enough to take them for the same.
+    pub(crate) fn takes_as_same(self, a: &Meta, b: &Meta) -> bool {
+        let id = |meta: &Meta| (meta.kind, meta.ino, meta.size, meta.mtime, meta.ctime);
+        self == Self::SameInode && id(a) == id(b) && metadata(a, b).is_empty()
+    }
+}
+
 /// Compares entries; holds the memory for it.
 pub(crate) struct Comparer {
     trust: Trust,
@@ -31,16 +39,11 @@ impl Comparer {
         Self { trust, buffers: [vec![0; BUFFER], vec![0; BUFFER]] }
     }
 
-    fn untouched(&self, a: &Meta, b: &Meta) -> bool {
-        let id = |meta: &Meta| (meta.kind, meta.ino, meta.size, meta.mtime, meta.ctime);
-        self.trust == Trust::SameInode && id(a) == id(b)
-    }
-
     /// How two folders themselves differ.
     pub(crate) fn folders<F: Folder>(&self, a: &F, b: &F) -> io::Result<Differences> {
         let metas = (a.own_meta()?, b.own_meta()?);
         let mut what = metadata(&metas.0, &metas.1);
-        if !self.untouched(&metas.0, &metas.1) {
+        if !self.trust.takes_as_same(&metas.0, &metas.1) {
             what.note(Difference::Xattr, a.own_xattrs()? != b.own_xattrs()?);
         }
         Ok(what)
@@ -58,7 +61,7 @@ impl Comparer {
             return Ok(Differences::only(Difference::Type));
         }
         let mut what = metadata(a_meta, b_meta);
-        if self.untouched(a_meta, b_meta) {
+        if self.trust.takes_as_same(a_meta, b_meta) {
             return Ok(what);
         }
         match a_meta.kind {

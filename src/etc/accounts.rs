@@ -158,6 +158,11 @@ impl Table {
         })
     }
 
+    /// True where an entry has an id.
+    pub fn has_ids(self) -> bool {
+        matches!(self, Self::Passwd | Self::Group)
+    }
+
     /// The merged table. Each field is taken from the side that changed it, ours where both did;
     /// members of a group are added and removed as on either side. Ours keep their order, what is
     /// new in the image follows.

@@ -11,7 +11,7 @@ use super::{
     Action, Carried, Identity, Labelling, LateEdit, MACHINE_ID, OURS_BESIDE, OnConflict, Pattern,
     Plan, Rules, Step, Wishes, late_edits, merge, selinux,
 };
-use crate::diff::Mounted;
+use crate::diff::{Mounted, Trust};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tree::{Folder, Kind, Part, TreePath};
 
@@ -48,8 +48,8 @@ const LEFT: [&str; 19] = [
 /// More than this of a table of accounts or contexts is not read.
 const READ_MOST: u64 = 16 << 20;
 
-/// Carries over to the tree at `new` what was changed from the one at `base` to the one at `ours`;
-/// what the line of the root in fstab names is no change, `root` is what it is to name. `wishes` add
+/// Carries over to the tree at `new` what was changed from the one at `base` to the one at `ours`, a
+/// snapshot of it; what the line of the root in fstab names is no change, `root` is what it is to name. `wishes` add
 /// to what is carried over. Nothing is durable before the file system is synced.
 ///
 /// # Errors
@@ -103,7 +103,8 @@ pub fn preview(
 
 /// What is to be done; refused where there is a conflict and none is to be.
 fn plan<F: Folder>(trees: [F; 3], rules: &Rules, wishes: &Wishes) -> Result<Plan> {
-    let plan = merge(trees, rules)?;
+    // The layer began as a snapshot of its base.
+    let plan = merge(trees, Trust::SameInode, rules)?;
     if wishes.on_conflict != OnConflict::Fail || plan.conflicts.is_empty() {
         return Ok(plan);
     }
@@ -702,6 +703,19 @@ mod tests {
         let wanted = "root:x:0:0:root:/root:/bin/sh\n_apt:x:100:65534::/:/bin/false\n\
             bob:x:101:1000::/:/bin/sh\nnew:x:999:101::/:/bin/false\n";
         assert_eq!(read(&all.new, "etc/passwd"), wanted);
+    }
+
+    #[test]
+    fn a_table_gets_the_ids_that_files_get_also_where_only_the_image_has_changed_it() {
+        let (passwd, group) = ("a:x:100:100::/:/\n", "a:x:100:\n");
+        let theirs = [
+            ("etc/passwd", "a:x:42:42::/:/\nnew:x:100:43::/:/\n"),
+            ("etc/group", "a:x:42:\nnew:x:43:\n"),
+        ];
+        let all = trees(&[("etc/passwd", passwd), ("etc/group", group)], &theirs);
+        over(&all).expect("it is done");
+        assert_eq!(read(&all.new, "etc/passwd"), format!("{passwd}new:x:999:43::/:/\n"));
+        assert_eq!(read(&all.new, "etc/group"), format!("{group}new:x:43:\n"));
     }
 
     /// A list of access rights as an attribute: the owner, a user, the group, a group, the mask, others.

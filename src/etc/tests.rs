@@ -4,6 +4,7 @@ use std::io::{self, Cursor, Read};
 use proptest::prelude::*;
 
 use super::*;
+use crate::diff::Trust;
 use crate::tree::{Folder, Meta, Xattrs};
 use crate::units::Bytes;
 
@@ -202,10 +203,22 @@ fn numbered(tree: &mut Node, next: &mut u64) {
     tree.inside.values_mut().for_each(|node| numbered(node, next));
 }
 
+/// Numbers each entry as a snapshot of the base that was changed: what is as it was has its number still.
+fn numbered_after(base: Option<&Node>, ours: &mut Node, next: &mut u64) {
+    let own = |node: &Node| Node { ino: 0, inside: BTreeMap::new(), ..node.clone() };
+    let kept = base.filter(|base| own(base) == own(ours)).map(|base| base.ino);
+    *next += 1;
+    ours.ino = kept.unwrap_or(*next);
+    for (name, node) in &mut ours.inside {
+        numbered_after(base.and_then(|base| base.inside.get(name)), node, next);
+    }
+}
+
 fn merged(base: &Node, ours: &Node, theirs: &Node, rules: &Rules) -> (Node, Plan) {
     let mut ours = ours.clone();
     numbered(&mut ours, &mut 0);
-    let plan = merge([base, &ours, theirs], rules).expect("nothing fails in memory");
+    let plan =
+        merge([base, &ours, theirs], Trust::Nothing, rules).expect("nothing fails in memory");
     let new = apply(&plan, &mut ours, theirs);
     (new, plan)
 }
@@ -520,7 +533,7 @@ fn names_of_one_file_stay_that() {
     let base = folder([]);
     let mut ours = folder([("a", one("1")), ("b", one("1")), ("c", file("1"))]);
     ours.inside.get_mut(&b"c"[..]).expect("there").ino = 6;
-    let plan = merge([&base, &ours, &base], &all()).expect("in memory");
+    let plan = merge([&base, &ours, &base], Trust::Nothing, &all()).expect("in memory");
     let actions: Vec<&Action> = plan.steps.iter().map(|step| &step.action).collect();
     let first = TreePath::root().join(b"a");
     assert_eq!(actions, [&Action::Copy, &Action::HardLink(first), &Action::Copy]);
@@ -708,6 +721,18 @@ proptest! {
         let (new, conflicts) = of(&base, &base, &theirs);
         prop_assert_eq!(new.list(), theirs.list());
         prop_assert_eq!(conflicts, [""; 0]);
+    }
+
+    #[test]
+    fn what_is_known_to_be_untouched_needs_no_look(all_three in three_of_one(), stands: bool) {
+        let [mut base, mut ours, theirs] = all_three;
+        let mut next = 0;
+        numbered(&mut base, &mut next);
+        numbered_after(Some(&base), &mut ours, &mut next);
+        let identity = Pattern::parse("/a").into_iter().collect();
+        let rules = Rules { image_stands: stands, identity, ..all() };
+        let plan = |trust| merge([&base, &ours, &theirs], trust, &rules).expect("in memory");
+        prop_assert_eq!(plan(Trust::SameInode), plan(Trust::Nothing));
     }
 
     #[test]

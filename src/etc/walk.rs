@@ -22,15 +22,16 @@ pub(super) const OURS: usize = 1;
 pub(super) const THEIRS: usize = 2;
 
 /// What has to be done to the last of three trees for it to have what was changed from the first,
-/// which is its base, to the second, which is ours.
+/// which is its base, to the second, which is ours. `trust` says what of these two is the same without
+/// a look into it.
 ///
 /// # Errors
 /// Those of the trees, naming the path.
-pub fn merge<F: Folder>(trees: [F; 3], rules: &Rules) -> Result<Plan> {
-    let compare = Comparer::new(Trust::Nothing);
+pub fn merge<F: Folder>(trees: [F; 3], trust: Trust, rules: &Rules) -> Result<Plan> {
     let mut walk = Walk {
         rules,
-        compare,
+        trust,
+        compare: Comparer::new(Trust::Nothing),
         plan: Plan::default(),
         copied: BTreeMap::new(),
         missing: Vec::new(),
@@ -44,6 +45,8 @@ pub fn merge<F: Folder>(trees: [F; 3], rules: &Rules) -> Result<Plan> {
 
 pub(super) struct Walk<'r> {
     rules: &'r Rules,
+    /// Of the base and ours.
+    trust: Trust,
     compare: Comparer,
     pub(super) plan: Plan,
     /// The first path of each file that is copied, by its place on the disk: others become links.
@@ -120,18 +123,22 @@ impl Walk<'_> {
             let path = at.join(name);
             let meta = |side: &Option<F>| find(side.as_ref(), name);
             let [base, ours, theirs] = sides;
-            let mut metas = [meta(base)?, meta(ours)?, meta(theirs)?];
-            let is_folder = matches!(&metas, [_, Some(ours), _] if ours.kind == Kind::Folder);
+            let (in_base, in_ours) = (meta(base)?, meta(ours)?);
+            let is_folder = in_ours.as_ref().is_some_and(|ours| ours.kind == Kind::Folder);
             let treatment = self.rules.treatment(&path, is_folder);
             let is_taken = self.aside.iter().any(|aside| aside == path.bytes());
-            if treatment == Treatment::Left || is_taken {
+            let stays = treatment == Treatment::Merged
+                && self.is_the_image_s(&path, in_base.as_ref(), in_ours.as_ref());
+            if treatment == Treatment::Left || is_taken || stays {
                 emptied = false;
                 continue;
             }
-            if let Some(Some(theirs)) = metas.get_mut(THEIRS) {
-                theirs.uid = self.rules.ids.uid(theirs.uid);
-                theirs.gid = self.rules.ids.gid(theirs.gid);
-            }
+            let in_theirs = meta(theirs)?.map(|theirs| Meta {
+                uid: self.rules.ids.uid(theirs.uid),
+                gid: self.rules.ids.gid(theirs.gid),
+                ..theirs
+            });
+            let metas = [in_base, in_ours, in_theirs];
             let entry = Entry { name, path: &path, folders: sides, metas };
             emptied &= match treatment {
                 Treatment::Merged => self.entry(&entry)?,
@@ -147,6 +154,22 @@ impl Walk<'_> {
             };
         }
         Ok(emptied)
+    }
+
+    /// Whether the image has its way with an entry, whatever it has there: nobody has touched it here, and
+    /// who a host is and what ids it has are not for the image to say.
+    fn is_the_image_s(&self, path: &TreePath, base: Option<&Meta>, ours: Option<&Meta>) -> bool {
+        let (Some(base), Some(ours)) = (base, ours) else { return false };
+        ours.kind != Kind::Folder
+            && self.trust.takes_as_same(base, ours)
+            && !self.rules.is_identity(path)
+            && !self.has_ids(path)
+    }
+
+    /// Whether it is a table in which the image's accounts get other ids, as its files do.
+    fn has_ids(&self, path: &TreePath) -> bool {
+        let table = accounts::Table::at(path);
+        !self.rules.ids.is_empty() && table.is_some_and(accounts::Table::has_ids)
     }
 
     /// Merges an entry; true where nothing of the image's, and nothing of ours, stays there.
@@ -253,7 +276,7 @@ impl Walk<'_> {
         let (Some(base), Some(ours)) = (entry.inside(BASE)?, entry.inside(OURS)?) else {
             return Ok(false);
         };
-        let mut changes = crate::diff::Diff::new(base, ours, Trust::Nothing);
+        let mut changes = crate::diff::Diff::new(base, ours, self.trust);
         changes.next().map_or(Ok(false), |change| change.map(|_| true).map_err(io::Error::other))
     }
 
@@ -302,12 +325,14 @@ impl Walk<'_> {
         apart: Differences,
     ) -> io::Result<()> {
         let comparable = in_base && entry.kind(BASE) == entry.kind(OURS);
-        let (here, there) = if comparable {
+        let (mut here, there) = if comparable {
             (self.differs(entry, BASE, OURS)?, self.differs(entry, BASE, THEIRS)?)
         } else {
             // With nothing in common both sides have changed all.
             (apart, apart)
         };
+        // The image's, with other ids, is no longer what it was.
+        here.note(Difference::Content, self.has_ids(entry.path));
         let (Some(kind), Some(ours), Some(theirs)) =
             (entry.kind(OURS), entry.meta(OURS), entry.meta(THEIRS))
         else {
