@@ -19,9 +19,9 @@ use super::filter::Filter;
 use crate::dev::Dev;
 use crate::dm::DevNo;
 use crate::error::{Error, ErrorKind, IoContext, Result};
+use crate::image::ImageFile;
 #[cfg(feature = "oci")]
 use crate::image::oci::{Reference, Store};
-use crate::image::{Holes, ImageFile};
 use crate::machine::{Disks, FileTarget, InUse, NewFile};
 use crate::name::VgName;
 
@@ -52,12 +52,6 @@ pub(super) fn number_of(path: &Path) -> Result<Option<DevNo>> {
     Ok(Some(DevNo { major: number(major), minor: number(minor) }))
 }
 
-/// A file as an image.
-pub(super) fn image_file(dev: FileDev) -> ImageFile {
-    let dev = Arc::new(dev.uncached());
-    ImageFile { holes: Arc::clone(&dev) as Arc<dyn Holes>, dev }
-}
-
 impl Disks for RealDisks {
     fn candidates(&self) -> Result<Vec<PathBuf>> {
         let mut found = sysfs::candidates()?;
@@ -76,11 +70,7 @@ impl Disks for RealDisks {
     }
 
     fn open_image(&self, path: &Path) -> Result<ImageFile> {
-        let dev = FileDev::open(path)?;
-        if number_of(path)?.is_some() {
-            return Ok(ImageFile::of(Arc::new(dev)));
-        }
-        Ok(image_file(dev))
+        FileDev::open(path).map(FileDev::into_image)
     }
 
     fn make_file(&self, target: &FileTarget, replace: bool) -> Result<Box<dyn NewFile>> {

@@ -26,7 +26,7 @@ impl Pages {
     /// Of a file of so many bytes.
     ///
     /// # Errors
-    /// `EINVAL` for a file of none, `ENODEV` where its file system maps no files, `ENOMEM` where the
+    /// `InvalidInput` for a file of none, `ENODEV` where its file system maps no files, `ENOMEM` where the
     /// address space is too small.
     pub fn of(file: impl AsFd, len: usize) -> io::Result<Self> {
         let len = NonZeroUsize::new(len).ok_or(io::ErrorKind::InvalidInput)?;
@@ -40,7 +40,7 @@ impl Pages {
     }
 
     /// How many of the pages that a range of bytes touches are in memory, and how many there are. To
-    /// who may not write the file the kernel says that all are there.
+    /// who may not write the file, nor owns it, the kernel says that all are there.
     ///
     /// # Errors
     /// `InvalidInput` for what is not in the file; `ENOMEM`, `EAGAIN`.

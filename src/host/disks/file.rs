@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use imgbase_sys::aligned::AlignedBuf;
 use imgbase_sys::block;
@@ -14,7 +14,7 @@ use super::uncached::Uncached;
 use crate::dev::Dev;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ext4::Extent;
-use crate::image::{FileHoles, Holes};
+use crate::image::{FileHoles, Holes, ImageFile};
 use crate::units::Bytes;
 
 /// A block device, or a plain file that stands for one.
@@ -33,9 +33,9 @@ pub struct FileDev {
     path: PathBuf,
     name: String,
     size: Bytes,
-    /// The unit of O_DIRECT; `None` for a file, which goes through the page cache.
+    /// The unit of O_DIRECT; `None` for a file, which goes through the page cache but for what is
+    /// `uncached`.
     direct: Option<usize>,
-    /// For large reads of a file.
     uncached: Option<Uncached>,
 }
 
@@ -55,10 +55,17 @@ impl FileDev {
         Self { name, ..self }
     }
 
-    /// A file of which large pieces are read once: past the page cache, where they are not there.
-    pub(in crate::host) fn uncached(self) -> Self {
+    /// As an image. Of a file large pieces are read past the page cache, where they are not there: who
+    /// reads them again reads them from the disk.
+    pub(in crate::host) fn into_image(self) -> ImageFile {
+        if self.direct.is_some() {
+            return ImageFile::of(Arc::new(self));
+        }
         let uncached = Uncached::of(&self.reader, self.size.get());
-        Self { uncached, ..self }
+        let uncached =
+            uncached.inspect_err(|why| log::debug!("{}: by the page cache: {why}", self.name));
+        let dev = Arc::new(Self { uncached: uncached.ok(), ..self });
+        ImageFile { holes: Arc::clone(&dev) as Arc<dyn Holes>, dev }
     }
 
     /// Opens a block device for reading while nobody has it mounted or can mount it, and flushes it.
@@ -122,17 +129,10 @@ impl FileDev {
         let number = |value| usize::try_from(value).map_err(io::Error::other);
         Ok((start, number(at - start)?, number(whole)?))
     }
-
-    fn buffer(len: usize, unit: usize) -> io::Result<AlignedBuf> {
-        AlignedBuf::zeroed(len, unit.max(512)).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
-    }
 }
 
-/// True where the kernel takes these bytes for O_DIRECT as they are, and where it is not asked for any.
-fn is_aligned(bytes: &[u8], at: u64, unit: usize) -> bool {
-    if bytes.is_empty() {
-        return true;
-    }
+/// True where the kernel takes these bytes for O_DIRECT as they are.
+pub(super) fn is_aligned(bytes: &[u8], at: u64, unit: usize) -> bool {
     let place = u64::try_from(unit).is_ok_and(|unit| at.is_multiple_of(unit));
     place && bytes.len().is_multiple_of(unit) && bytes.as_ptr().addr().is_multiple_of(unit)
 }
@@ -156,6 +156,9 @@ impl Dev for FileDev {
     }
 
     fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()> {
+        if buf.is_empty() {
+            return Ok(());
+        }
         let at = at.get();
         let Some(unit) = self.direct.filter(|unit| !is_aligned(buf, at, *unit)) else {
             return match &self.uncached {
@@ -164,7 +167,7 @@ impl Dev for FileDev {
             };
         };
         let (start, skip, len) = Self::widened(at, buf.len(), unit)?;
-        let mut whole = Self::buffer(len, unit)?;
+        let mut whole = AlignedBuf::zeroed(len, unit.max(512));
         self.reader.read_exact_at(&mut whole, start)?;
         let wanted = whole.get(skip..).and_then(|rest| rest.get(..buf.len()));
         buf.copy_from_slice(wanted.ok_or(io::ErrorKind::UnexpectedEof)?);
@@ -172,12 +175,15 @@ impl Dev for FileDev {
     }
 
     fn write_at(&self, data: &[u8], at: Bytes) -> io::Result<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
         let at = at.get();
         let Some(unit) = self.direct.filter(|unit| !is_aligned(data, at, *unit)) else {
             return self.writer()?.write_all_at(data, at);
         };
         let (start, skip, len) = Self::widened(at, data.len(), unit)?;
-        let mut whole = Self::buffer(len, unit)?;
+        let mut whole = AlignedBuf::zeroed(len, unit.max(512));
         if skip != 0 || len != data.len() {
             self.reader.read_exact_at(&mut whole, start)?;
         }

@@ -1,7 +1,7 @@
-//! Large reads of a file past the page cache, where that has next to nothing of it.
+//! Large reads of a file past the page cache, where that has less than half of what is read.
 //!
-//! To bring an image to the page cache and copy it out of there takes two thirds of the work of an
-//! import, and puts out of memory what others have there. What is there already (an image that was just
+//! To bring an image to the page cache and copy it out of there is a third of the work of an import or
+//! more, and puts out of memory what others have there. What is there already (an image that was just
 //! fetched, or verified) is read from there, and that without the disk.
 
 use std::fs::{File, OpenOptions};
@@ -11,46 +11,50 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
 use imgbase_sys::cache::Pages;
 
-/// What O_DIRECT wants of a place, a length and memory: as much as any disk does.
+use super::file::is_aligned;
+
+/// What O_DIRECT wants of a place, a length and memory: as much as most disks do.
 const UNIT: usize = 4096;
+/// What is smaller gets more of the kernel's reading ahead.
+const LEAST: usize = 64 << 10;
 
 /// A file beside the page cache.
 #[derive(Debug)]
 pub(super) struct Uncached {
     file: File,
     pages: Pages,
-    size: usize,
 }
 
 impl Uncached {
-    /// `None` where that cannot be: the file system has no O_DIRECT, or the kernel does not say what the
-    /// page cache has.
-    pub(super) fn of(opened: &File, size: u64) -> Option<Self> {
-        let size = usize::try_from(size).ok()?;
+    /// Fails where the file system has no O_DIRECT, or the kernel does not say what the page cache has.
+    pub(super) fn of(opened: &File, size: u64) -> io::Result<Self> {
+        let size = usize::try_from(size).map_err(io::Error::other)?;
         // The same file, whatever its name stands for by now.
         let path = format!("/proc/self/fd/{}", opened.as_raw_fd());
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path).ok()?;
-        Some(Self { pages: Pages::of(&file, size).ok()?, file, size })
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_DIRECT).open(path)?;
+        Ok(Self { pages: Pages::of(&file, size)?, file })
     }
 
     /// False where it was not read: it is for the page cache.
     pub(super) fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<bool> {
         let begin = usize::try_from(at).unwrap_or(usize::MAX);
-        let end = begin.saturating_add(buf.len());
-        let is_aligned = [begin, buf.len(), buf.as_ptr().addr()].iter().all(|n| n % UNIT == 0);
-        if !is_aligned || end > self.size {
+        if buf.len() < LEAST || !is_aligned(buf, at, UNIT) {
             return Ok(false);
         }
-        match self.pages.resident(begin..end) {
-            Ok((there, all)) if there * 2 < all => {}
+        match self.pages.resident(begin..begin.saturating_add(buf.len())) {
+            Ok((there, all)) if there.saturating_mul(2) < all => {}
             _ => return Ok(false),
         }
         match self.file.read_exact_at(buf, at) {
-            // This disk wants more.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+            // This disk wants more, or it is a file that is stored otherwise.
+            Err(error) if is_refusal(&error) => Ok(false),
             read => read.map(|()| true),
         }
     }
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP))
 }
 
 #[cfg(test)]
@@ -69,8 +73,9 @@ mod tests {
         let mut file = tempfile::tempfile_in(program.parent().expect("a folder")).expect("a file");
         let bytes: Vec<u8> = (0..(1 << 20) + 100u32).map(|at| (at / 7 % 251) as u8).collect();
         file.write_all(&bytes).expect("there is room");
-        let uncached = Uncached::of(&file, bytes.len() as u64).expect("a file system on a disk");
-        let mut buffer = AlignedBuf::zeroed(256 << 10, UNIT).expect("memory");
+        let uncached =
+            Uncached::of(&file, bytes.len() as u64).expect("target/ is on a disk's file system");
+        let mut buffer = AlignedBuf::zeroed(256 << 10, UNIT);
         let mut read = |len: usize, at: u64| {
             let place = buffer.get_mut(..len).expect("it is as long");
             place.fill(0);
@@ -82,9 +87,11 @@ mod tests {
         assert!(!read(256 << 10, 0), "it was just written");
         file.sync_all().expect("its disk works");
         fadvise(&file, 0, None, Advice::DontNeed).expect("it is a file");
+        let there = Pages::of(&file, bytes.len()).and_then(|pages| pages.resident(0..bytes.len()));
+        assert_eq!(there.expect("all of it").0, 0, "target/ is on a disk");
         assert!(read(256 << 10, 256 << 10));
         assert!(read(256 << 10, 256 << 10), "it was not brought there");
-        assert!(!read(256 << 10, 100) && !read(100, 0) && !read(8192, 1 << 20));
+        assert!(!read(64 << 10, 100) && !read(100, 0) && !read(8192, 0));
         file.read_exact_at(&mut vec![0; 64 << 10], 512 << 10).expect("readable");
         assert!(!read(64 << 10, 512 << 10));
     }

@@ -14,7 +14,7 @@ use super::squash;
 use crate::dev::Dev;
 use crate::diff::Mounted;
 use crate::error::{Error, ErrorKind, IoContext, Result};
-use crate::host::disks::{FileDev, attach, image_file, number_of};
+use crate::host::disks::{FileDev, attach, number_of};
 use crate::image::{ImageFile, SQUASHFS};
 use crate::machine::HeldTree;
 use crate::queue::lock;
@@ -189,7 +189,7 @@ impl HeldTree for Held {
         let Some((file, name)) = self.open(path)? else { return Ok(None) };
         // By its descriptor, which outlives the mount.
         let path = path_of(&file);
-        Ok(Some(image_file(FileDev::open(&path)?.called(name))))
+        Ok(Some(FileDev::open(&path)?.called(name).into_image()))
     }
 
     fn hold_inside(&self, path: &str, fs_type: &str) -> Result<Option<Box<dyn HeldTree>>> {

@@ -15,7 +15,7 @@ use std::thread;
 use imgbase_sys::aligned::AlignedBuf;
 
 use super::disks::direct;
-use crate::error::{Doing, Fail, Result};
+use crate::error::{Doing, Result};
 use crate::setup::finished;
 
 /// As the library has them.
@@ -72,8 +72,7 @@ impl BareCopy {
     }
 
     fn work(&self, from: &File, to: &File, next: &AtomicUsize) -> Result<()> {
-        let buffer = AlignedBuf::zeroed(WINDOW, 4096);
-        let mut buffer = buffer.ok_or_else(|| Fail::new("no memory"))?;
+        let mut buffer = AlignedBuf::zeroed(WINDOW, 4096);
         while let Some(runs) = self.windows.get(next.fetch_add(1, Ordering::Relaxed)) {
             for run in runs {
                 let len = (run.end - run.start) as usize;

@@ -42,7 +42,6 @@ impl Scratch {
         let first = pvs.first().ok_or_else(|| Fail::new("no physical volume"))?;
         let text_size = text_size(first)?;
         let text = AlignedBuf::zeroed(text_size.next_multiple_of(SECTOR), 4096);
-        let text = text.ok_or_else(|| Fail::new(format!("{first}: no text")))?;
         let disks = disks.iter().zip(pvs).map(|(disk, _)| direct(Path::new(disk), true));
         Ok(Self { disks: disks.collect::<Result<_>>()?, text, next: 0 })
     }

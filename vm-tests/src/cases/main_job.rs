@@ -119,6 +119,12 @@ fn from_a_disk(vm: &mut Vm) -> Outcome {
     kit::init(vm)?;
     step_says(vm, &format!("base --add {BASE} /dev/nvme0n3"), BASE)?;
     kit::holds_the_sample(vm, BASE)?;
+    // All of a device is verified, to its end.
+    kit::small_image(vm, "")?;
+    let sum = vm.ok("sha256sum </tmp/small.ext4 | cut -d' ' -f1")?;
+    let device = vm.ok("losetup -f --show /tmp/small.ext4")?;
+    step_says(vm, &format!("base --add Small-1-1 {device} --digest sha256:{sum}"), "Small-1-1")?;
+    vm.ok(&format!("losetup -d {device}"))?;
     kit::end(vm)
 }
 
