@@ -96,7 +96,10 @@ impl<'d> Blocks<'d> {
                 Ok(self.part(stretch, at.saturating_sub(start)))
             }
             // It may be a neighbour that cannot be read.
-            Err(_) => Ok(self.part(self.bytes(Bytes::new(at), self.size_u64())?, 0)),
+            Err(error) => {
+                log::debug!("{error}");
+                Ok(self.part(self.bytes(Bytes::new(at), self.size_u64())?, 0))
+            }
         }
     }
 

@@ -160,7 +160,9 @@ impl Opened<'_> {
                 let tree = match ext4::Tree::open(file.dev.as_ref()) {
                     Ok(tree) => tree,
                     Err(error) if error.kind() == ErrorKind::Io => return Err(unchanged(error)),
-                    Err(_) => return Ok(Err("only an ext4 that needs no repair is read".into())),
+                    Err(error) => {
+                        return Ok(Err(format!("it is not read without a mount: {error}")));
+                    }
                 };
                 let entered = ext4::Entered::default();
                 let root = ext4::Plain::root(&tree, &entered).map_err(unchanged)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::session::Session;
 use super::{Imgbase, filesystem};
 use crate::diff::{self, Change, Trust};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::layout::{ImageName, Layout};
 use crate::name::LvName;
 
@@ -35,7 +35,8 @@ impl Imgbase<'_> {
     /// [`NotFound`](crate::ErrorKind::NotFound) for an unknown image;
     /// [`Invalid`](crate::ErrorKind::Invalid) for a base without a second name; of
     /// [`DiffWay::Blocks`] [`Busy`](crate::ErrorKind::Busy) and
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) where it cannot be so; what `each` gives.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) where it cannot be so;
+    /// [`Corrupt`](crate::ErrorKind::Corrupt), [`Io`](crate::ErrorKind::Io); what `each` gives.
     pub fn diff(
         &self,
         a: Option<&ImageName>,
@@ -46,19 +47,16 @@ impl Imgbase<'_> {
         let session = Session::for_devices(self)?;
         let (a, b) = choose(&session, a, b)?;
         let of_one_base = a.base() == b.base();
+        if a == b {
+            return Ok(());
+        }
         let (a, b) = (a.lv_name(), b.lv_name());
         session.look_into(&[a.clone(), b.clone()], |session| {
             if way != DiffWay::Walk {
-                let mut begun = false;
-                let compared = by_blocks::compare(session, (&a, &b), of_one_base, &mut |change| {
-                    begun = true;
-                    each(change)
-                });
-                match compared {
-                    Err(why) if way == DiffWay::Auto && !begun => {
-                        log::info!("not by blocks: {why}")
-                    }
-                    compared => return compared,
+                match by_blocks::compare(session, (&a, &b), of_one_base, each) {
+                    Ok(compared) => return compared,
+                    Err(why) if way == DiffWay::Blocks => return Err(why),
+                    Err(why) => say(&why),
                 }
             }
             // Only what comes from one base is known by its inode, times and size: file systems
@@ -67,6 +65,13 @@ impl Imgbase<'_> {
             walk(session, (&a, &b), trust, each)
         })
     }
+}
+
+/// Why it is a walk: what may well be is not worth a warning.
+fn say(why: &Error) {
+    let is_usual = matches!(why.kind(), ErrorKind::Busy | ErrorKind::Unsupported);
+    let level = if is_usual { log::Level::Info } else { log::Level::Warn };
+    log::log!(level, "walking through both, not by blocks: {why}");
 }
 
 /// Older first: a layer is compared with what it came from.
@@ -91,7 +96,7 @@ fn with_base(image: &ImageName) -> Result<(ImageName, ImageName)> {
         ImageName::Layer(layer) => Ok((ImageName::Base(layer.base().clone()), image.clone())),
         ImageName::Base(_) => {
             let why = "a base is compared with what? Give a second name";
-            Err(crate::Error::new(crate::ErrorKind::Invalid, why).at(image).op("compare"))
+            Err(Error::new(ErrorKind::Invalid, why).at(image).op("compare"))
         }
     }
 }
@@ -101,7 +106,7 @@ fn current(session: &Session<'_>, layout: &Layout<'_>) -> Result<ImageName> {
     let found = layout.layers().find(|layer| Some(&layer.lv.name) == current.as_ref());
     found.map(|layer| ImageName::Layer(layer.name.clone())).ok_or_else(|| {
         let why = "this host does not run from a layer: name the images to compare";
-        crate::Error::new(crate::ErrorKind::NotFound, why).at("/").op("compare")
+        Error::new(ErrorKind::NotFound, why).at("/").op("compare")
     })
 }
 

@@ -86,6 +86,34 @@ fn what_layers_have_different_is_found_without_a_mount() {
     );
 }
 
+/// Each read fails once: the list is whole, or the error is the read's.
+#[test]
+fn a_read_that_fails_leaves_nothing_out() {
+    let sim = with_layers();
+    edit(&sim, "HostVG-Base--1--0+1", "set_inode_field hello mode 0100600\nmkdir new\n");
+    let diff = || diff(&sim, BASE, "Base-1-0+1", DiffWay::Blocks);
+    let whole = diff().expect("comparable");
+    let (mut failed, mut nth) = (0, 0);
+    loop {
+        sim.kernel.fail_io_at(nth, std::io::ErrorKind::Other);
+        let told = diff();
+        if !sim.kernel.heal() {
+            break;
+        }
+        match told {
+            Ok(told) => assert_eq!(told, whole),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Io, "{error}");
+                let (told, places) = (error.to_string(), ["HostVG", "/hello", "/new"]);
+                assert!(places.iter().any(|place| told.contains(place)), "{told}");
+                failed += 1;
+            }
+        }
+        nth += 1;
+    }
+    assert!(failed > 0 && nth > failed, "{failed} of {nth}");
+}
+
 /// The walk needs a mount, which this machine does not have: that it is tried shows by its error.
 #[test]
 fn what_cannot_be_compared_by_blocks_is_walked_through() {

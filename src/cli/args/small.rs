@@ -69,6 +69,7 @@ Examples:
   imgbase diff
   imgbase diff Debian-12-1 Debian-12-1+2
   imgbase diff --walk Debian-12-1+2
+  imgbase diff --blocks Debian-12-1+1 Debian-12-1+2
   imgbase --json diff Debian-12-1+1 Debian-12-1+2";
 
 /// List the files that differ between two images
@@ -93,7 +94,7 @@ pub(crate) struct DiffArgs {
     #[arg(long)]
     pub(crate) walk: bool,
 
-    /// Fail, and say why, where it cannot be done by blocks
+    /// Fail, and say why, where it cannot be done by blocks: of what is mounted, say
     #[arg(long, conflicts_with = "walk")]
     pub(crate) blocks: bool,
 }

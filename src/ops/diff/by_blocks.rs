@@ -10,28 +10,34 @@ use crate::ops::session::Session;
 
 const OP: &str = "compare by blocks";
 
-/// Compares two active volumes.
+/// Compares two active volumes; gives what came of that.
 ///
 /// # Errors
-/// Before anything is told, why they have to be walked through: they are not of one base, mounted,
-/// not ext4, or were not left in order. Then as [`Diff`], and what `each` gives.
+/// Nothing was told then: [`Busy`](ErrorKind::Busy) where one of them is mounted or open;
+/// [`Unsupported`](ErrorKind::Unsupported) for what is not of one base, no ext4, or was not left in order;
+/// [`Corrupt`](ErrorKind::Corrupt), also of the pool's metadata; [`Io`](ErrorKind::Io).
 pub(super) fn compare(
     session: &Session<'_>,
-    lvs: (&LvName, &LvName),
+    (a, b): (&LvName, &LvName),
     of_one_base: bool,
     each: &mut dyn FnMut(&Change) -> Result<()>,
-) -> Result<()> {
+) -> Result<Result<()>> {
     if !of_one_base {
-        return Err(not_so("it is not of the same base").at(lvs.1));
+        return Err(not_so("it is not of the same base").at(b));
     }
-    let [a, b] = alone(session, lvs)?;
-    let (a, b) = (Tree::open(a.as_ref())?, Tree::open(b.as_ref())?);
-    let pair = pair(session, lvs, [&a, &b])?;
+    let [dev_a, dev_b] = alone(session, (a, b))?;
+    let (tree_a, tree_b) = (open(dev_a.as_ref())?, open(dev_b.as_ref())?);
+    let pair = pair(session, (a, b), [&tree_a, &tree_b]);
+    let pair = pair.map_err(|error| error.op(OP).at(format_args!("{a} and {b}")))?;
     let (a, b) = pair.roots()?;
-    for change in Diff::new(a, b, Trust::SameInode) {
-        each(&change?)?;
-    }
-    Ok(())
+    Ok(Diff::new(a, b, Trust::SameInode).try_for_each(|change| each(&change?)))
+}
+
+fn open(dev: &dyn Dev) -> Result<Tree<'_>> {
+    Tree::open(dev).map_err(|error| match error.kind() {
+        ErrorKind::Invalid => error.with_kind(ErrorKind::Unsupported),
+        _ => error,
+    })
 }
 
 /// Both devices, which nobody has, and which nobody can mount as long as they are open.

@@ -33,8 +33,8 @@ const RIVAL: &str = "diff -rq /mnt/one /mnt/other; [ $? = 1 ]";
 /// The chunks alone, of which it tells no file.
 const THIN_DELTA: &str = "id() { dmsetup table HostVG-Trees--1--1+$1 | cut -d' ' -f5; }
     pool() { dmsetup message HostVG-ImagePool-tpool 0 $1; }
-    pool reserve_metadata_snap &&
-    thin_delta -m --thin1 $(id 1) --thin2 $(id 2) /dev/mapper/HostVG-ImagePool_tmeta >/tmp/delta &&
+    pool reserve_metadata_snap || exit
+    thin_delta -m --thin1 $(id 1) --thin2 $(id 2) /dev/mapper/HostVG-ImagePool_tmeta >/tmp/delta
     pool release_metadata_snap && grep -q '<different' /tmp/delta";
 
 /// So many rounds.
