@@ -158,9 +158,30 @@ impl Table {
         })
     }
 
-    /// True where an entry has an id.
-    pub fn has_ids(self) -> bool {
-        matches!(self, Self::Passwd | Self::Group)
+    /// The name of the table of users or groups, in `/etc`.
+    pub(super) fn name(self) -> &'static [u8] {
+        match self {
+            Self::Passwd => b"passwd",
+            Self::Group => b"group",
+            Self::Shadow => b"shadow",
+            Self::Gshadow => b"gshadow",
+            Self::Subids => b"subuid",
+        }
+    }
+
+    /// Whether ids in it become others.
+    pub(super) fn has_ids(self, ids: &IdMap) -> bool {
+        match self {
+            Self::Passwd => !ids.is_empty(),
+            Self::Group => !ids.gids.is_empty(),
+            Self::Shadow | Self::Gshadow | Self::Subids => false,
+        }
+    }
+
+    /// The image's table with the ids that its accounts have here.
+    pub(super) fn renumbered(self, theirs: &[u8], ids: &IdMap) -> Vec<u8> {
+        let lines = theirs.split(|byte| *byte == b'\n').map(|line| self.mapped(line, ids));
+        lines.collect::<Vec<_>>().join(&b'\n')
     }
 
     /// The merged table. Each field is taken from the side that changed it, ours where both did;

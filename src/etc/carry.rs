@@ -718,6 +718,61 @@ mod tests {
         assert_eq!(read(&all.new, "etc/group"), format!("{group}new:x:43:\n"));
     }
 
+    /// The layer as it is: what was not written to is the base's file itself.
+    fn snapshot(all: &Trees, paths: &[&str]) {
+        for path in paths {
+            fs::remove_file(all.ours.join(path)).expect("it is a copy");
+            fs::hard_link(all.base.join(path), all.ours.join(path)).expect("linked");
+        }
+    }
+
+    #[test]
+    fn what_was_not_touched_is_the_image_s_but_for_ids() {
+        let base = [
+            ("etc/passwd", "a:x:100:100::/:/\n"),
+            ("etc/group", "a:x:100:\n"),
+            ("etc/conf", "1"),
+            ("etc/gone", "1"),
+            ("etc/mine", "1"),
+            ("etc/machine-id", "1"),
+        ];
+        let new = [
+            ("etc/passwd", "a:x:42:42::/:/\nnew:x:100:43::/:/"),
+            ("etc/group", "a:x:42:\nnew:x:43:\n"),
+            ("etc/conf", "2"),
+            ("etc/mine", "1"),
+            ("etc/machine-id", "2"),
+        ];
+        for files in [&[][..], &["/etc/passwd", "/etc/conf"]] {
+            let all = trees(&base, &new);
+            write(&all.ours, "etc/mine", "2");
+            let untouched = base.map(|(path, _)| path).into_iter().filter(|at| *at != "etc/mine");
+            snapshot(&all, &untouched.collect::<Vec<_>>());
+            let files = files.iter().flat_map(|path| Pattern::parse(path)).collect();
+            let carried = wished(&all, &Wishes { files, ..Wishes::default() }).expect("it is done");
+            assert_eq!((carried.conflicts, carried.merged), (vec![], vec![]));
+            let passwd = "a:x:100:100::/:/\nnew:x:999:43::/:/";
+            assert_eq!(read(&all.new, "etc/passwd"), passwd);
+            assert_eq!(read(&all.new, "etc/group"), "a:x:100:\nnew:x:43:\n");
+            let is = ["conf", "mine", "machine-id"].map(|at| read(&all.new, &format!("etc/{at}")));
+            assert_eq!(is, ["2", "2", "1"]);
+            assert!(!all.new.join("etc/gone").exists());
+        }
+    }
+
+    #[test]
+    fn a_table_that_the_image_left_as_it_was_gets_its_new_groups() {
+        let passwd = "u:x:120:120::/:/\n";
+        let base = [("etc/passwd", passwd), ("etc/group", "p:x:120:\n")];
+        let all = trees(&base, &[("etc/passwd", passwd), ("etc/group", "n:x:120:\n")]);
+        // What makes it differ here is another account.
+        write(&all.ours, "etc/passwd", &format!("{passwd}bob:x:1000:100::/:/\n"));
+        over(&all).expect("it is done");
+        assert_eq!(read(&all.new, "etc/group"), "n:x:999:\n");
+        let merged = "u:x:120:999::/:/\nbob:x:1000:100::/:/\n";
+        assert_eq!(read(&all.new, "etc/passwd"), merged);
+    }
+
     /// A list of access rights as an attribute: the owner, a user, the group, a group, the mask, others.
     fn acl(user: u32, group: u32) -> Vec<u8> {
         let none = u32::MAX;

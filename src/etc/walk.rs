@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 
+use super::accounts::Table;
 use super::rules::{Rules, Treatment};
 use super::{
-    Action, BESIDE, Conflict, ConflictKind, MetaChange, OURS_BESIDE, Plan, SkipReason, Step,
-    accounts, lines,
+    Action, BESIDE, Conflict, ConflictKind, MetaChange, OURS_BESIDE, Plan, SkipReason, Step, lines,
 };
 use crate::diff::{Comparer, Difference, Differences, Trust};
 use crate::error::{Error, Result};
@@ -37,11 +37,18 @@ pub fn merge<F: Folder>(trees: [F; 3], trust: Trust, rules: &Rules) -> Result<Pl
         missing: Vec::new(),
         aside: Vec::new(),
     };
-    let root = TreePath::root();
-    let merged = walk.folder(&root, &trees.map(Some));
+    let (root, trees) = (TreePath::root(), trees.map(Some));
+    let merged = walk.folder(&root, &trees);
     merged.map_err(|error| Error::io(error).op("merge").at("/"))?;
+    let ([_, _, theirs], etc) = (&trees, root.join(ETC));
+    for table in [Table::Passwd, Table::Group] {
+        let renumbered = walk.renumber(&etc, table, theirs.as_ref());
+        renumbered.map_err(|error| Error::io(error).op("merge").at(etc.join(table.name())))?;
+    }
     Ok(walk.plan)
 }
+
+const ETC: &[u8] = b"etc";
 
 pub(super) struct Walk<'r> {
     rules: &'r Rules,
@@ -157,19 +164,47 @@ impl Walk<'_> {
     }
 
     /// Whether the image has its way with an entry, whatever it has there: nobody has touched it here, and
-    /// who a host is and what ids it has are not for the image to say.
+    /// it is not who the host is.
     fn is_the_image_s(&self, path: &TreePath, base: Option<&Meta>, ours: Option<&Meta>) -> bool {
         let (Some(base), Some(ours)) = (base, ours) else { return false };
         ours.kind != Kind::Folder
             && self.trust.takes_as_same(base, ours)
             && !self.rules.is_identity(path)
-            && !self.has_ids(path)
     }
 
-    /// Whether it is a table in which the image's accounts get other ids, as its files do.
-    fn has_ids(&self, path: &TreePath) -> bool {
-        let table = accounts::Table::at(path);
-        !self.rules.ids.is_empty() && table.is_some_and(accounts::Table::has_ids)
+    /// Gives a table of the image's that stands the ids that the image's files get, whatever is carried
+    /// over of it.
+    fn renumber<F: Folder>(
+        &mut self,
+        at: &TreePath,
+        table: Table,
+        theirs: Option<&F>,
+    ) -> io::Result<()> {
+        let (name, path) = (table.name(), at.join(table.name()));
+        let is_settled = self.plan.steps.iter().any(|step| match step.action {
+            Action::Meta(_) | Action::Beside => false,
+            Action::Copy if step.entry == Kind::Folder => false,
+            _ => step.path == path || step.path == *at,
+        });
+        let Some(theirs) = theirs.filter(|_| !is_settled && table.has_ids(&self.rules.ids)) else {
+            return Ok(());
+        };
+        let is = |kind| move |meta: &Meta| meta.kind == kind;
+        if !find(Some(theirs), ETC)?.as_ref().is_some_and(is(Kind::Folder)) {
+            return Ok(());
+        }
+        let etc = theirs.folder(ETC)?;
+        if !find(Some(&etc), name)?.as_ref().is_some_and(is(Kind::File)) {
+            return Ok(());
+        }
+        let mut text = Vec::new();
+        etc.file(name)?.read_to_end(&mut text)?;
+        let renumbered = table.renumbered(&text, &self.rules.ids);
+        if renumbered != text {
+            let action = Action::Content(renumbered);
+            self.plan.steps.push(Step { path, entry: Kind::File, action });
+        }
+        Ok(())
     }
 
     /// Merges an entry; true where nothing of the image's, and nothing of ours, stays there.
@@ -325,14 +360,15 @@ impl Walk<'_> {
         apart: Differences,
     ) -> io::Result<()> {
         let comparable = in_base && entry.kind(BASE) == entry.kind(OURS);
-        let (mut here, there) = if comparable {
+        let (here, mut there) = if comparable {
             (self.differs(entry, BASE, OURS)?, self.differs(entry, BASE, THEIRS)?)
         } else {
             // With nothing in common both sides have changed all.
             (apart, apart)
         };
-        // The image's, with other ids, is no longer what it was.
-        here.note(Difference::Content, self.has_ids(entry.path));
+        // The image's table, with other ids, is no longer what it was.
+        let table = Table::at(entry.path).filter(|table| table.has_ids(&self.rules.ids));
+        there.note(Difference::Content, table.is_some());
         let (Some(kind), Some(ours), Some(theirs)) =
             (entry.kind(OURS), entry.meta(OURS), entry.meta(THEIRS))
         else {
@@ -446,7 +482,7 @@ impl Walk<'_> {
         }
         let base = if comparable { self.content(entry, BASE)? } else { Vec::new() };
         let (ours, theirs) = (self.content(entry, OURS)?, self.content(entry, THEIRS)?);
-        if let Some(table) = accounts::Table::at(entry.path) {
+        if let Some(table) = Table::at(entry.path) {
             return Ok(Some(table.merge([&base, &ours, &theirs], &self.rules.ids)));
         }
         if !comparable {

@@ -1,5 +1,6 @@
 //! Memory whose address suits O_DIRECT.
 
+use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 
 /// Zeroed bytes at an address that is a multiple of what was asked for.
@@ -7,7 +8,6 @@ use std::ops::{Deref, DerefMut, Range};
 /// They are a part of memory that is larger, and not what an allocator has aligned: glibc's, before 2.38, does
 /// not find such memory again once it was freed, so that who reads a device piece by piece takes as much
 /// memory as the device has.
-#[derive(Debug)]
 pub struct AlignedBuf {
     memory: Vec<u8>,
     place: Range<usize>,
@@ -15,6 +15,9 @@ pub struct AlignedBuf {
 
 impl AlignedBuf {
     /// `len` zeros at a multiple of `align`, which is rounded up to a power of two.
+    ///
+    /// # Panics
+    /// Where both do not fit the address space.
     #[must_use]
     pub fn zeroed(len: usize, align: usize) -> Self {
         let align = align.next_power_of_two();
@@ -22,6 +25,12 @@ impl AlignedBuf {
         // Less than `align`, as bytes can begin anywhere.
         let start = memory.as_ptr().align_offset(align);
         Self { place: start..start + len, memory }
+    }
+}
+
+impl fmt::Debug for AlignedBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AlignedBuf").field("len", &self.place.len()).finish_non_exhaustive()
     }
 }
 

@@ -87,8 +87,10 @@ fn what_is_in_the_way(vm: &mut Vm, one: &str, other: &str) -> Outcome {
     let said = vm.fails(5, "imgbase diff --blocks Xfs-1-1+1")?;
     must(said.contains("/Xfs-1-1") || said.contains("Xfs--1--1"), said)?;
     vm.says("imgbase diff Xfs-1-1+1", "")?;
-    // One image is itself, in use or not.
+    // One image is itself, also where it is in use.
+    step(vm, &format!("mount {other} /mnt/layer"))?;
     vm.says(&format!("imgbase diff --blocks {other} {other}"), "")?;
+    step(vm, "umount /mnt/layer")?;
     let said = vm.fails(2, "imgbase diff --walk --blocks Xfs-1-1+1")?;
     must(said.contains("cannot be used with"), said)
 }
