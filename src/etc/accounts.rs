@@ -158,17 +158,6 @@ impl Table {
         })
     }
 
-    /// The name of the table of users or groups, in `/etc`.
-    pub(super) fn name(self) -> &'static [u8] {
-        match self {
-            Self::Passwd => b"passwd",
-            Self::Group => b"group",
-            Self::Shadow => b"shadow",
-            Self::Gshadow => b"gshadow",
-            Self::Subids => b"subuid",
-        }
-    }
-
     /// Whether ids in it become others.
     pub(super) fn has_ids(self, ids: &IdMap) -> bool {
         match self {

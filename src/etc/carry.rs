@@ -49,8 +49,8 @@ const LEFT: [&str; 19] = [
 const READ_MOST: u64 = 16 << 20;
 
 /// Carries over to the tree at `new` what was changed from the one at `base` to the one at `ours`, a
-/// snapshot of it; what the line of the root in fstab names is no change, `root` is what it is to name. `wishes` add
-/// to what is carried over. Nothing is durable before the file system is synced.
+/// snapshot of it; what the line of the root in fstab names is no change, `root` is what it is to
+/// name. `wishes` add to what is carried over. Nothing is durable before the file system is synced.
 ///
 /// # Errors
 /// Those of the file systems, naming the path; [`Exists`](ErrorKind::Exists) for what is in conflict,

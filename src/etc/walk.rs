@@ -40,10 +40,10 @@ pub fn merge<F: Folder>(trees: [F; 3], trust: Trust, rules: &Rules) -> Result<Pl
     let (root, trees) = (TreePath::root(), trees.map(Some));
     let merged = walk.folder(&root, &trees);
     merged.map_err(|error| Error::io(error).op("merge").at("/"))?;
-    let ([_, _, theirs], etc) = (&trees, root.join(ETC));
-    for table in [Table::Passwd, Table::Group] {
-        let renumbered = walk.renumber(&etc, table, theirs.as_ref());
-        renumbered.map_err(|error| Error::io(error).op("merge").at(etc.join(table.name())))?;
+    let [_, _, theirs] = &trees;
+    for name in [&b"passwd"[..], b"group"] {
+        let renumbered = walk.renumber(name, theirs.as_ref());
+        renumbered.map_err(|error| Error::io(error).op("merge").at(root.join(ETC).join(name)))?;
     }
     Ok(walk.plan)
 }
@@ -172,29 +172,27 @@ impl Walk<'_> {
             && !self.rules.is_identity(path)
     }
 
-    /// Gives a table of the image's that stands the ids that the image's files get, whatever is carried
-    /// over of it.
-    fn renumber<F: Folder>(
-        &mut self,
-        at: &TreePath,
-        table: Table,
-        theirs: Option<&F>,
-    ) -> io::Result<()> {
-        let (name, path) = (table.name(), at.join(table.name()));
+    /// The table that lies there, where the image's accounts get other ids in it.
+    fn renumbered(&self, path: &TreePath) -> Option<Table> {
+        Table::at(path).filter(|table| table.has_ids(&self.rules.ids))
+    }
+
+    /// Gives a table in `/etc` that stands as the image has it the ids that the image's files get,
+    /// whatever is carried over of it.
+    fn renumber<F: Folder>(&mut self, name: &[u8], theirs: Option<&F>) -> io::Result<()> {
+        let at = TreePath::root().join(ETC);
+        let path = at.join(name);
+        let (Some(table), Some(theirs)) = (self.renumbered(&path), theirs) else { return Ok(()) };
         let is_settled = self.plan.steps.iter().any(|step| match step.action {
             Action::Meta(_) | Action::Beside => false,
             Action::Copy if step.entry == Kind::Folder => false,
-            _ => step.path == path || step.path == *at,
+            _ => step.path == path || step.path == at,
         });
-        let Some(theirs) = theirs.filter(|_| !is_settled && table.has_ids(&self.rules.ids)) else {
-            return Ok(());
-        };
-        let is = |kind| move |meta: &Meta| meta.kind == kind;
-        if !find(Some(theirs), ETC)?.as_ref().is_some_and(is(Kind::Folder)) {
+        if is_settled || !find(Some(theirs), ETC)?.is_some_and(|etc| etc.kind == Kind::Folder) {
             return Ok(());
         }
         let etc = theirs.folder(ETC)?;
-        if !find(Some(&etc), name)?.as_ref().is_some_and(is(Kind::File)) {
+        if !find(Some(&etc), name)?.is_some_and(|table| table.kind == Kind::File) {
             return Ok(());
         }
         let mut text = Vec::new();
@@ -367,8 +365,7 @@ impl Walk<'_> {
             (apart, apart)
         };
         // The image's table, with other ids, is no longer what it was.
-        let table = Table::at(entry.path).filter(|table| table.has_ids(&self.rules.ids));
-        there.note(Difference::Content, table.is_some());
+        there.note(Difference::Content, self.renumbered(entry.path).is_some());
         let (Some(kind), Some(ours), Some(theirs)) =
             (entry.kind(OURS), entry.meta(OURS), entry.meta(THEIRS))
         else {

@@ -22,10 +22,16 @@ use crate::units::Bytes;
 /// # Errors
 /// [`Unsupported`](ErrorKind::Unsupported) where it is none that is known here.
 pub(super) fn read(device: &dyn Dev) -> Result<FileSystem> {
-    FileSystem::read(device).map_err(|error| match error.kind() {
+    FileSystem::read(device).map_err(unknown)
+}
+
+/// The error of a volume of ours on which there is no file system that is looked for: nobody has
+/// named it.
+pub(super) fn unknown(error: Error) -> Error {
+    match error.kind() {
         ErrorKind::Invalid => error.with_kind(ErrorKind::Unsupported),
         _ => error,
-    })
+    }
 }
 
 /// Options that a layer is mounted with: what is deleted in it goes back to the pool. Inode tables

@@ -86,22 +86,22 @@ impl FileDev {
         if !kind.is_block_device() && !kind.is_file() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        let (writer, path, name) = (OnceLock::new(), path.to_owned(), path.display().to_string());
-        if !kind.is_block_device() {
-            let reader = File::open(&path)?;
-            let size = Bytes::new(reader.metadata()?.len());
-            let direct = None;
-            let file =
-                Self { reader, writes: false, writer, path, name, size, direct, uncached: None };
-            return Ok(file);
-        }
-        let mut options = OpenOptions::new();
-        options.read(true).write(write).custom_flags(libc::O_DIRECT | flags);
-        let reader = options.open(&path)?;
-        let size = Bytes::new(block::size(&reader)?);
-        let unit = usize::try_from(block::logical_block_size(&reader)?).unwrap_or(4096);
-        let direct = Some(unit);
-        Ok(Self { reader, writes: write, writer, path, name, size, direct, uncached: None })
+        let writes = write && kind.is_block_device();
+        let (reader, size, direct) = if kind.is_block_device() {
+            let mut options = OpenOptions::new();
+            options.read(true).write(writes).custom_flags(libc::O_DIRECT | flags);
+            let reader = options.open(path)?;
+            let unit = usize::try_from(block::logical_block_size(&reader)?).unwrap_or(4096);
+            let size = block::size(&reader)?;
+            (reader, size, Some(unit))
+        } else {
+            let reader = File::open(path)?;
+            let size = reader.metadata()?.len();
+            (reader, size, None)
+        };
+        let (writer, name, size) = (OnceLock::new(), path.display().to_string(), Bytes::new(size));
+        let path = path.to_owned();
+        Ok(Self { reader, writes, writer, path, name, size, direct, uncached: None })
     }
 
     /// The descriptor for writing, opened when it is first needed. Where two threads open it at

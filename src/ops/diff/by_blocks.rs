@@ -6,6 +6,7 @@ use crate::diff::{Change, Diff, Trust};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ext4::{Pair, Tree};
 use crate::name::{DmName, LvName};
+use crate::ops::filesystem::unknown;
 use crate::ops::session::Session;
 
 const OP: &str = "compare by blocks";
@@ -26,18 +27,12 @@ pub(super) fn compare(
         return Err(not_so("it is not of the same base").at(b));
     }
     let [dev_a, dev_b] = alone(session, (a, b))?;
+    let open = |dev| Tree::open(dev).map_err(unknown);
     let (tree_a, tree_b) = (open(dev_a.as_ref())?, open(dev_b.as_ref())?);
     let pair = pair(session, (a, b), [&tree_a, &tree_b]);
     let pair = pair.map_err(|error| error.op(OP).at(format_args!("{a} and {b}")))?;
     let (a, b) = pair.roots()?;
     Ok(Diff::new(a, b, Trust::SameInode).try_for_each(|change| each(&change?)))
-}
-
-fn open(dev: &dyn Dev) -> Result<Tree<'_>> {
-    Tree::open(dev).map_err(|error| match error.kind() {
-        ErrorKind::Invalid => error.with_kind(ErrorKind::Unsupported),
-        _ => error,
-    })
 }
 
 /// Both devices, which nobody has, and which nobody can mount as long as they are open.

@@ -186,14 +186,18 @@ pub(super) fn layers(indices: std::ops::Range<u32>) -> String {
 
 /// The paths that differ between two images.
 pub(super) fn diff(vm: &mut Vm, a: &str, b: &str) -> Result<Vec<String>, Stop> {
-    let said = step(vm, &format!("diff {a} {b}"))?;
+    step(vm, &format!("diff {a} {b}")).map(|said| paths(&said))
+}
+
+/// The paths that a list of differences names, in order.
+pub(super) fn paths(said: &str) -> Vec<String> {
     let path = |line: &str| {
         let path = line.get(2..).unwrap_or_default();
         path.split(" (").next().unwrap_or_default().to_owned()
     };
     let mut paths: Vec<String> = said.lines().map(path).collect();
     paths.sort_unstable();
-    Ok(paths)
+    paths
 }
 
 /// The volume must hold exactly the tree of the sample.
