@@ -10,12 +10,14 @@ use crate::units::Bytes;
 
 #[cfg(feature = "pack")]
 pub(crate) mod ahead;
+pub mod aligned;
 pub(crate) mod bytes;
 pub mod gather;
 pub mod outlet;
 pub mod overlay;
 pub mod record;
 
+pub use aligned::AlignedBuf;
 pub use outlet::Outlet;
 pub use overlay::Overlay;
 
@@ -41,6 +43,20 @@ pub trait Dev: Send + Sync {
     /// As the device gives them; `UnexpectedEof` past the end.
     fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()>;
 
+    /// The `len` bytes from byte `at` on in memory of their own, which suits O_DIRECT.
+    ///
+    /// # Errors
+    /// As [`read_at`](Dev::read_at).
+    fn read_new(&self, len: usize, at: Bytes) -> io::Result<AlignedBuf> {
+        read_zeroed(self, len, at)
+    }
+
+    /// True where it keeps what was read together with what lies beside it: who expects to read that
+    /// next gains nothing by asking for more now.
+    fn reads_ahead(&self) -> bool {
+        false
+    }
+
     /// Writes all of `data` from byte `at` on.
     ///
     /// # Errors
@@ -65,6 +81,17 @@ pub trait Dev: Send + Sync {
     fn path(&self) -> Option<PathBuf> {
         None
     }
+}
+
+/// Reads into memory that was made zero.
+pub(crate) fn read_zeroed(
+    dev: &(impl Dev + ?Sized),
+    len: usize,
+    at: Bytes,
+) -> io::Result<AlignedBuf> {
+    let mut bytes = AlignedBuf::for_any_disk(len);
+    dev.read_at(&mut bytes, at)?;
+    Ok(bytes)
 }
 
 /// What can be read at any place, and is never written.

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::Dev;
+use super::{AlignedBuf, Dev};
 use crate::units::Bytes;
 
 /// Larger chunks are more to read and write whole than the kernel's copy is worth.
@@ -27,7 +27,7 @@ pub struct Gathered<'d> {
 
 struct Piece {
     at: Bytes,
-    bytes: Vec<u8>,
+    bytes: AlignedBuf,
     changed: bool,
 }
 
@@ -103,8 +103,8 @@ impl<'d> Gathered<'d> {
             Some(place) => place,
             None => {
                 let left = self.size().get().saturating_sub(at.get()).min(self.len);
-                let mut bytes = vec![0; usize::try_from(left).map_err(io::Error::other)?];
-                self.below.read_at(&mut bytes, at)?;
+                let left = usize::try_from(left).map_err(io::Error::other)?;
+                let bytes = self.below.read_new(left, at)?;
                 pieces.push(Piece { at, bytes, changed: false });
                 pieces.len() - 1
             }
@@ -132,6 +132,10 @@ impl Dev for Gathered<'_> {
                 to.copy_from_slice(from);
             }
         })
+    }
+
+    fn reads_ahead(&self) -> bool {
+        true
     }
 
     fn write_at(&self, data: &[u8], at: Bytes) -> io::Result<()> {

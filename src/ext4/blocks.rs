@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use super::detail::Detail;
 use super::geometry::Geometry;
-use crate::dev::Dev;
+use crate::dev::{AlignedBuf, Dev};
 use crate::error::{IoContext, Result};
 use crate::units::Bytes;
 
@@ -22,6 +22,7 @@ const GENERATION: usize = 1 << 20;
 pub(super) struct Blocks<'d> {
     pub(super) dev: &'d dyn Dev,
     pub(super) geometry: Geometry,
+    stretch: u64,
     kept: RefCell<Kept>,
 }
 
@@ -29,13 +30,13 @@ pub(super) struct Blocks<'d> {
 /// generation to the younger; once that is full it becomes the older one.
 #[derive(Default)]
 struct Kept {
-    young: BTreeMap<u64, Rc<[u8]>>,
-    old: BTreeMap<u64, Rc<[u8]>>,
+    young: BTreeMap<u64, Rc<AlignedBuf>>,
+    old: BTreeMap<u64, Rc<AlignedBuf>>,
     bytes: usize,
 }
 
 impl Kept {
-    fn get(&mut self, at: u64) -> Option<Rc<[u8]>> {
+    fn get(&mut self, at: u64) -> Option<Rc<AlignedBuf>> {
         if let Some(found) = self.young.get(&at) {
             return Some(Rc::clone(found));
         }
@@ -44,7 +45,7 @@ impl Kept {
         Some(found)
     }
 
-    fn put(&mut self, at: u64, stretch: &Rc<[u8]>) {
+    fn put(&mut self, at: u64, stretch: &Rc<AlignedBuf>) {
         if self.bytes >= GENERATION {
             self.old = std::mem::take(&mut self.young);
             self.bytes = 0;
@@ -57,7 +58,7 @@ impl Kept {
 /// A block's bytes.
 #[derive(Clone)]
 pub(super) struct Block {
-    stretch: Rc<[u8]>,
+    stretch: Rc<AlignedBuf>,
     range: Range<usize>,
 }
 
@@ -71,7 +72,8 @@ impl Deref for Block {
 
 impl<'d> Blocks<'d> {
     pub(super) fn new(dev: &'d dyn Dev, geometry: Geometry) -> Self {
-        Self { dev, geometry, kept: RefCell::default() }
+        let stretch = if dev.reads_ahead() { 0 } else { STRETCH };
+        Self { dev, geometry, stretch, kept: RefCell::default() }
     }
 
     /// Bytes of a block; a power of two.
@@ -83,7 +85,7 @@ impl<'d> Blocks<'d> {
     pub(super) fn read(&self, block: u64) -> Result<Block> {
         self.check(block, 1)?;
         let at = self.geometry.byte_of(block).get();
-        let step = STRETCH.max(self.geometry.block_size().get());
+        let step = self.stretch.max(self.geometry.block_size().get());
         let start = at & !step.saturating_sub(1);
         let known = self.kept.borrow_mut().get(start);
         if let Some(stretch) = known {
@@ -107,17 +109,15 @@ impl<'d> Blocks<'d> {
         self.geometry.block_size().get()
     }
 
-    fn part(&self, stretch: Rc<[u8]>, from: u64) -> Block {
+    fn part(&self, stretch: Rc<AlignedBuf>, from: u64) -> Block {
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         Block { stretch, range: from..from.saturating_add(self.size()) }
     }
 
-    fn bytes(&self, at: Bytes, len: u64) -> Result<Rc<[u8]>> {
+    fn bytes(&self, at: Bytes, len: u64) -> Result<Rc<AlignedBuf>> {
         let len = usize::try_from(len).unwrap_or(usize::MAX);
-        let mut bytes = vec![0; len];
         let place = format_args!("{}, byte {}", self.dev.name(), at.get());
-        self.dev.read_at(&mut bytes, at).context(OP, place)?;
-        Ok(bytes.into())
+        self.dev.read_new(len, at).context(OP, place).map(Rc::new)
     }
 
     /// Fails unless all of these blocks belong to the file system.

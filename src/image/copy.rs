@@ -8,7 +8,7 @@ use super::feed::{DiskFeed, Feed, Job, StreamFeed, read_pieces};
 use super::filesystem::FileSystem;
 use super::sink::{Buffers, Target, Wrote};
 use super::source::{Input, Source, SpaceNeed, truncated};
-use crate::dev::Dev;
+use crate::dev::{AlignedBuf, Dev};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::ext4::free_extents;
 use crate::queue::{Receiver, Sender, queue};
@@ -226,7 +226,7 @@ impl<'c> Copy<'c> {
 
     /// The next window, unless something failed. The feed's own failure is kept before the next
     /// thread may ask: a stream that ended would only tell it less of the same.
-    fn next_job(&self, buffer: &mut super::buffer::Buffer) -> Option<Job> {
+    fn next_job(&self, buffer: &mut AlignedBuf) -> Option<Job> {
         let mut feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
         if self.stop.load(Ordering::Relaxed) {
             return None;

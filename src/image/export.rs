@@ -1,12 +1,11 @@
 //! The other way: a volume into a file, in order, without what is not used.
 
-use super::buffer::Buffer;
 use super::extents::{Extents, in_chunks};
 use super::feed::{DiskFeed, Windows, read_pieces};
 use super::filesystem::FileSystem;
 use super::qcow2_new::Layout;
 use crate::dev::bytes::is_zero;
-use crate::dev::{Dev, Outlet};
+use crate::dev::{AlignedBuf, Dev, Outlet};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ext4::{self, used_extents};
 use crate::units::Bytes;
@@ -120,7 +119,7 @@ impl<'d> Export<'d> {
     fn walk(&self, tell: TellRead<'_>, each: Each<'_>) -> Result<()> {
         let windows = Windows { size: WINDOW, end: self.size() };
         let mut feed = DiskFeed { extents: self.extents(), windows, held: None };
-        let mut buffer = Buffer::new(usize::try_from(WINDOW.get()).unwrap_or(0));
+        let mut buffer = AlignedBuf::for_any_disk(usize::try_from(WINDOW.get()).unwrap_or(0));
         let mut read = Bytes::ZERO;
         while let Some(job) = feed.window()? {
             if tell(read) {
@@ -128,7 +127,7 @@ impl<'d> Export<'d> {
             }
             read_pieces(self.dev, &job, &mut buffer)?;
             read = read.saturating_add(job.source_bytes);
-            each(job.at, buffer.get(0..job.len))?;
+            each(job.at, buffer.part(0..job.len))?;
         }
         tell(read);
         Ok(())

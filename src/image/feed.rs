@@ -3,11 +3,10 @@
 use std::io::Read;
 use std::ops::Range;
 
-use super::buffer::Buffer;
 use super::extents::Extents;
 use super::open::unreadable;
-use crate::dev::Dev;
 use crate::dev::bytes::read_full;
+use crate::dev::{AlignedBuf, Dev};
 use crate::error::{Error, Result};
 use crate::ext4::Extent;
 use crate::units::Bytes;
@@ -31,7 +30,7 @@ pub(super) struct Job {
 /// Gives windows, each once and in order.
 pub(super) trait Feed: Send {
     /// The next window; may fill the buffer, which is as large as a window.
-    fn next(&mut self, buffer: &mut Buffer) -> Result<Option<Job>>;
+    fn next(&mut self, buffer: &mut AlignedBuf) -> Result<Option<Job>>;
 }
 
 /// Windows of `size` bytes up to `end`; the last may be shorter.
@@ -65,7 +64,7 @@ impl DiskFeed<'_> {
 }
 
 impl Feed for DiskFeed<'_> {
-    fn next(&mut self, _buffer: &mut Buffer) -> Result<Option<Job>> {
+    fn next(&mut self, _buffer: &mut AlignedBuf) -> Result<Option<Job>> {
         self.window()
     }
 }
@@ -97,7 +96,7 @@ impl DiskFeed<'_> {
 }
 
 /// Reads a job's pieces into the buffer; what lies between them becomes zeros.
-pub(super) fn read_pieces(dev: &dyn Dev, job: &Job, buffer: &mut Buffer) -> Result<()> {
+pub(super) fn read_pieces(dev: &dyn Dev, job: &Job, buffer: &mut AlignedBuf) -> Result<()> {
     let mut pieces = job.pieces.iter().peekable();
     let mut filled = 0;
     while let Some(first) = pieces.next() {
@@ -107,13 +106,13 @@ pub(super) fn read_pieces(dev: &dyn Dev, job: &Job, buffer: &mut Buffer) -> Resu
             end = next.end;
         }
         let span = index(job.at, first.start)..index(job.at, end);
-        buffer.clear(filled..span.start);
+        buffer.part_mut(filled..span.start).fill(0);
         filled = span.end;
-        dev.read_at(buffer.get_mut(span), first.start)
+        dev.read_at(buffer.part_mut(span), first.start)
             .map_err(|error| Error::io(error).op(OP).at_byte(dev.name(), first.start))?;
-        gaps.into_iter().for_each(|gap: Range<usize>| buffer.clear(gap));
+        gaps.into_iter().for_each(|gap: Range<usize>| buffer.part_mut(gap).fill(0));
     }
-    buffer.clear(filled..job.len);
+    buffer.part_mut(filled..job.len).fill(0);
     Ok(())
 }
 
@@ -136,19 +135,19 @@ pub(super) struct StreamFeed<'s, R> {
 }
 
 impl<R: Read + Send> Feed for StreamFeed<'_, R> {
-    fn next(&mut self, buffer: &mut Buffer) -> Result<Option<Job>> {
+    fn next(&mut self, buffer: &mut AlignedBuf) -> Result<Option<Job>> {
         if self.at >= self.size {
             return Ok(None);
         }
         let window = self.windows.at(self.at);
         let end = window.end.min(self.size);
         let (want, len) = (index(window.start, end), index(window.start, window.end));
-        let got = read_full(&mut self.reader, buffer.get_mut(0..want))
+        let got = read_full(&mut self.reader, buffer.part_mut(0..want))
             .map_err(|(error, got)| unreadable(error).at_byte(self.name, self.after(got)))?;
         if got < want {
             return Err((self.short)(self.after(got)).op(OP).at(self.name));
         }
-        buffer.clear(want..len);
+        buffer.part_mut(want..len).fill(0);
         let source_bytes = end.saturating_sub(self.at);
         self.at = end;
         Ok(Some(Job { at: window.start, len, pieces: Vec::new(), source_bytes }))

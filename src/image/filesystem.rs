@@ -1,7 +1,7 @@
 //! The file systems that an image may hold.
 
 use super::magic::seems_to_be;
-use crate::dev::Dev;
+use crate::dev::{AlignedBuf, Dev};
 use crate::error::{Error, ErrorKind, IoContext, Result};
 use crate::ext4::FsUuid;
 use crate::units::Bytes;
@@ -136,11 +136,9 @@ impl FileSystem {
 }
 
 /// The first `len` bytes, or all there are.
-fn front(dev: &dyn Dev, len: usize) -> Result<Vec<u8>> {
+fn front(dev: &dyn Dev, len: usize) -> Result<AlignedBuf> {
     let size = usize::try_from(dev.size().get()).unwrap_or(usize::MAX);
-    let mut bytes = vec![0; len.min(size)];
-    dev.read_at(&mut bytes, Bytes::ZERO).context("read the image", dev.name())?;
-    Ok(bytes)
+    dev.read_new(len.min(size), Bytes::ZERO).context("read the image", dev.name())
 }
 
 pub(super) fn ext4_needs(sb: &ext4::Superblock) -> Needs {

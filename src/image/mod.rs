@@ -7,7 +7,6 @@
 //! bitmap calls free are not read either, and chunks of zeros are not written.
 //! [`Export`] is a volume that goes into a file, with as little.
 
-mod buffer;
 mod copy;
 mod export;
 mod extents;

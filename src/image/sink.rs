@@ -4,10 +4,9 @@
 use std::io;
 use std::ops::Range;
 
-use super::buffer::Buffer;
 use super::feed::{Job, Windows};
-use crate::dev::Dev;
 use crate::dev::bytes::is_zero;
+use crate::dev::{AlignedBuf, Dev};
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::Bytes;
 
@@ -47,8 +46,8 @@ pub(super) struct Wrote {
 
 /// One window's memory, and as much again where it is compared with what is there.
 pub(super) struct Buffers {
-    pub(super) new: Buffer,
-    old: Option<Buffer>,
+    pub(super) new: AlignedBuf,
+    old: Option<AlignedBuf>,
 }
 
 impl<'t> Target<'t> {
@@ -123,7 +122,7 @@ impl<'t> Target<'t> {
 
     /// Buffers for one window.
     pub(super) fn buffers(&self) -> Buffers {
-        let buffer = || Buffer::new(index(self.window));
+        let buffer = || AlignedBuf::for_any_disk(index(self.window));
         Buffers { new: buffer(), old: self.over.then(buffer) }
     }
 
@@ -142,13 +141,13 @@ impl<'t> Target<'t> {
         let Buffers { new, old } = buffers;
         let old = match old {
             Some(old) => {
-                self.read(old.get_mut(0..job.len), job.at)?;
-                Some(old.get(0..job.len))
+                self.read(old.part_mut(0..job.len), job.at)?;
+                Some(old.part(0..job.len))
             }
             None => None,
         };
         let mut wrote = Wrote::default();
-        for (need, mut run) in self.runs(new.get(0..job.len), old) {
+        for (need, mut run) in self.runs(new.part(0..job.len), old) {
             if need == Need::Clear {
                 let at = job.at.saturating_add(bytes(run.start));
                 let discarded = self.discard(at, bytes(run.len()))?;
@@ -159,7 +158,7 @@ impl<'t> Target<'t> {
                 continue;
             }
             let (at, len) = (job.at.saturating_add(bytes(run.start)), bytes(run.len()));
-            self.put(new.get(run), at)?;
+            self.put(new.part(run), at)?;
             wrote.written = wrote.written.saturating_add(len);
         }
         Ok(wrote)

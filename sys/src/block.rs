@@ -29,6 +29,38 @@ pub fn discard(device: impl AsFd, start: u64, len: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Adds the `len` bytes from byte `at` of a device or file on (`pread64`) to `bytes`, whose memory is not made
+/// zero first. Where it has room for them it stays in its place.
+///
+/// # Errors
+/// As the kernel gives them; `UnexpectedEof` where there are fewer. Some may have been added.
+pub fn append(device: impl AsFd, bytes: &mut Vec<u8>, len: usize, at: u64) -> io::Result<()> {
+    bytes.reserve(len);
+    let (mut left, mut at) = (len, at);
+    while left > 0 {
+        let place = i64::try_from(at).map_err(io::Error::other)?;
+        let room = bytes.spare_capacity_mut();
+        let most = left.min(room.len());
+        // SAFETY: the kernel writes at most `most` bytes, and so much room there is behind what `bytes` holds.
+        let got = unsafe {
+            libc::pread64(device.as_fd().as_raw_fd(), room.as_mut_ptr().cast(), most, place)
+        };
+        let got = match usize::try_from(got) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(got) => got.min(most),
+            Err(_) => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => continue,
+                error => return Err(error),
+            },
+        };
+        // SAFETY: the kernel has just written these bytes behind the others, in the memory of `bytes`.
+        unsafe { bytes.set_len(bytes.len() + got) };
+        left -= got;
+        at = at.saturating_add(u64::try_from(got).map_err(io::Error::other)?);
+    }
+    Ok(())
+}
+
 /// The logical block size in bytes (`BLKSSZGET`): the smallest unit of O_DIRECT.
 ///
 /// # Errors
@@ -65,6 +97,22 @@ pub fn size(device: impl AsFd) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_added_where_there_is_room() {
+        let file = std::fs::File::open("/proc/self/exe").expect("the test itself");
+        let size = file.metadata().expect("a file").len();
+        let mut bytes = Vec::with_capacity(10);
+        bytes.extend_from_slice(b"before");
+        let place = bytes.as_ptr();
+        append(&file, &mut bytes, 3, 1).expect("it is longer");
+        assert_eq!((&*bytes, bytes.as_ptr()), (&b"beforeELF"[..], place));
+        append(&file, &mut bytes, 0, u64::MAX).expect("nothing");
+        assert_eq!(bytes.len(), 9);
+        let error = append(&file, &mut bytes, 2, size - 1).expect_err("one byte");
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        append(&file, &mut bytes, 1, u64::MAX).expect_err("no such place");
+    }
 
     #[test]
     fn a_plain_file_is_no_block_device() {

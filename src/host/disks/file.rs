@@ -7,11 +7,11 @@ use std::os::unix::fs::{FileExt, FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use imgbase_sys::aligned::AlignedBuf;
 use imgbase_sys::block;
 
 use super::uncached::Uncached;
-use crate::dev::Dev;
+use crate::dev::aligned::{ANY_DISK, AlignedBuf};
+use crate::dev::{Dev, read_zeroed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ext4::Extent;
 use crate::image::{FileHoles, Holes, ImageFile};
@@ -119,6 +119,12 @@ impl FileDev {
         Ok(self.writer.get_or_init(|| file))
     }
 
+    /// Whole blocks, in memory that suits O_DIRECT.
+    fn read_direct(&self, len: usize, unit: usize, at: u64) -> io::Result<AlignedBuf> {
+        let align = unit.max(ANY_DISK);
+        AlignedBuf::filled(len, align, |memory| block::append(&self.reader, memory, len, at))
+    }
+
     /// The whole blocks around a range, and where the range begins in them.
     fn widened(at: u64, len: usize, unit: usize) -> io::Result<(u64, usize, usize)> {
         let unit = u64::try_from(unit).map_err(io::Error::other)?;
@@ -133,8 +139,13 @@ impl FileDev {
 
 /// True where the kernel takes these bytes for O_DIRECT as they are.
 pub(super) fn is_aligned(bytes: &[u8], at: u64, unit: usize) -> bool {
-    let place = u64::try_from(unit).is_ok_and(|unit| at.is_multiple_of(unit));
-    place && bytes.len().is_multiple_of(unit) && bytes.as_ptr().addr().is_multiple_of(unit)
+    is_whole(bytes.len(), at, unit) && bytes.as_ptr().addr().is_multiple_of(unit)
+}
+
+/// True for whole blocks.
+fn is_whole(len: usize, at: u64, unit: usize) -> bool {
+    let begins = u64::try_from(unit).is_ok_and(|unit| at.is_multiple_of(unit));
+    begins && len.is_multiple_of(unit)
 }
 
 fn refused(error: io::Error, path: &Path) -> Error {
@@ -167,11 +178,19 @@ impl Dev for FileDev {
             };
         };
         let (start, skip, len) = Self::widened(at, buf.len(), unit)?;
-        let mut whole = AlignedBuf::zeroed(len, unit.max(512));
-        self.reader.read_exact_at(&mut whole, start)?;
+        let whole = self.read_direct(len, unit, start)?;
         let wanted = whole.get(skip..).and_then(|rest| rest.get(..buf.len()));
         buf.copy_from_slice(wanted.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
+    }
+
+    fn read_new(&self, len: usize, at: Bytes) -> io::Result<AlignedBuf> {
+        match self.direct {
+            Some(unit) if len > 0 && is_whole(len, at.get(), unit) => {
+                self.read_direct(len, unit, at.get())
+            }
+            _ => read_zeroed(self, len, at),
+        }
     }
 
     fn write_at(&self, data: &[u8], at: Bytes) -> io::Result<()> {
@@ -183,12 +202,17 @@ impl Dev for FileDev {
             return self.writer()?.write_all_at(data, at);
         };
         let (start, skip, len) = Self::widened(at, data.len(), unit)?;
-        let mut whole = AlignedBuf::zeroed(len, unit.max(512));
-        if skip != 0 || len != data.len() {
-            self.reader.read_exact_at(&mut whole, start)?;
-        }
-        let place = whole.get_mut(skip..).and_then(|rest| rest.get_mut(..data.len()));
-        place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
+        let whole = if skip == 0 && len == data.len() {
+            AlignedBuf::filled(len, unit.max(ANY_DISK), |memory| {
+                memory.extend_from_slice(data);
+                Ok(())
+            })?
+        } else {
+            let mut whole = self.read_direct(len, unit, start)?;
+            let place = whole.get_mut(skip..).and_then(|rest| rest.get_mut(..data.len()));
+            place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
+            whole
+        };
         self.writer()?.write_all_at(&whole, start)
     }
 
@@ -237,6 +261,32 @@ mod tests {
         assert!(dev.read_at(&mut buf, Bytes::mib(1)).is_err());
         let next = dev.next_data(Bytes::kib(64)).expect("seeks").expect("more data");
         assert!(next.start <= Bytes::kib(512) && next.end > Bytes::kib(512));
+    }
+
+    #[test]
+    fn new_memory_holds_what_is_read_at_the_same_place() {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        let bytes: Vec<u8> = (0..10_240u32).map(|n| (n % 251) as u8).collect();
+        file.write_all(&bytes).expect("written");
+        for direct in [None, Some(512), Some(8192)] {
+            let dev = FileDev::open(file.path()).expect("opens");
+            let dev = FileDev { direct, ..dev };
+            for (at, len) in [(0, 0), (0, 512), (512, 1024), (8192, 1000), (3, 700), (0, 8192)] {
+                let read = dev.read_new(len, Bytes::new(at as u64));
+                let read = match read {
+                    Ok(read) => read,
+                    // The file ends inside its last block of this size.
+                    Err(error) => {
+                        assert_eq!((direct, at), (Some(8192), 8192), "{error}");
+                        continue;
+                    }
+                };
+                assert_eq!(&*read, &bytes[at..at + len], "{at} {len} {direct:?}");
+                assert!(read.as_ptr().addr().is_multiple_of(ANY_DISK));
+            }
+            let end = dev.read_new(512, Bytes::new(10_240)).map_err(|error| error.kind());
+            assert_eq!(end.err(), Some(io::ErrorKind::UnexpectedEof));
+        }
     }
 
     #[test]

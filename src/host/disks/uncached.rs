@@ -61,7 +61,7 @@ fn is_refusal(error: &io::Error) -> bool {
 mod tests {
     use std::io::Write;
 
-    use imgbase_sys::aligned::AlignedBuf;
+    use crate::dev::AlignedBuf;
     use rustix::fs::{Advice, fadvise};
 
     use super::*;

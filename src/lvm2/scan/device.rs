@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::dev::Dev;
+use crate::dev::{AlignedBuf, Dev};
 use crate::error::{Error, ErrorKind, Result};
 use crate::units::Bytes;
 
@@ -36,15 +36,13 @@ pub(super) struct Scanner {
 /// A device with its first bytes in memory.
 pub(super) struct Source<'d> {
     dev: &'d dyn Dev,
-    head: Vec<u8>,
+    head: AlignedBuf,
 }
 
 impl<'d> Source<'d> {
     pub(super) fn open(dev: &'d dyn Dev) -> std::io::Result<Self> {
         let len = usize::try_from(dev.size().get().min(HEAD)).unwrap_or(0);
-        let mut head = vec![0; len];
-        dev.read_at(&mut head, Bytes::ZERO)?;
-        Ok(Self { dev, head })
+        Ok(Self { dev, head: dev.read_new(len, Bytes::ZERO)? })
     }
 
     /// Its label, where it has one.
@@ -208,7 +206,7 @@ fn misplaced(area: &DiskLocn, others: &[MetadataCopy], size: Bytes) -> Option<&'
 
 /// The committed header as it is on the device now: for a cheap look whether it has changed.
 pub(super) fn header_now(dev: &dyn Dev, area: DiskLocn) -> Result<Mda> {
-    Source { dev, head: Vec::new() }.header(area)
+    Source { dev, head: AlignedBuf::default() }.header(area)
 }
 
 /// The bytes of a text, NUL included, with the right checksum.

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use imgbase_sys::aligned::AlignedBuf;
+use imgbase::dev::AlignedBuf;
 
 use super::disks::direct;
 use crate::error::{Doing, Result};

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-use imgbase_sys::aligned::AlignedBuf;
+use imgbase::dev::AlignedBuf;
 use rustix::fs::OFlags;
 
 use crate::error::{Doing, Fail, Result};

@@ -9,8 +9,8 @@ use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use devicemapper::{DM, DevId, DmFlags, DmName, DmOptions};
+use imgbase::dev::AlignedBuf;
 use imgbase::ops::Imgbase;
-use imgbase_sys::aligned::AlignedBuf;
 use imgbase_sys::dm::{Control, Creation};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
