@@ -1,11 +1,15 @@
 //! What lvm2's configuration on this host says, as far as it concerns us. lvm2 itself need not
 //! be there: every setting has lvm2's default.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::dev::bytes::read_full;
 use crate::lvm2::text::{Document, Item};
+
+/// So much of a file is in memory at once, in bytes.
+const PIECE: usize = 8 << 10;
 
 /// lvm2's settings, by their names in lvm.conf(5).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,38 +104,55 @@ fn quoted(text: &str) -> String {
 }
 
 fn file(path: &Path) -> Document {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        Err(error) => {
-            log::warn!("{}: {error}; lvm2's defaults are used", path.display());
-            String::new()
-        }
-    };
-    if text.trim().is_empty() {
-        return Document::default();
-    }
-    // Where it fails, the whole text gives the line's number.
-    let read = Document::parse(&without_comments(&text)).or_else(|_| Document::parse(&text));
+    let read = File::open(path).and_then(|file| without_comments(file, PIECE)).and_then(|text| {
+        // Where it fails, the whole text gives the line's number.
+        let parsed = Document::parse(&text)
+            .or_else(|_| Document::parse(&fs::read_to_string(path).unwrap_or(text)));
+        parsed.map_err(io::Error::other)
+    });
     read.unwrap_or_else(|error| {
-        log::warn!("{}: {error}; lvm2's defaults are used", path.display());
+        if error.kind() != io::ErrorKind::NotFound {
+            log::warn!("{}: {error}; lvm2's defaults are used", path.display());
+        }
         Document::default()
     })
 }
 
-/// The text without its lines of comment, which lvm2's own file consists of.
-fn without_comments(text: &str) -> String {
-    let (mut out, mut start) = (String::new(), 0);
-    while let Some(rest) = text.get(start..).filter(|rest| !rest.is_empty()) {
-        let line = rest.split('\n').next().unwrap_or_default();
-        let first = line.bytes().find(|byte| !byte.is_ascii_whitespace());
-        if first.is_some_and(|byte| byte != b'#') {
-            out.push_str(line);
-            out.push('\n');
+/// A text without its lines of comment, which lvm2's own file consists of. It is never in memory as a whole:
+/// it is larger than all else that a short command reads. So much of it is looked at together, or a whole line.
+fn without_comments(mut text: impl Read, together: usize) -> io::Result<String> {
+    let (mut kept, mut held, mut piece) = (Vec::new(), 0, vec![0; together.max(1)]);
+    loop {
+        let room = piece.get_mut(held..).unwrap_or_default();
+        let got = read_full(&mut text, room).map_err(|(error, _)| error)?;
+        let read = piece.get(..held + got).unwrap_or_default();
+        let is_all = read.len() < piece.len();
+        let end = if is_all { None } else { read.iter().rposition(|byte| *byte == b'\n') };
+        let lines = end.map_or(if is_all { read.len() } else { 0 }, |end| end + 1);
+        keep_settings(read.get(..lines).unwrap_or_default(), &mut kept);
+        if is_all {
+            return String::from_utf8(kept).map_err(io::Error::other);
         }
-        start = next_line(text.as_bytes(), start + line.len());
+        held = read.len() - lines;
+        piece.copy_within(lines.., 0);
+        if lines == 0 {
+            piece.resize(2 * held, 0);
+        }
     }
-    out
+}
+
+/// Adds the lines that are no comments and not empty.
+fn keep_settings(lines: &[u8], kept: &mut Vec<u8>) {
+    let mut start = 0;
+    while let Some(rest) = lines.get(start..).filter(|rest| !rest.is_empty()) {
+        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let first = line.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first.is_some_and(|byte| *byte != b'#') {
+            kept.extend_from_slice(line);
+            kept.push(b'\n');
+        }
+        start = next_line(lines, start + line.len());
+    }
 }
 
 /// Where behind this place a line begins, or the text ends. Lines that are at a glance empty or a
@@ -315,10 +336,14 @@ mod tests {
         assert_eq!(conf.retain_days, 1);
     }
 
+    fn without(text: &str, together: usize) -> String {
+        without_comments(text.as_bytes(), together).expect("memory")
+    }
+
     #[test]
     fn comments_go_and_settings_stay() {
         let text = "a = 1 # why\n\t# b = [\nc = [\n # one\n \"#x\",\n \"y\" ]\n";
-        let read = Document::parse(&without_comments(text)).expect("it parses");
+        let read = Document::parse(&without(text, 7)).expect("it parses");
         let plain = Document::parse(text).expect("it parses");
         for key in ["a", "b", "c"] {
             assert_eq!(
@@ -332,10 +357,10 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn lines_are_kept_or_left_whole(text in "[#a \t\n\u{b}\u{8a}é]{0,90}") {
+        fn lines_are_kept_or_left_whole(text in "[#a \t\n\u{b}\u{8a}é]{0,90}", together in 0usize..40) {
             let kept = |line: &&str| line.bytes().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|byte| byte != b'#');
             let lines: String = text.split('\n').filter(kept).map(|line| format!("{line}\n")).collect();
-            proptest::prop_assert_eq!(without_comments(&text), lines);
+            proptest::prop_assert_eq!(without(&text, together), lines);
         }
     }
 
