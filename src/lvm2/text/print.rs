@@ -191,11 +191,11 @@ impl Printer {
         }
     }
 
-    /// A volume as it was printed before.
+    /// A volume as it was read or printed before.
     fn known<'s>(&self, section: &'s Section) -> Option<&'s str> {
         let texts = section.texts();
         match self.style {
-            Style::Disk => texts.disk.get().map(AsRef::as_ref),
+            Style::Disk => texts.on_disk(),
             Style::Backup => {
                 let known = texts.backup.get().filter(|(size, _)| *size == self.extent_size);
                 known.map(|(_, text)| text.as_ref())

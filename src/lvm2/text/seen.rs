@@ -23,6 +23,15 @@ pub(super) struct Texts {
     pub(super) backup: OnceLock<(u64, Box<str>)>,
 }
 
+impl Texts {
+    /// As it stands on disk, or would: what was read, but for backups, which are indented and have comments.
+    pub(super) fn on_disk(&self) -> Option<&str> {
+        let read = self.read.as_ref().map(Slice::as_str);
+        let plain = read.filter(|text| memchr::memchr2(b'#', b'\t', text.as_bytes()).is_none());
+        plain.or_else(|| self.disk.get().map(AsRef::as_ref))
+    }
+}
+
 /// Sections that were read before, in their order, by their keys.
 #[derive(Default)]
 pub(super) struct Known<'k> {

@@ -63,6 +63,15 @@ fn backups_print_back_byte_for_byte() {
     }
 }
 
+/// Forgets how its volumes were read and printed, as if all had been changed.
+fn forget(document: &mut Document) {
+    let lvs = document.vg_mut().and_then(|vg| vg.section_mut("logical_volumes"));
+    lvs.into_iter().for_each(|lvs| {
+        let all = lvs.items_mut().iter_mut().filter_map(Item::section_mut);
+        all.for_each(|lv| lv.items_mut().reserve(0));
+    });
+}
+
 #[test]
 fn texts_on_disk_print_back_byte_for_byte() {
     for (name, count) in [("head-vgcreate.bin.gz", 1), ("head-thin.bin.gz", 6)] {
@@ -70,7 +79,9 @@ fn texts_on_disk_print_back_byte_for_byte() {
         assert_eq!(texts.len(), count, "{name}");
         assert!(texts.contains(&committed(name)), "{name}");
         for text in texts {
-            let document = Document::parse(&text).expect("parses");
+            let mut document = Document::parse(&text).expect("parses");
+            assert_eq!(document.print(Style::Disk), text);
+            forget(&mut document);
             assert_eq!(document.print(Style::Disk), text);
             assert_eq!(Document::parse(&document.print(Style::Backup)).expect("parses"), document);
         }
@@ -85,6 +96,21 @@ fn a_disk_text_becomes_what_vgcfgbackup_prints() {
         &backups().iter().find(|(name, _)| name.contains("03-")).expect("step 3").1.clone();
     let group = |text: &str| text.split_once("\n\nHost-VG {").expect("a group").1.to_owned();
     assert_eq!(group(&printed), group(backup));
+    // And back: neither its tabs nor its comments come to a disk.
+    let on_disk = Document::parse(backup).expect("parses").print(Style::Disk);
+    assert!(group(backup).contains("\t\t\tsegment_count"));
+    assert!(!on_disk.contains("\tsegment_count"), "{on_disk}");
+}
+
+#[test]
+fn a_volume_stays_on_disk_as_it_was_read() {
+    let odd = "vg {\nlogical_volumes {\n\na {\nx  =  1\ny = [1,2 ]\n}\n\nb {\ntags = [\"#1\"]\nz  = 2\n}\n}\n}\n";
+    let printed = odd.replace("z  =", "z =");
+    let mut document = Document::parse(odd).expect("parses");
+    assert_eq!(document.print(Style::Disk), printed);
+    forget(&mut document);
+    let anew = printed.replace("x  =  1", "x = 1");
+    assert_eq!(document.print(Style::Disk), anew);
 }
 
 /// How many volumes both share.
@@ -107,11 +133,7 @@ fn what_is_as_in_another_text_is_shared_with_it() {
             let mut old = Document::parse(old).expect("parses");
             if printed {
                 // As after a commit of ours: what was changed is known as it was printed.
-                let lvs = old.vg_mut().and_then(|vg| vg.section_mut("logical_volumes"));
-                lvs.into_iter().for_each(|lvs| {
-                    let all = lvs.items_mut().iter_mut().filter_map(Item::section_mut);
-                    all.for_each(|lv| lv.items_mut().reserve(0));
-                });
+                forget(&mut old);
                 drop(old.print(Style::Disk));
             }
             let like = Document::read(new.as_str().into(), Some(&old)).expect("parses");
