@@ -7,7 +7,7 @@
 //! one that the rest hangs on. The linker refuses two of one name: where another glibc divides its
 //! files otherwise, the build fails, and nothing is wrong silently.
 
-use std::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::process::abort;
 use std::ptr;
 
@@ -98,6 +98,180 @@ extern "C" fn _nl_cleanup_ctype(_: *mut c_void) {}
 // SAFETY: as above; it is as large as glibc's (`struct gconv_fcts`), and never read.
 #[unsafe(no_mangle)]
 static __wcsmbs_gconv_fcts_c: [c_ulong; 4] = [0; 4];
+
+/// An assertion of glibc's own, or of another part in C, does not hold: as much of it as needs no stream, which
+/// would bring in all of C's input and output, and the tables of its locale.
+///
+/// # Safety
+/// As glibc's: what does not hold is a string.
+// SAFETY: as above; like glibc's it does not return.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __assert_fail(
+    what: *const c_char,
+    _: *const c_char,
+    _: c_uint,
+    _: *const c_char,
+) -> ! {
+    // SAFETY: the caller's; what cannot be written is not, before the end.
+    unsafe {
+        let words = CStr::from_ptr(what).to_bytes();
+        for text in [&b"does not hold: "[..], words, b"\n"] {
+            libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len());
+        }
+    }
+    abort()
+}
+
+/// Where glibc's memory would tell how it is divided, which nobody asks for.
+// SAFETY: as above; only `malloc_stats` reads it.
+#[unsafe(no_mangle)]
+static mut stderr: *mut c_void = ptr::null_mut();
+
+/// Nothing of that is written.
+// SAFETY: as above; a negative number is how it fails.
+#[unsafe(no_mangle)]
+extern "C" fn _IO_fputs(_: *const c_char, _: *mut c_void) -> c_int {
+    -1
+}
+
+/// Nor by this.
+// SAFETY: as above; nothing written is how it fails.
+#[unsafe(no_mangle)]
+extern "C" fn fwrite(_: *const c_void, _: usize, _: usize, _: *mut c_void) -> usize {
+    0
+}
+
+/// C's streams need no locks once there is a thread, nor new ones in a new process: there are no streams.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+extern "C" fn _IO_enable_locks() {}
+
+/// As above.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+extern "C" fn _IO_list_lock() {}
+
+/// As above.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+extern "C" fn _IO_list_unlock() {}
+
+/// As above.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+extern "C" fn _IO_list_resetlock() {}
+
+/// The first of no streams.
+// SAFETY: as above; the same as the end of them.
+#[unsafe(no_mangle)]
+extern "C" fn _IO_iter_begin() -> *mut c_void {
+    ptr::null_mut()
+}
+
+/// Their end.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+extern "C" fn _IO_iter_end() -> *mut c_void {
+    ptr::null_mut()
+}
+
+/// What follows one of them; asked of none.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+extern "C" fn _IO_iter_next(_: *mut c_void) -> *mut c_void {
+    ptr::null_mut()
+}
+
+/// One of them; asked of none.
+// SAFETY: as above.
+#[unsafe(no_mangle)]
+extern "C" fn _IO_iter_file(_: *mut c_void) -> *mut c_void {
+    ptr::null_mut()
+}
+
+/// The path by which another thread than the caller gets a name, which none does here: an empty text.
+///
+/// # Safety
+/// As C's: there is room for a byte.
+// SAFETY: as above; a negative number is how it fails. What is behind the format is not looked at.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn sprintf(to: *mut c_char, _: *const c_char) -> c_int {
+    // SAFETY: the caller's.
+    unsafe { to.write(0) };
+    -1
+}
+
+/// The text of an error that has none: empty.
+///
+/// # Safety
+/// As C's: there is room for `len` bytes.
+// SAFETY: as `sprintf`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn __snprintf(to: *mut c_char, len: usize, format: *const c_char) -> c_int {
+    if len == 0 {
+        return -1;
+    }
+    // SAFETY: the caller's; there is room for one.
+    unsafe { sprintf(to, format) }
+}
+
+/// No thread asks for what letters are in its locale.
+// SAFETY: as above; it has nothing to give, and sets what is not read here.
+#[unsafe(no_mangle)]
+extern "C" fn __ctype_init() {}
+
+/// A number, as glibc reads it from files of the kernel's: in tens, without a sign, and behind blanks that are
+/// passed over.
+///
+/// # Safety
+/// As C's: `text` ends with a zero; `end` is null or can be written.
+// SAFETY: as above; for such a text it does what C's does.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strtoul(text: *const c_char, end: *mut *mut c_char, _: c_int) -> c_ulong {
+    // SAFETY: the caller's; no byte behind the zero is looked at.
+    unsafe {
+        let mut at = text.cast::<u8>();
+        while at.read().is_ascii_whitespace() {
+            at = at.add(1);
+        }
+        let mut number: c_ulong = 0;
+        while let digit @ b'0'..=b'9' = at.read() {
+            number = number.saturating_mul(10).saturating_add(c_ulong::from(digit - b'0'));
+            at = at.add(1);
+        }
+        if !end.is_null() {
+            end.write(at.cast_mut().cast());
+        }
+        number
+    }
+}
+
+/// The same for what is not larger.
+///
+/// # Safety
+/// As `strtoul`.
+// SAFETY: as `strtoul`.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn strtol(text: *const c_char, end: *mut *mut c_char, base: c_int) -> c_long {
+    // SAFETY: the caller's.
+    c_long::try_from(unsafe { strtoul(text, end, base) }).unwrap_or(c_long::MAX)
+}
+
+/// Where shared objects would be looked for: there are none to be loaded.
+// SAFETY: as above; what glibc's prepares is read by its loader alone.
+#[unsafe(no_mangle)]
+extern "C" fn _dl_init_paths(
+    _: *const c_char,
+    _: *const c_char,
+    _: *const c_char,
+    _: *const c_char,
+) {
+}
+
+/// How a stack becomes one that can be executed: none does, as no shared object asks for it.
+// SAFETY: as above; it has glibc's type and value (`PROT_GROWSDOWN`).
+#[unsafe(no_mangle)]
+static __stack_prot: c_int = 0x0100_0000;
 
 /// Compares two of C's strings, a byte after the other. glibc has five of these and chooses by the
 /// processor, 28 kB with `strncmp`, to compare the names of variables and of what the kernel maps.
