@@ -31,6 +31,11 @@ pub mod signals;
 #[cfg(feature = "small")]
 mod small;
 
+#[cfg(all(feature = "small", feature = "liblvm"))]
+compile_error!(
+    "the feature `small` is for the static binary, into which lvm2's library is not linked"
+);
+
 use std::io;
 
 /// A system call's result: -1 becomes `errno`.

@@ -1,11 +1,12 @@
-//! What the static binary has in the place of parts of glibc and libgcc: a sixth of its size, for
-//! what it never does.
+//! What the static binary has in the place of parts of glibc and libgcc: a fifth of its size, for
+//! what it never does. It is for that binary alone: anywhere else others would call these, too.
 //!
 //! A static library brings a file of functions in for any one that is named. So C's formatted
 //! output, which glibc itself uses for messages that it hardly ever has, brings floating point,
 //! wide characters, locales, and with them the loader of shared objects. Each function here is the
-//! one that the rest hangs on. The linker refuses two of one name: where another glibc divides its
-//! files otherwise, the build fails, and nothing is wrong silently.
+//! one that the rest hangs on. As a rule the linker refuses two of one name, so that the build fails
+//! where another glibc divides its files otherwise; of `strtoul`, `strtol` and `fwrite`, which are weak
+//! there, it takes these.
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_ulong, c_void};
 use std::process::abort;
@@ -30,39 +31,18 @@ extern "C" fn dlsym(_: *mut c_void, _: *const c_char) -> *mut c_void {
 }
 
 /// No message is translated: nobody sets a locale here.
-// SAFETY: as above; the message itself is what `dcgettext` gives where there is no translation.
-#[unsafe(no_mangle)]
-extern "C" fn dcgettext(_: *const c_char, text: *const c_char, _: c_int) -> *const c_char {
-    text
-}
-
-/// The same by the name that glibc calls it by.
-// SAFETY: as `dcgettext`.
+// SAFETY: as above; the message itself is what it gives where there is no translation.
 #[unsafe(no_mangle)]
 extern "C" fn __dcgettext(_: *const c_char, text: *const c_char, _: c_int) -> *const c_char {
     text
 }
 
-/// C's formatted output fails: Rust has its own, and what is left is the text of an assertion of
-/// glibc's that does not hold, before it aborts, and that of an unknown error's number.
-// SAFETY: as above; a negative number is how it tells that it failed, and its callers end what
-// they have of the text.
+/// C's formatted output fails: Rust has its own, and nobody asks for what glibc's memory would print by it.
+// SAFETY: as above; a negative number is how it tells that it failed.
 #[unsafe(no_mangle)]
 extern "C" fn __vfprintf_internal(
     _: *mut c_void,
     _: *const c_char,
-    _: *mut c_void,
-    _: c_uint,
-) -> c_int {
-    -1
-}
-
-/// The same for wide characters.
-// SAFETY: as `__vfprintf_internal`.
-#[unsafe(no_mangle)]
-extern "C" fn __vfwprintf_internal(
-    _: *mut c_void,
-    _: *const c_void,
     _: *mut c_void,
     _: c_uint,
 ) -> c_int {
@@ -88,16 +68,6 @@ extern "C" fn __res_vinit(_: *mut c_void, _: c_int) -> c_int {
 // SAFETY: as above.
 #[unsafe(no_mangle)]
 extern "C" fn __res_iclose(_: *mut c_void, _: c_int) {}
-
-/// Wide characters of a locale that is not C: freeing what was never made.
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-extern "C" fn _nl_cleanup_ctype(_: *mut c_void) {}
-
-/// How the C locale's wide characters are converted; read by the functions below alone.
-// SAFETY: as above; it is as large as glibc's (`struct gconv_fcts`), and never read.
-#[unsafe(no_mangle)]
-static __wcsmbs_gconv_fcts_c: [c_ulong; 4] = [0; 4];
 
 /// An assertion of glibc's own, or of another part in C, does not hold: as much of it as needs no stream, which
 /// would bring in all of C's input and output, and the tables of its locale.
@@ -207,12 +177,12 @@ unsafe extern "C" fn sprintf(to: *mut c_char, _: *const c_char) -> c_int {
 /// As C's: there is room for `len` bytes.
 // SAFETY: as `sprintf`.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn __snprintf(to: *mut c_char, len: usize, format: *const c_char) -> c_int {
-    if len == 0 {
-        return -1;
+unsafe extern "C" fn __snprintf(to: *mut c_char, len: usize, _: *const c_char) -> c_int {
+    if len > 0 {
+        // SAFETY: the caller's; there is room for one.
+        unsafe { to.write(0) };
     }
-    // SAFETY: the caller's; there is room for one.
-    unsafe { sprintf(to, format) }
+    -1
 }
 
 /// No thread asks for what letters are in its locale.
@@ -220,30 +190,16 @@ unsafe extern "C" fn __snprintf(to: *mut c_char, len: usize, format: *const c_ch
 #[unsafe(no_mangle)]
 extern "C" fn __ctype_init() {}
 
-/// A number, as glibc reads it from files of the kernel's: in tens, without a sign, and behind blanks that are
-/// passed over.
+/// A number, as glibc reads it from files of the kernel's: in tens and without a sign, behind blanks that are
+/// passed over. Whoever asks for another base is told by the end of the program that there is none here.
 ///
 /// # Safety
 /// As C's: `text` ends with a zero; `end` is null or can be written.
 // SAFETY: as above; for such a text it does what C's does.
 #[unsafe(no_mangle)]
-unsafe extern "C" fn strtoul(text: *const c_char, end: *mut *mut c_char, _: c_int) -> c_ulong {
-    // SAFETY: the caller's; no byte behind the zero is looked at.
-    unsafe {
-        let mut at = text.cast::<u8>();
-        while at.read().is_ascii_whitespace() {
-            at = at.add(1);
-        }
-        let mut number: c_ulong = 0;
-        while let digit @ b'0'..=b'9' = at.read() {
-            number = number.saturating_mul(10).saturating_add(c_ulong::from(digit - b'0'));
-            at = at.add(1);
-        }
-        if !end.is_null() {
-            end.write(at.cast_mut().cast());
-        }
-        number
-    }
+unsafe extern "C" fn strtoul(text: *const c_char, end: *mut *mut c_char, base: c_int) -> c_ulong {
+    // SAFETY: the caller's.
+    unsafe { number(text, end, base) }
 }
 
 /// The same for what is not larger.
@@ -254,7 +210,35 @@ unsafe extern "C" fn strtoul(text: *const c_char, end: *mut *mut c_char, _: c_in
 #[unsafe(no_mangle)]
 unsafe extern "C" fn strtol(text: *const c_char, end: *mut *mut c_char, base: c_int) -> c_long {
     // SAFETY: the caller's.
-    c_long::try_from(unsafe { strtoul(text, end, base) }).unwrap_or(c_long::MAX)
+    c_long::try_from(unsafe { number(text, end, base) }).unwrap_or(c_long::MAX)
+}
+
+/// What both come to.
+///
+/// # Safety
+/// As `strtoul`.
+#[inline(always)]
+unsafe fn number(text: *const c_char, end: *mut *mut c_char, base: c_int) -> c_ulong {
+    if base != 10 {
+        abort();
+    }
+    // SAFETY: the caller's; no byte behind the zero is looked at.
+    unsafe {
+        let mut at = text.cast::<u8>();
+        while matches!(at.read(), b' ' | b'\t'..=b'\r') {
+            at = at.add(1);
+        }
+        let (start, mut number): (_, c_ulong) = (at, 0);
+        while let digit @ b'0'..=b'9' = at.read() {
+            number = number.saturating_mul(10).saturating_add(c_ulong::from(digit - b'0'));
+            at = at.add(1);
+        }
+        if !end.is_null() {
+            // Where there is no digit, nothing was read.
+            end.write(if at == start { text.cast_mut() } else { at.cast_mut().cast() });
+        }
+        number
+    }
 }
 
 /// Where shared objects would be looked for: there are none to be loaded.
