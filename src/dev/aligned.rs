@@ -32,7 +32,7 @@ impl AlignedBuf {
     /// who reads all of it need not make it zero first.
     ///
     /// # Errors
-    /// Those of `fill`; `UnexpectedEof` where it has added fewer bytes, or more.
+    /// Those of `fill`; `UnexpectedEof` where what it has added is not `len` bytes.
     pub fn filled(
         len: usize,
         align: usize,
@@ -72,6 +72,12 @@ impl AlignedBuf {
     pub fn part_mut(&mut self, range: Range<usize>) -> &mut [u8] {
         let range = self.clamped(range);
         self.get_mut(range).unwrap_or_default()
+    }
+
+    /// How many bytes of memory it takes: more than it has.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.memory.capacity()
     }
 
     fn clamped(&self, range: Range<usize>) -> Range<usize> {

@@ -50,7 +50,7 @@ impl Kept {
             self.old = std::mem::take(&mut self.young);
             self.bytes = 0;
         }
-        self.bytes = self.bytes.saturating_add(stretch.len());
+        self.bytes = self.bytes.saturating_add(stretch.memory());
         self.young.insert(at, Rc::clone(stretch));
     }
 }
@@ -97,6 +97,7 @@ impl<'d> Blocks<'d> {
                 self.kept.borrow_mut().put(start, &stretch);
                 Ok(self.part(stretch, at.saturating_sub(start)))
             }
+            Err(error) if step == self.size_u64() => Err(error),
             // It may be a neighbour that cannot be read.
             Err(error) => {
                 log::debug!("{error}");

@@ -245,6 +245,7 @@ impl Holes for FileDev {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::io::Write;
 
     #[test]
@@ -282,10 +283,34 @@ mod tests {
                     }
                 };
                 assert_eq!(&*read, &bytes[at..at + len], "{at} {len} {direct:?}");
-                assert!(read.as_ptr().addr().is_multiple_of(ANY_DISK));
+                let whole = |unit: &usize| len > 0 && is_whole(len, at as u64, *unit);
+                let align = direct.filter(whole).unwrap_or(1);
+                assert!(read.as_ptr().addr().is_multiple_of(align.max(ANY_DISK)));
             }
             let end = dev.read_new(512, Bytes::new(10_240)).map_err(|error| error.kind());
             assert_eq!(end.err(), Some(io::ErrorKind::UnexpectedEof));
+        }
+    }
+
+    #[test]
+    fn what_is_written_leaves_its_neighbours_as_they_are() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let mut model: Vec<u8> = (0..16_384u32).map(|n| (n % 251) as u8).collect();
+        fs::write(file.path(), &model).expect("written");
+        for direct in [None, Some(512), Some(8192)] {
+            let dev = FileDev::open(file.path()).expect("opens");
+            let dev = FileDev { direct, ..dev };
+            let memory = vec![7; 8200];
+            for (at, len) in [(0, 8192), (8192, 8192), (512, 1024), (3, 700), (8190, 4), (9000, 0)]
+            {
+                // In memory that is nowhere in particular.
+                let data = &memory[1..=len];
+                dev.write_at(data, Bytes::new(at as u64)).expect("fits");
+                model[at..at + len].copy_from_slice(data);
+                assert!(fs::read(file.path()).expect("read") == model, "{at} {len} {direct:?}");
+                model[at..at + len].fill(at as u8);
+                dev.write_at(&model[at..at + len], Bytes::new(at as u64)).expect("fits");
+            }
         }
     }
 
