@@ -15,6 +15,10 @@ fuzz_target!(|text: &str| {
         let printed = document.print(Style::Disk);
         let again = Document::parse(&printed).map(|again| again.print(Style::Disk));
         assert_eq!(again.ok().as_ref(), Some(&printed), "a text prints back as it was");
+        // Volumes of a backup are not written as they were read.
+        let backup = Document::parse(&document.print(Style::Backup)).expect("printed");
+        let anew = Document::parse(&backup.print(Style::Disk));
+        assert_eq!(anew.ok().as_ref(), Some(&document), "printed anew it says the same");
         let Ok(vg) = Vg::parse(text) else { return };
         let backup = vg.to_text(Style::Backup);
         let again = Vg::parse(&backup);

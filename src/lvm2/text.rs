@@ -24,7 +24,8 @@ use slice::Slice;
 /// How a text is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
-    /// As in a metadata area: no indentation, no comments in the group, the group first.
+    /// As in a metadata area: no indentation, no comments in the group, the group first. A volume that was read
+    /// from such an area stays as it was there.
     Disk,
     /// As `vgcfgbackup` writes it: the trailer first, tabs, sizes and dates (in UTC) in comments.
     Backup,

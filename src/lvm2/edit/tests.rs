@@ -63,7 +63,12 @@ fn replay(from: u8, to: u8, edit: impl FnOnce(&mut VgEdit)) {
     assert_eq!(new.vg().seqno, start.seqno + 1);
     assert_eq!(comparable(new.vg()), comparable(&golden(to)), "{from} to {to}");
     let again = Vg::parse(new.text()).expect("parses");
-    assert_eq!(again.to_text(Style::Disk), new.text());
+    assert_eq!(anew(&again), new.text());
+}
+
+/// The text on disk with every volume printed: a backup's tabs are not taken as they are.
+fn anew(vg: &Vg) -> String {
+    Vg::parse(&vg.to_text(Style::Backup)).expect("parses").to_text(Style::Disk)
 }
 
 fn ok(result: Result<()>) {
@@ -520,7 +525,7 @@ mod random {
                 let held: u64 = runs.map(|run| run.count.get()).sum();
                 prop_assert_eq!(held + vg.free_extents().get(), total.get());
                 let text = vg.to_text(Style::Disk);
-                prop_assert_eq!(Vg::parse(&text).expect("parses").to_text(Style::Disk), text);
+                prop_assert_eq!(anew(&vg), text);
             }
             let visible = vg.lvs.iter().filter(|lv| lv.is_visible());
             let names: Vec<_> = visible.map(|lv| lv.name.clone()).collect();

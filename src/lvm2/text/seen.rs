@@ -24,7 +24,8 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    /// As it stands on disk, or would: what was read, but for backups, which are indented and have comments.
+    /// As it stands on disk, or would: what was read, but for what has a tab or what could be a comment, as
+    /// backups do.
     pub(super) fn on_disk(&self) -> Option<&str> {
         let read = self.read.as_ref().map(Slice::as_str);
         let plain = read.filter(|text| memchr::memchr2(b'#', b'\t', text.as_bytes()).is_none());

@@ -352,8 +352,9 @@ mod random {
                 lines.iter().map(|(line, between)| [LINES[*line], BETWEEN[*between]].concat()).collect()
             };
             let volumes: Vec<_> = volumes.iter().map(|lines| format!("v {{{}\n}}\n", body(lines))).collect();
+            let document = |volumes: &str| Document::parse(&format!("g {{ logical_volumes {{ {volumes} }} }}"));
             let read = |volumes: &str| {
-                let document = Document::parse(&format!("g {{ logical_volumes {{ {volumes} }} }}"))?;
+                let document = document(volumes)?;
                 let lvs = document.vg().and_then(|(_, vg)| vg.section("logical_volumes"));
                 Ok::<_, crate::Error>(lvs.expect("it is there").items().to_vec())
             };
@@ -362,6 +363,13 @@ mod random {
                 (Ok(together), Ok(alone)) => {
                     let bodies = |items: &[Item]| items.iter().map(|item| item.body().clone()).collect::<Vec<_>>();
                     prop_assert_eq!(bodies(&together), bodies(&alone.concat()));
+                    // As it was read, and anew.
+                    let mut document = document(&volumes.join("\n")).expect("it was read");
+                    for _ in 0..2 {
+                        let printed = document.print(Style::Disk);
+                        prop_assert_eq!(&Document::parse(&printed).expect("printed"), &document);
+                        super::forget(&mut document);
+                    }
                 }
                 (together, alone) => prop_assert_eq!(together.is_ok(), alone.is_ok()),
             }
