@@ -89,7 +89,7 @@ pub(crate) fn read_zeroed(
     len: usize,
     at: Bytes,
 ) -> io::Result<AlignedBuf> {
-    let mut bytes = AlignedBuf::for_any_disk(len);
+    let mut bytes = AlignedBuf::zeroed(len);
     dev.read_at(&mut bytes, at)?;
     Ok(bytes)
 }

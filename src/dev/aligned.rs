@@ -4,10 +4,10 @@ use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut, Range};
 
-/// What O_DIRECT wants of memory on any disk, in bytes.
+/// What O_DIRECT wants of memory, and of a place and a length, in bytes: as much as any usual disk does.
 pub(crate) const ANY_DISK: usize = 4096;
 
-/// Bytes whose address is a multiple of what was asked for.
+/// Bytes whose address is a multiple of what a disk wants.
 ///
 /// They are a part of memory that is larger, and not what an allocator has aligned: glibc's, before 2.38, does
 /// not find such memory again once it was freed, so that who reads a device piece by piece takes as much
@@ -19,17 +19,16 @@ pub struct AlignedBuf {
 }
 
 impl AlignedBuf {
-    /// `len` zeros at a multiple of `align`, which is rounded up to a power of two.
+    /// `len` zeros, for any disk: at a multiple of 4096.
     #[must_use]
-    pub fn zeroed(len: usize, align: usize) -> Self {
-        let align = power_of_two(align);
-        let memory = vec![0; len.saturating_add(align)];
-        let start = first_aligned(memory.as_ptr(), align);
+    pub fn zeroed(len: usize) -> Self {
+        let memory = vec![0; len.saturating_add(ANY_DISK)];
+        let start = first_aligned(memory.as_ptr(), ANY_DISK);
         Self { memory, place: start..start.saturating_add(len) }
     }
 
-    /// What `fill` adds to memory that has room for `len` bytes, the first of them at a multiple of `align`:
-    /// who reads all of it need not make it zero first.
+    /// What `fill` adds to memory that has room for `len` bytes, the first of them at a multiple of `align`,
+    /// which is rounded up to a power of two: who reads all of it need not make it zero first.
     ///
     /// # Errors
     /// Those of `fill`; `UnexpectedEof` where what it has added is not `len` bytes.
@@ -38,7 +37,7 @@ impl AlignedBuf {
         align: usize,
         fill: impl FnOnce(&mut Vec<u8>) -> io::Result<()>,
     ) -> io::Result<Self> {
-        let align = power_of_two(align);
+        let align = align.checked_next_power_of_two().unwrap_or(1);
         let mut memory = Vec::with_capacity(len.saturating_add(align));
         let start = first_aligned(memory.as_ptr(), align);
         // In steps: one byte after the other is as much work as the read.
@@ -53,12 +52,6 @@ impl AlignedBuf {
         } else {
             Err(io::ErrorKind::UnexpectedEof.into())
         }
-    }
-
-    /// The same where the disk need not be known: at a multiple of 4096.
-    #[must_use]
-    pub fn for_any_disk(len: usize) -> Self {
-        Self::zeroed(len, ANY_DISK)
     }
 
     /// Some of its bytes; fewer where it is not that long.
@@ -84,10 +77,6 @@ impl AlignedBuf {
         let end = range.end.min(self.place.len());
         range.start.min(end)..end
     }
-}
-
-fn power_of_two(align: usize) -> usize {
-    align.checked_next_power_of_two().unwrap_or(1)
 }
 
 /// Where in this memory the first aligned byte is: before `align`, for bytes. Should it not be known, nothing
@@ -123,35 +112,37 @@ mod tests {
 
     #[test]
     fn starts_where_asked_and_holds_what_is_written() {
-        let mut buf = AlignedBuf::zeroed(8192, 4000);
+        let mut buf = AlignedBuf::zeroed(8192);
         assert_eq!((buf.as_ptr().addr() % 4096, buf.len()), (0, 8192));
         assert!(is_zero(&buf));
         if let Some(last) = buf.last_mut() {
             *last = 7;
         }
         assert_eq!(buf.last(), Some(&7));
-        assert!(AlignedBuf::zeroed(0, 512).is_empty());
-        assert_eq!(AlignedBuf::zeroed(10, usize::MAX).len(), 10);
+        assert!(AlignedBuf::zeroed(0).is_empty());
     }
 
     #[test]
     fn what_fills_it_gives_all_of_it() {
-        let fill = |with: &[u8]| {
-            AlignedBuf::filled(3, 4096, |memory| {
+        let fill = |with: &[u8], align| {
+            AlignedBuf::filled(3, align, |memory| {
                 memory.extend_from_slice(with);
                 Ok(())
             })
         };
-        let buf = fill(b"abc").expect("all of it");
-        assert_eq!((&*buf, buf.as_ptr().addr() % 4096), (&b"abc"[..], 0));
-        assert!(fill(b"ab").is_err() && fill(b"abcd").is_err());
+        for align in [4096, 4000, 16_000, 1, 0, usize::MAX] {
+            let buf = fill(b"abc", align).expect("all of it");
+            let place = buf.as_ptr().addr() % align.checked_next_power_of_two().unwrap_or(1);
+            assert_eq!((&*buf, place), (&b"abc"[..], 0), "{align}");
+        }
+        assert!(fill(b"ab", 4096).is_err() && fill(b"abcd", 4096).is_err());
         let refused = AlignedBuf::filled(3, 4096, |_| Err(io::ErrorKind::Other.into()));
         assert_eq!(refused.map_err(|error| error.kind()).err(), Some(io::ErrorKind::Other));
     }
 
     #[test]
     fn parts_stay_inside() {
-        let mut buf = AlignedBuf::for_any_disk(10_000);
+        let mut buf = AlignedBuf::zeroed(10_000);
         assert_eq!(buf.part(0..1).as_ptr().addr() % 4096, 0);
         assert_eq!(buf.part(0..usize::MAX).len(), 10_000);
         buf.part_mut(9_999..20_000).fill(7);

@@ -196,12 +196,6 @@ mod tests {
     }
 
     #[test]
-    fn who_reads_through_it_asks_for_no_more_than_is_needed() {
-        let below = MemDev::new("below", vec![0; SIZE]);
-        assert!(!below.reads_ahead() && Gathered::over(&below, Bytes::kib(4)).reads_ahead());
-    }
-
-    #[test]
     fn nothing_is_read_or_written_past_the_end() {
         let below = MemDev::new("below", vec![0; SIZE]);
         let gathered = Gathered::over(&below, Bytes::kib(4));

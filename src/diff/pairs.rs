@@ -3,13 +3,12 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 
 use super::{Diff, Trust};
-use crate::dev::Dev;
-use crate::ext4::testing::{FileDev, Sample, run};
+use crate::ext4::testing::{Counted, FileDev, Sample, run};
 use crate::ext4::{Apart, Entered, Extent, Pair, Plain, Tree};
 use crate::tree::Folder;
 use crate::units::Bytes;
@@ -226,36 +225,6 @@ fn file_systems_that_cannot_be_compared_so_are_told_apart() {
     fs::copy(&layers.base.path, &layer).expect("there is room");
     assert_eq!(run("resize2fs", &[&layer, "40M"]).0, Some(0));
     assert_eq!(layers.apart(), Apart::Layout);
-}
-
-/// Counts what is read of a device.
-struct Counted(FileDev, AtomicU64);
-
-impl Dev for Counted {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn size(&self) -> Bytes {
-        self.0.size()
-    }
-
-    fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()> {
-        self.1.fetch_add(buf.len() as u64, Ordering::Relaxed);
-        self.0.read_at(buf, at)
-    }
-
-    fn write_at(&self, data: &[u8], at: Bytes) -> io::Result<()> {
-        self.0.write_at(data, at)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-
-    fn discard(&self, at: Bytes, len: Bytes) -> io::Result<()> {
-        self.0.discard(at, len)
-    }
 }
 
 #[test]

@@ -22,7 +22,8 @@ const GENERATION: usize = 1 << 20;
 pub(super) struct Blocks<'d> {
     pub(super) dev: &'d dyn Dev,
     pub(super) geometry: Geometry,
-    stretch: u64,
+    /// So many bytes are read at once, a power of two.
+    step: u64,
     kept: RefCell<Kept>,
 }
 
@@ -72,8 +73,9 @@ impl Deref for Block {
 
 impl<'d> Blocks<'d> {
     pub(super) fn new(dev: &'d dyn Dev, geometry: Geometry) -> Self {
-        let stretch = if dev.reads_ahead() { 0 } else { STRETCH };
-        Self { dev, geometry, stretch, kept: RefCell::default() }
+        let block = geometry.block_size().get();
+        let step = if dev.reads_ahead() { block } else { STRETCH.max(block) };
+        Self { dev, geometry, step, kept: RefCell::default() }
     }
 
     /// Bytes of a block; a power of two.
@@ -85,19 +87,18 @@ impl<'d> Blocks<'d> {
     pub(super) fn read(&self, block: u64) -> Result<Block> {
         self.check(block, 1)?;
         let at = self.geometry.byte_of(block).get();
-        let step = self.stretch.max(self.geometry.block_size().get());
-        let start = at & !step.saturating_sub(1);
+        let start = at & !self.step.saturating_sub(1);
         let known = self.kept.borrow_mut().get(start);
         if let Some(stretch) = known {
             return Ok(self.part(stretch, at.saturating_sub(start)));
         }
-        let end = start.saturating_add(step).min(self.geometry.size().get());
+        let end = start.saturating_add(self.step).min(self.geometry.size().get());
         match self.bytes(Bytes::new(start), end.saturating_sub(start)) {
             Ok(stretch) => {
                 self.kept.borrow_mut().put(start, &stretch);
                 Ok(self.part(stretch, at.saturating_sub(start)))
             }
-            Err(error) if step == self.size_u64() => Err(error),
+            Err(error) if self.step == self.size_u64() => Err(error),
             // It may be a neighbour that cannot be read.
             Err(error) => {
                 log::debug!("{error}");

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::dev::Dev;
 use crate::units::Bytes;
@@ -54,6 +55,36 @@ impl Dev for FileDev {
     fn discard(&self, at: Bytes, len: Bytes) -> io::Result<()> {
         let zeros = vec![0; usize::try_from(len.get()).expect("a test's file is small")];
         self.write_at(&zeros, at)
+    }
+}
+
+/// Counts the bytes that are read of a device.
+pub(crate) struct Counted(pub(crate) FileDev, pub(crate) AtomicU64);
+
+impl Dev for Counted {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn size(&self) -> Bytes {
+        self.0.size()
+    }
+
+    fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()> {
+        self.1.fetch_add(buf.len() as u64, Ordering::Relaxed);
+        self.0.read_at(buf, at)
+    }
+
+    fn write_at(&self, data: &[u8], at: Bytes) -> io::Result<()> {
+        self.0.write_at(data, at)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()
+    }
+
+    fn discard(&self, at: Bytes, len: Bytes) -> io::Result<()> {
+        self.0.discard(at, len)
     }
 }
 

@@ -1,15 +1,15 @@
 //! Judged by e2fsprogs.
 
-use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 
 use super::features::{incompat, ro_compat};
 use super::testing::{
-    FLAVOURS, FileDev, Sample, assert_clean_at_a_glance, assert_fsck, content, run,
+    Counted, FLAVOURS, FileDev, Sample, assert_clean_at_a_glance, assert_fsck, content, run,
 };
 use super::*;
+use crate::dev::gather::Gathered;
 use crate::dev::{Dev, MemDev};
 use crate::error::ErrorKind;
 use crate::units::Bytes;
@@ -42,53 +42,16 @@ fn numbers_are_those_of_dumpe2fs() {
     }
 }
 
-/// A device that says of itself whether it reads ahead, and is asked for so much at once.
-struct Asked<'d> {
-    below: &'d dyn Dev,
-    reads_ahead: bool,
-    most: AtomicUsize,
-}
-
-impl Dev for Asked<'_> {
-    fn name(&self) -> &str {
-        self.below.name()
-    }
-
-    fn size(&self) -> Bytes {
-        self.below.size()
-    }
-
-    fn read_at(&self, buf: &mut [u8], at: Bytes) -> io::Result<()> {
-        self.most.fetch_max(buf.len(), Ordering::Relaxed);
-        self.below.read_at(buf, at)
-    }
-
-    fn reads_ahead(&self) -> bool {
-        self.reads_ahead
-    }
-
-    fn write_at(&self, _: &[u8], _: Bytes) -> io::Result<()> {
-        Err(io::ErrorKind::ReadOnlyFilesystem.into())
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn discard(&self, _: Bytes, _: Bytes) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
 #[test]
 fn neighbours_are_read_where_the_device_does_not_keep_them() {
     let sample = Sample::new("-t ext4 -b 1024", "32M");
-    let below = sample.dev();
-    for (reads_ahead, most) in [(false, 32 << 10), (true, 1024)] {
-        let dev = Asked { below: &below, reads_ahead, most: AtomicUsize::new(0) };
-        Tree::open(&dev).and_then(|tree| tree.read_file("etc/none", Bytes::ZERO)).expect("clean");
-        assert_eq!(dev.most.load(Ordering::Relaxed), most);
-    }
+    let below = Counted(sample.dev(), 0.into());
+    let read = |dev: &dyn Dev| {
+        Tree::open(dev).and_then(|tree| tree.read_file("etc/none", Bytes::ZERO)).expect("clean");
+        below.1.swap(0, Ordering::Relaxed)
+    };
+    let (stretches, blocks) = (read(&below), read(&Gathered::over(&below, Bytes::kib(1))));
+    assert!(stretches > 32 << 10 && blocks < 16 << 10, "{stretches} and {blocks} bytes");
 }
 
 /// A device that is shorter than its file system, as no caller should give it.

@@ -125,16 +125,14 @@ fn without_comments(mut text: impl Read, together: usize) -> io::Result<String> 
     loop {
         let room = piece.get_mut(held..).unwrap_or_default();
         let got = read_full(&mut text, room).map_err(|(error, _)| error)?;
-        let read = piece.get(..held + got).unwrap_or_default();
-        let is_all = read.len() < piece.len();
-        let end = if is_all { None } else { read.iter().rposition(|byte| *byte == b'\n') };
-        let lines = end.map_or(if is_all { read.len() } else { 0 }, |end| end + 1);
-        keep_settings(read.get(..lines).unwrap_or_default(), &mut kept);
-        if is_all {
+        if let Some(last) = piece.get(..held + got).filter(|last| last.len() < piece.len()) {
+            keep_settings(last, &mut kept);
             return String::from_utf8(kept).map_err(io::Error::other);
         }
-        held = read.len() - lines;
+        let lines = piece.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        keep_settings(piece.get(..lines).unwrap_or_default(), &mut kept);
         piece.copy_within(lines.., 0);
+        held = piece.len() - lines;
         if lines == 0 {
             piece.resize(2 * held, 0);
         }

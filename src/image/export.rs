@@ -119,7 +119,7 @@ impl<'d> Export<'d> {
     fn walk(&self, tell: TellRead<'_>, each: Each<'_>) -> Result<()> {
         let windows = Windows { size: WINDOW, end: self.size() };
         let mut feed = DiskFeed { extents: self.extents(), windows, held: None };
-        let mut buffer = AlignedBuf::for_any_disk(usize::try_from(WINDOW.get()).unwrap_or(0));
+        let mut buffer = AlignedBuf::zeroed(usize::try_from(WINDOW.get()).unwrap_or(0));
         let mut read = Bytes::ZERO;
         while let Some(job) = feed.window()? {
             if tell(read) {

@@ -122,7 +122,7 @@ impl<'t> Target<'t> {
 
     /// Buffers for one window.
     pub(super) fn buffers(&self) -> Buffers {
-        let buffer = || AlignedBuf::for_any_disk(index(self.window));
+        let buffer = || AlignedBuf::zeroed(index(self.window));
         Buffers { new: buffer(), old: self.over.then(buffer) }
     }
 

@@ -1,4 +1,4 @@
-//! Ioctls of block devices (`linux/fs.h`).
+//! Ioctls of block devices (`linux/fs.h`), and reading one into new memory.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};

@@ -9,7 +9,7 @@
 //! - [`cookie`]: the System V semaphore by which udev says that it is done.
 //! - [`hold`]: what must hold between a suspend and a resume of the disk that
 //!   this program itself runs from.
-//! - [`block`]: ioctls of block devices. [`cache`]: what the page cache has of a file.
+//! - [`block`]: ioctls of block devices, and reading them. [`cache`]: what the page cache has of a file.
 //! - [`signals`]: those that ask the program to end.
 //! - [`mount`]: mounts that are attached nowhere. [`grow`]: growing what is mounted.
 //! - [`journal`]: emptying a file system's journal.

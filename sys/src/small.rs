@@ -37,18 +37,6 @@ extern "C" fn __dcgettext(_: *const c_char, text: *const c_char, _: c_int) -> *c
     text
 }
 
-/// C's formatted output fails: Rust has its own, and nobody asks for what glibc's memory would print by it.
-// SAFETY: as above; a negative number is how it tells that it failed.
-#[unsafe(no_mangle)]
-extern "C" fn __vfprintf_internal(
-    _: *mut c_void,
-    _: *const c_char,
-    _: *mut c_void,
-    _: c_uint,
-) -> c_int {
-    -1
-}
-
 /// No stack is walked: without tables there is nothing to do it by. The whole of what would print
 /// the names of a panic's functions goes with it.
 // SAFETY: as above; 5 is "the end of the stack" (the Itanium ABI, level 1.3).
@@ -63,11 +51,6 @@ extern "C" fn _Unwind_Backtrace(_: *mut c_void, _: *mut c_void) -> c_int {
 extern "C" fn __res_vinit(_: *mut c_void, _: c_int) -> c_int {
     -1
 }
-
-/// Nor one to be closed.
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-extern "C" fn __res_iclose(_: *mut c_void, _: c_int) {}
 
 /// An assertion of glibc's own, or of another part in C, does not hold: as much of it as needs no stream, which
 /// would bring in all of C's input and output, and the tables of its locale.
@@ -92,44 +75,10 @@ unsafe extern "C" fn __assert_fail(
     abort()
 }
 
-/// Where glibc's memory would tell how it is divided, which nobody asks for.
+/// Where glibc would tell how its memory is divided, which nobody asks for.
 // SAFETY: as above; only `malloc_stats` reads it.
 #[unsafe(no_mangle)]
 static mut stderr: *mut c_void = ptr::null_mut();
-
-/// Nothing of that is written.
-// SAFETY: as above; a negative number is how it fails.
-#[unsafe(no_mangle)]
-extern "C" fn _IO_fputs(_: *const c_char, _: *mut c_void) -> c_int {
-    -1
-}
-
-/// Nor by this.
-// SAFETY: as above; nothing written is how it fails.
-#[unsafe(no_mangle)]
-extern "C" fn fwrite(_: *const c_void, _: usize, _: usize, _: *mut c_void) -> usize {
-    0
-}
-
-/// C's streams need no locks once there is a thread, nor new ones in a new process: there are no streams.
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-extern "C" fn _IO_enable_locks() {}
-
-/// As above.
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-extern "C" fn _IO_list_lock() {}
-
-/// As above.
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-extern "C" fn _IO_list_unlock() {}
-
-/// As above.
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-extern "C" fn _IO_list_resetlock() {}
 
 /// The first of no streams.
 // SAFETY: as above; the same as the end of them.
@@ -142,20 +91,6 @@ extern "C" fn _IO_iter_begin() -> *mut c_void {
 // SAFETY: as above.
 #[unsafe(no_mangle)]
 extern "C" fn _IO_iter_end() -> *mut c_void {
-    ptr::null_mut()
-}
-
-/// What follows one of them; asked of none.
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-extern "C" fn _IO_iter_next(_: *mut c_void) -> *mut c_void {
-    ptr::null_mut()
-}
-
-/// One of them; asked of none.
-// SAFETY: as above.
-#[unsafe(no_mangle)]
-extern "C" fn _IO_iter_file(_: *mut c_void) -> *mut c_void {
     ptr::null_mut()
 }
 
@@ -184,11 +119,6 @@ unsafe extern "C" fn __snprintf(to: *mut c_char, len: usize, _: *const c_char) -
     }
     -1
 }
-
-/// No thread asks for what letters are in its locale.
-// SAFETY: as above; it has nothing to give, and sets what is not read here.
-#[unsafe(no_mangle)]
-extern "C" fn __ctype_init() {}
 
 /// A number, as glibc reads it from files of the kernel's: in tens and without a sign, behind blanks that are
 /// passed over. Whoever asks for another base is told by the end of the program that there is none here.
@@ -239,17 +169,6 @@ unsafe fn number(text: *const c_char, end: *mut *mut c_char, base: c_int) -> c_u
         }
         number
     }
-}
-
-/// Where shared objects would be looked for: there are none to be loaded.
-// SAFETY: as above; what glibc's prepares is read by its loader alone.
-#[unsafe(no_mangle)]
-extern "C" fn _dl_init_paths(
-    _: *const c_char,
-    _: *const c_char,
-    _: *const c_char,
-    _: *const c_char,
-) {
 }
 
 /// How a stack becomes one that can be executed: none does, as no shared object asks for it.
@@ -351,6 +270,21 @@ unsafe fn copied(to: *mut c_char, from: *const c_char) -> *mut c_char {
     }
 }
 
+/// Names of what has nothing to do here.
+macro_rules! nothing {
+    ($($name:ident)*) => { $(
+        // SAFETY: as above; it neither reads nor changes anything.
+        #[unsafe(no_mangle)]
+        extern "C" fn $name() {}
+    )* };
+}
+
+// A resolver to be closed; what letters are in a thread's locale; where shared objects are looked for.
+nothing! { __res_iclose __ctype_init _dl_init_paths }
+
+// Locks of C's streams, once there is a thread and in a new process: there are no streams.
+nothing! { _IO_enable_locks _IO_list_lock _IO_list_unlock _IO_list_resetlock }
+
 /// Names of what is never reached: each ends the program.
 macro_rules! never {
     ($($name:ident)*) => { $(
@@ -362,8 +296,8 @@ macro_rules! never {
     )* };
 }
 
-// Streams of wide characters, which Rust does not open.
-never! { __wcsmbs_load_conv __wcsmbs_clone_conv __wcsmbs_getfct __wcsmbs_named_conv }
+// What one of no streams is, and what follows it; how glibc's memory is divided, told to a stream.
+never! { _IO_iter_file _IO_iter_next _IO_fputs fprintf fwrite }
 
 // Unwinding: a panic aborts, no thread is cancelled, and there are no tables.
 never! {

@@ -12,9 +12,8 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use imgbase_sys::cache::Pages;
 
 use super::file::is_aligned;
+use crate::dev::aligned::ANY_DISK;
 
-/// What O_DIRECT wants of a place, a length and memory: as much as most disks do.
-const UNIT: usize = 4096;
 /// What is smaller gets more of the kernel's reading ahead.
 const LEAST: usize = 64 << 10;
 
@@ -38,7 +37,7 @@ impl Uncached {
     /// False where it was not read: it is for the page cache.
     pub(super) fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<bool> {
         let begin = usize::try_from(at).unwrap_or(usize::MAX);
-        if buf.len() < LEAST || !is_aligned(buf, at, UNIT) {
+        if buf.len() < LEAST || !is_aligned(buf, at, ANY_DISK) {
             return Ok(false);
         }
         match self.pages.resident(begin..begin.saturating_add(buf.len())) {
@@ -75,7 +74,7 @@ mod tests {
         file.write_all(&bytes).expect("there is room");
         let uncached =
             Uncached::of(&file, bytes.len() as u64).expect("target/ is on a disk's file system");
-        let mut buffer = AlignedBuf::zeroed(256 << 10, UNIT);
+        let mut buffer = AlignedBuf::zeroed(256 << 10);
         let mut read = |len: usize, at: u64| {
             let place = buffer.get_mut(..len).expect("it is as long");
             place.fill(0);

@@ -525,7 +525,7 @@ mod random {
                 let held: u64 = runs.map(|run| run.count.get()).sum();
                 prop_assert_eq!(held + vg.free_extents().get(), total.get());
                 let text = vg.to_text(Style::Disk);
-                prop_assert_eq!(anew(&vg), text);
+                prop_assert_eq!(anew(&Vg::parse(&text).expect("parses")), text);
             }
             let visible = vg.lvs.iter().filter(|lv| lv.is_visible());
             let names: Vec<_> = visible.map(|lv| lv.name.clone()).collect();

@@ -72,7 +72,7 @@ impl BareCopy {
     }
 
     fn work(&self, from: &File, to: &File, next: &AtomicUsize) -> Result<()> {
-        let mut buffer = AlignedBuf::zeroed(WINDOW, 4096);
+        let mut buffer = AlignedBuf::zeroed(WINDOW);
         while let Some(runs) = self.windows.get(next.fetch_add(1, Ordering::Relaxed)) {
             for run in runs {
                 let len = (run.end - run.start) as usize;

@@ -41,7 +41,7 @@ impl Scratch {
         let (pvs, disks) = disks.split_at(disks.len() / 2);
         let first = pvs.first().ok_or_else(|| Fail::new("no physical volume"))?;
         let text_size = text_size(first)?;
-        let text = AlignedBuf::zeroed(text_size.next_multiple_of(SECTOR), 4096);
+        let text = AlignedBuf::zeroed(text_size.next_multiple_of(SECTOR));
         let disks = disks.iter().zip(pvs).map(|(disk, _)| direct(Path::new(disk), true));
         Ok(Self { disks: disks.collect::<Result<_>>()?, text, next: 0 })
     }

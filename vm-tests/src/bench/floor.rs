@@ -120,7 +120,7 @@ impl Floor {
 
 fn change_superblock() -> Result<()> {
     let device = direct(Path::new(LINK), true)?;
-    let mut block = AlignedBuf::zeroed(1024, 4096);
+    let mut block = AlignedBuf::zeroed(1024);
     device.read_exact_at(&mut block, SUPERBLOCK).doing(LINK)?;
     for byte in block.get_mut(FS_UUID).into_iter().flatten() {
         *byte = !*byte;
